@@ -1,0 +1,22 @@
+"""The ``recpipe`` command: one module a group of commands; what they need is imported when they run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from recpipe.errors import RecpipeError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """Run the command; what recpipe refuses is shown as its sentence, with exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        app()
+    except RecpipeError as error:
+        print(f"recpipe: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,151 @@
+"""Settings: one typed object, read from the environment (``RECPIPE_*``) at the edge and passed down."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from recpipe.errors import BadSetting
+
+
+class Settings(BaseSettings):
+    """Every setting of recpipe; dictionaries and lists are given as JSON in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="RECPIPE_", frozen=True, extra="forbid")
+
+    # --- places
+    home: Path = Field(Path(".recpipe"), description="folder that holds everything recpipe writes, unless set apart below")
+    landing: str = Field("", description="where the shop drops its files; HOME/landing if empty")
+    lake: str = Field("", description="root of the Delta tables; HOME/lake if empty")
+    mlflow_uri: str = Field("", description="MLflow tracking and registry URI; a SQLite file under HOME if empty")
+    storage_options: dict[str, str] = Field(default_factory=dict, description="options of the lake's object store")
+
+    # --- the shop
+    timezone: str = Field("UTC", description="the shop's zone: days begin at its midnight, naive times are in it")
+    first_day: date = Field(date(2026, 1, 1), description="first day that DAGs may run for")
+    last_day: date | None = Field(None, description="last day that DAGs may run for; none: no end")
+    event_columns: dict[str, str] = Field(default_factory=dict, description="delivered name -> contract name, for events")
+    item_columns: dict[str, str] = Field(default_factory=dict, description="delivered name -> contract name, for items")
+    user_columns: dict[str, str] = Field(default_factory=dict, description="delivered name -> contract name, for users")
+    event_types: dict[str, str] = Field(default_factory=dict, description="delivered event type -> contract event type")
+    event_id_from: list[str] = Field(
+        default_factory=list,
+        description="delivered columns that identify an event when it has no event_id; user, item, type and time if empty",
+    )
+    category_separator: str = Field(">", description="separates the levels where the category is delivered as one text")
+
+    # --- what is taken in
+    set_aside_event_types: list[str] = Field(
+        default_factory=list,
+        description="delivered event types that are not shopping (stock corrections): quarantined, not counted as bad",
+    )
+    item_id_pattern: str = Field("", description="regular expression of a product's id; rows of other ids are set aside")
+    items_must_be_known: bool = Field(False, description="events of items outside the catalogue are quarantined")
+    max_bad_share: float = Field(0.05, ge=0, le=1, description="share of bad rows above which a day is refused")
+    late_days: int = Field(3, ge=0, description="days before the delivery's day that an event may still belong to")
+    max_text_length: int = Field(10_000, gt=0, description="characters of a free text above which its row is quarantined")
+    rating_bounds: tuple[float, float] = Field((1.0, 5.0), description="lowest and highest rating")
+    batch_rows: int = Field(65_536, gt=0, description="rows held in memory at a time while a day is taken in")
+
+    # --- who is who
+    new_user_days: int = Field(28, gt=0, description="days after registration in which a user counts as new")
+    few_items: int = Field(10, gt=0, description="most distinct items of a user in the few cohort")
+    lookback_days: int = Field(400, gt=0, description="days of history that a night reads")
+    last_events: int = Field(200, gt=0, description="newest events a user that a night reads")
+    half_life_days: float = Field(90.0, gt=0, description="age at which an event counts half")
+    event_weights: dict[str, float] = Field(
+        default_factory=lambda: {"view": 0.2, "cart": 0.5, "favourite": 0.6, "purchase": 1.0, "review": 0.8},
+        description="weight of an event type in the support",
+    )
+
+    # --- lists
+    top_k: int = Field(20, gt=0, description="items of a list")
+    seen_items: Literal["exclude", "allow"] = Field("exclude", description="may a list hold what the user has already met?")
+    max_per_category: int = Field(0, ge=0, description="most items of one category in a list; 0: no limit")
+    category_level: int = Field(1, ge=0, description="level of the category tree that the limit counts, 0 = root")
+    shards: int = Field(2, gt=0, description="user shards of a nightly run; the rows do not depend on it")
+
+    # --- models
+    encoder: str = Field("", description="folder that transformers' AutoModel loads; all-MiniLM-L6-v2 from its wheel if empty")
+    seed: int = Field(20_110_829, ge=0, description="seed of everything random")
+    registered_model: str = Field("recpipe", description="name in the model registry")
+    promotion_margin: float = Field(
+        -0.05, description="a candidate is promoted when the lower end of its paired relative gain is above this"
+    )
+    train_weeks: int = Field(52, gt=0, description="weeks of history that a training run sees")
+
+    # --- outcomes
+    horizon_days: int = Field(7, gt=0, description="days after the lists' day in which behaviour counts as outcome")
+    metric_k: int = Field(10, gt=0, description="cut-off of the ranking metrics")
+    min_users: int = Field(20, gt=0, description="fewer users than this are reported as too few")
+    floor_ndcg: float = Field(0.0, ge=0, description="warn when nDCG over all users falls below this")
+    floor_coverage: float = Field(0.0, ge=0, description="warn when catalogue coverage falls below this")
+    max_drift: float = Field(0.5, gt=0, description="warn when the drift signal (population stability index) is above this")
+
+    # --- the run
+    wait_minutes: float = Field(180.0, ge=0, description="how long a scheduled run waits for its delivery")
+    backfill_wait_minutes: float = Field(1.0, ge=0, description="how long a backfill run waits for its delivery")
+    run_id: str = Field("local", description="recorded in the register; DAG tasks set it to Airflow's run id")
+    webhook: str = Field("", description="URL that warnings are posted to; empty: they are only logged")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"'{value}' is no time zone; use a name such as 'Europe/London'")
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The shop's zone."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def lake_root(self) -> str:
+        """Root of the Delta tables."""
+        return self.lake or str(self.home / "lake")
+
+    @property
+    def landing_root(self) -> Path:
+        """Where the shop drops its files."""
+        return Path(self.landing) if self.landing else self.home / "landing"
+
+    @property
+    def work(self) -> Path:
+        """Scratch space: staged days, training inputs and outputs, caches."""
+        return self.home / "work"
+
+    @property
+    def reports(self) -> Path:
+        """Pages for people: verdicts and outcome reports."""
+        return self.home / "reports"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow tracking and registry URI."""
+        return self.mlflow_uri or f"sqlite:///{(self.home / 'mlflow' / 'mlflow.db').resolve()}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment.
+
+    Parameters
+    ----------
+    **overrides
+        Values that win over the environment.
+
+    Raises
+    ------
+    BadSetting
+        If a value is of the wrong type or out of its range; the text names each setting.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+    except ValidationError as error:
+        lines = [f"RECPIPE_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
+        raise BadSetting("Settings are wrong. " + "; ".join(lines) + ". Mend them in the environment.") from None

@@ -1,0 +1,247 @@
+"""The contract: the name, type and meaning of every table and column, once.
+
+Everything that reads or writes a table imports its schema from here. ``docs/tables.md`` is the prose for the
+people who read the tables; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+SCHEMA_VERSION: Final = 1
+
+# --- domains ------------------------------------------------------------------------------------------------------
+
+EVENT_TYPES: Final = ("view", "cart", "favourite", "purchase", "return", "search", "review")
+POSITIVE_EVENT_TYPES: Final = ("view", "cart", "favourite", "purchase", "review")
+"""Event types that say a user has met an item and not sent it back: they make histories, supports and outcomes."""
+
+ZERO: Final = "zero"
+FEW: Final = "few"
+WARM: Final = "warm"
+COHORTS: Final = (ZERO, FEW, WARM)
+
+OPEN: Final = "open"
+CLOSED: Final = "closed"
+EMPTY: Final = "empty"
+STATUSES: Final = (OPEN, CLOSED, EMPTY)
+
+REASON_KINDS: Final = ("support", "search", "popular_in_country", "popular_in_season", "popular")
+"""Why an item stands in a list; ``because_item_ids`` is filled for ``support`` and empty for the others."""
+
+# --- types --------------------------------------------------------------------------------------------------------
+
+TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
+DAY: Final = pa.field("day", pa.date32(), nullable=False)
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, *, required: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=not required, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the lake.
+
+    Attributes
+    ----------
+    name
+        Folder under the lake's root.
+    schema
+        Arrow schema; every field carries its meaning in its metadata.
+    key
+        Columns whose values are unique within a day.
+    """
+
+    name: str
+    schema: pa.Schema
+    key: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """Column names in order."""
+        return list(self.schema.names)
+
+
+EVENTS: Final = Table(
+    "events",
+    pa.schema(
+        [
+            DAY,
+            _field(
+                "event_id", pa.string(), "id of the event: delivered, or a hash of the columns that identify it", required=True
+            ),
+            _field("user_id", pa.string(), "null for anonymous traffic: counts for items, never for a user"),
+            _field("item_id", pa.string(), "null for searches only"),
+            _field("event_type", pa.string(), "one of: " + ", ".join(EVENT_TYPES), required=True),
+            _field("ts", TIMESTAMP, "when it happened, UTC", required=True),
+            _field("session_id", pa.string(), "visit that the event belongs to"),
+            _field("order_id", pa.string(), "order that the line belongs to (purchase, return)"),
+            _field("query", pa.string(), "what was typed (search)"),
+            _field("text", pa.string(), "what was written (review)"),
+            _field("rating", pa.float64(), "stars, within the bounds of the settings (review)"),
+            _field("price", pa.float64(), "price of one piece, in the shop's currency"),
+            _field("quantity", pa.int64(), "pieces, positive; a return is its own type"),
+            _field("platform", pa.string(), "app, web, store, … as the shop names it"),
+        ]
+    ),
+    ("event_id",),
+)
+
+ITEMS: Final = Table(
+    "items",
+    pa.schema(
+        [
+            DAY,
+            _field("item_id", pa.string(), "canonical text form", required=True),
+            _field("title", pa.string(), "name shown to people"),
+            _field("description", pa.string(), "longer text"),
+            _field("category", pa.list_(pa.string()), "path in the category tree, root first"),
+            _field("brand", pa.string(), "brand or maker"),
+            _field("price", pa.float64(), "list price, in the shop's currency"),
+            _field("available", pa.bool_(), "false: kept for history, never recommended", required=True),
+        ]
+    ),
+    ("item_id",),
+)
+
+USERS: Final = Table(
+    "users",
+    pa.schema(
+        [
+            DAY,
+            _field("user_id", pa.string(), "canonical text form", required=True),
+            _field("registered_at", TIMESTAMP, "when the account was made, UTC", required=True),
+            _field("platform", pa.string(), "where the account was made"),
+            _field("country", pa.string(), "country of the account"),
+            _field("attributes", pa.map_(pa.string(), pa.string()), "anything else the shop delivers, as text"),
+        ]
+    ),
+    ("user_id",),
+)
+
+QUARANTINE: Final = Table(
+    "quarantine",
+    pa.schema(
+        [
+            DAY,
+            _field("source_table", pa.string(), "events, items or users", required=True),
+            _field("source_file", pa.string(), "file within the day's delivery", required=True),
+            _field("row_number", pa.int64(), "row in that file, from 0", required=True),
+            _field("reason", pa.string(), "why the row was not taken in", required=True),
+            _field("column", pa.string(), "the delivered column that the reason speaks of"),
+            _field("set_aside", pa.bool_(), "true: a kind of row the settings set aside; not counted as bad", required=True),
+            _field("row_hash", pa.string(), "sha256 of the whole delivered row", required=True),
+            _field("payload", pa.string(), "the row as JSON, without user id and free text", required=True),
+        ]
+    ),
+    ("source_table", "source_file", "row_number"),
+)
+
+SUPPORT_ENTRY: Final = pa.struct(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("label", pa.float32(), nullable=False),
+        pa.field("weight", pa.float32(), nullable=False),
+        pa.field("ts", TIMESTAMP, nullable=False),
+    ]
+)
+
+EPISODES: Final = Table(
+    "episodes",
+    pa.schema(
+        [
+            DAY,
+            _field("user_id", pa.string(), "user", required=True),
+            _field("cohort", pa.string(), "zero or few; the warm are computed, not stored", required=True),
+            _field("k", pa.int32(), "distinct items in the support", required=True),
+            _field(
+                "support",
+                pa.list_(SUPPORT_ENTRY),
+                "one entry an item, oldest first; label 1 positive, 0 sent back",
+                required=True,
+            ),
+            _field("query_texts", pa.list_(pa.string()), "newest search texts, newest first", required=True),
+        ]
+    ),
+    ("user_id",),
+)
+
+REASON: Final = pa.struct(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("because_item_ids", pa.list_(pa.string()), nullable=False),
+    ]
+)
+
+RECOMMENDATIONS: Final = Table(
+    "recommendations",
+    pa.schema(
+        [
+            DAY,
+            _field("user_id", pa.string(), "user", required=True),
+            _field("rank", pa.int32(), "1, 2, … without gaps", required=True),
+            _field("item_id", pa.string(), "item, delivered on this day or before", required=True),
+            _field("score", pa.float64(), "the model's score; comparable within one user only", required=True),
+            _field("cohort", pa.string(), "zero, few or warm", required=True),
+            _field("reason", REASON, "kind: " + ", ".join(REASON_KINDS), required=True),
+            _field("model_version", pa.string(), "version in the model registry", required=True),
+        ]
+    ),
+    ("user_id", "rank"),
+)
+
+OUTCOMES: Final = Table(
+    "outcomes",
+    pa.schema(
+        [
+            DAY,  # the day up to which behaviour was looked at; the lists are those of day - horizon_days
+            _field("horizon_days", pa.int32(), "days of behaviour after the lists' day", required=True),
+            _field("cohort", pa.string(), "zero, few, warm or all", required=True),
+            _field("metric", pa.string(), "ndcg@10, recall@10, hit_rate@10, coverage@10, novelty@10, drift", required=True),
+            _field("value", pa.float64(), "null where fewer than the settings' minimum of users were measured"),
+            _field("ci_low", pa.float64(), "2.5 % point of the user bootstrap"),
+            _field("ci_high", pa.float64(), "97.5 % point of the user bootstrap"),
+            _field("users", pa.int64(), "users measured", required=True),
+            _field("name", pa.string(), "model version, or the baseline's name", required=True),
+        ]
+    ),
+    ("cohort", "metric", "name"),
+)
+
+INPUT: Final = pa.struct(
+    [
+        pa.field("table", pa.string(), nullable=False),
+        pa.field("first_day", pa.date32(), nullable=False),
+        pa.field("last_day", pa.date32(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+    ]
+)
+
+DAYS: Final = Table(
+    "days",
+    pa.schema(
+        [
+            DAY,
+            _field("table", pa.string(), "table that the row speaks of", required=True),
+            _field("status", pa.string(), "open (refused, or never completed), closed, empty (zero rows)", required=True),
+            _field(
+                "table_version", pa.int64(), "Delta version that holds the day; of several rows the highest counts", required=True
+            ),
+            _field("inputs", pa.list_(INPUT), "what was read to make the day", required=True),
+            _field("model_version", pa.string(), "model version, for recommendations"),
+            _field("code_version", pa.string(), "version of recpipe", required=True),
+            _field("run_id", pa.string(), "Airflow run, or 'local'", required=True),
+            _field("rows", pa.int64(), "rows of the day", required=True),
+            _field("recorded_at", TIMESTAMP, "when the row was written, UTC", required=True),
+        ]
+    ),
+    ("table", "day"),
+)
+
+TABLES: Final = {t.name: t for t in (EVENTS, ITEMS, USERS, QUARANTINE, EPISODES, RECOMMENDATIONS, OUTCOMES, DAYS)}
+DELIVERED: Final = (ITEMS, USERS, EVENTS)
+"""The tables that a shop delivers, in the order they are taken in."""

@@ -1,0 +1,29 @@
+"""Errors are sentences for a person: what happened, where, and what to do about it."""
+
+
+class RecpipeError(Exception):
+    """Anything that recpipe refuses; its text can be shown to a person as it stands."""
+
+
+class BadSetting(RecpipeError):
+    """A setting or parameter has a value that recpipe cannot work with."""
+
+
+class BadDelivery(RecpipeError):
+    """A delivered file or day cannot be taken in; what was published before stays."""
+
+
+class AuditFailed(RecpipeError):
+    """A staged day did not pass its suite; nothing was published."""
+
+
+class MissingDay(RecpipeError):
+    """A day that a step needs does not stand in the register yet."""
+
+
+class MissingModel(RecpipeError):
+    """No promoted model version serves the day that was asked for."""
+
+
+class TrainingFailed(RecpipeError):
+    """A training run ended without a usable model."""

@@ -1,0 +1,361 @@
+"""Read tables as of a day, replace a day atomically, and keep the register ``days``.
+
+Replacing a day is one Delta commit followed by one row in the register. The register is append-only: of the rows
+of one (table, day) the one with the highest table version counts, so writers never meet there, a lost race is
+settled by Delta, and a corrected day leaves its history behind.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from recpipe import __version__
+from recpipe.config import Settings
+from recpipe.contract import CLOSED, DAYS, EMPTY, OPEN, TABLES
+from recpipe.errors import MissingDay, RecpipeError
+
+COMMIT_TRIES = 12
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a step read of one table: days first to last, at one Delta version."""
+
+    table: str
+    first_day: date
+    last_day: date
+    version: int
+
+
+@dataclass(frozen=True)
+class DayRecord:
+    """One day of one table, as the register has it."""
+
+    table: str
+    day: date
+    status: str
+    table_version: int
+    inputs: tuple[Input, ...]
+    model_version: str | None
+    code_version: str
+    run_id: str
+    rows: int
+    recorded_at: datetime
+
+    @property
+    def complete(self) -> bool:
+        """Whether the day can be built upon (closed, or known to be empty)."""
+        return self.status in (CLOSED, EMPTY)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The tables under one root.
+
+    Parameters
+    ----------
+    root
+        Folder or object-store URI that holds one Delta table per name of the contract.
+    run_id
+        Recorded with every day that is published through this object.
+    storage_options
+        Options of the object store, passed to Delta.
+    """
+
+    root: str
+    run_id: str = "local"
+    storage_options: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Lake:
+        """Open the lake that the settings name."""
+        return cls(settings.lake_root, settings.run_id, tuple(sorted(settings.storage_options.items())))
+
+    # --- reading
+
+    def reader(self, versions: Mapping[str, int] | None = None) -> Reader:
+        """Return a reader that sees every table at one version and remembers what it read.
+
+        Parameters
+        ----------
+        versions
+            Delta version by table, as `versions_now` gave them; tables not named are read at their newest.
+        """
+        return Reader(self, versions or {})
+
+    def versions_now(self, tables: Sequence[str]) -> dict[str, int]:
+        """Return the newest Delta version of some tables and of the register, so that several tasks read the same."""
+        found = {name: self.delta(name) for name in (DAYS.name, *tables)}  # the register first: it is never ahead of the data
+        return {name: delta.version() for name, delta in found.items() if delta is not None}
+
+    def uri(self, table: str) -> str:
+        """Address of a table, for any engine that reads Delta."""
+        return f"{self.root}/{table}"
+
+    def delta(self, table: str, version: int | None = None) -> DeltaTable | None:
+        """Open a table at a version, or its newest; None if nothing was ever published."""
+        try:
+            return DeltaTable(self.uri(table), version, storage_options=dict(self.storage_options) or None)
+        except TableNotFoundError:
+            return None
+
+    # --- the register
+
+    def days(self, table: str | None = None, version: int | None = None) -> list[DayRecord]:
+        """Return the register: the row that counts for each (table, day), by table and day."""
+        delta = self.delta(DAYS.name, version)
+        if delta is None:
+            return []
+        where = (ds.field("table") == table) if table else None
+        newest: dict[tuple[str, date], DayRecord] = {}
+        for row in delta.to_pyarrow_dataset().to_table(filter=where).to_pylist():
+            record = _record(row)
+            known = newest.get((record.table, record.day))
+            if known is None or _order(record) > _order(known):
+                newest[record.table, record.day] = record
+        return [newest[key] for key in sorted(newest)]
+
+    def day(self, table: str, day: date) -> DayRecord | None:
+        """Return what the register says of one day of a table."""
+        return next((record for record in self.days(table) if record.day == day), None)
+
+    def require(self, table: str, day: date) -> DayRecord:
+        """Return the record of a complete day.
+
+        Raises
+        ------
+        MissingDay
+            If the day was not published; the text says what to run.
+        """
+        record = self.day(table, day)
+        if record is None or not record.complete:
+            state = "is open" if record else "does not stand in the register"
+            raise MissingDay(f"Day {day} of table {table} {state}: run the DAG that writes {table} for {day} first.")
+        return record
+
+    def newest_day(self, table: str) -> date | None:
+        """Return the newest complete day of a table."""
+        return max((record.day for record in self.days(table) if record.complete), default=None)
+
+    # --- writing
+
+    def publish(
+        self,
+        table: str,
+        days: Sequence[date],
+        data: pa.Table | ds.Dataset,
+        *,
+        inputs: Sequence[Input] = (),
+        model_version: str | None = None,
+    ) -> list[DayRecord]:
+        """Replace the given days of a table by the given rows, in one commit, and register each day.
+
+        Readers see the table before or after, never between. Days without rows are registered as empty. A race
+        that was lost to another writer is run again.
+
+        Parameters
+        ----------
+        table
+            Name of the table.
+        days
+            The days to replace; usually one, several when history is taken in at once.
+        data
+            Rows of exactly those days, in the table's schema; a dataset is streamed.
+        inputs
+            What was read to make them.
+        model_version
+            Model version that made them.
+
+        Raises
+        ------
+        RecpipeError
+            If a row belongs to another day, a needed column has nulls, or the columns are not those of the contract.
+        """
+        rows = _rows_by_day(table, days, data)
+        version = self._replace(table, days, data)
+        now = datetime.now(UTC)
+        records = [
+            DayRecord(
+                table, day, CLOSED if rows[day] else EMPTY, version, tuple(inputs), model_version,
+                __version__, self.run_id, rows[day], now,
+            )
+            for day in days
+        ]  # fmt: skip
+        self._append(records)
+        return records
+
+    def mark_open(self, table: str, day: date) -> None:
+        """Register that a day was tried and refused, unless a published one stands there."""
+        if self.day(table, day) is None:
+            record = DayRecord(table, day, OPEN, -1, (), None, __version__, self.run_id, 0, datetime.now(UTC))
+            self._append([record])
+
+    def _replace(self, table: str, days: Sequence[date], data: pa.Table | ds.Dataset) -> int:
+        """Replace days in one commit and return the Delta version that the commit made."""
+        self._ensure(table)
+        predicate = "day IN (" + ", ".join(f"DATE '{day}'" for day in days) + ")"
+        for attempt in range(COMMIT_TRIES):
+            mark = uuid.uuid4().hex
+            batches = data.to_reader() if isinstance(data, pa.Table) else data.scanner().to_reader()
+            try:
+                write_deltalake(
+                    self.uri(table), batches, mode="overwrite", predicate=predicate,
+                    storage_options=dict(self.storage_options) or None,
+                    commit_properties=CommitProperties(custom_metadata={"recpipe": mark}),
+                )  # fmt: skip
+            except CommitFailedError:
+                # another writer changed the same day between our read and our commit: the whole replacement runs again
+                time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))
+                continue
+            return self._version_of(table, mark)
+        raise RecpipeError(
+            f"Table {table} could not be written for {days[0]} to {days[-1]}: {COMMIT_TRIES} commits were lost to other "
+            f"writers of the same days. See who else writes them, then run again."
+        )
+
+    def _version_of(self, table: str, mark: str) -> int:
+        delta = DeltaTable(self.uri(table), storage_options=dict(self.storage_options) or None)
+        for entry in delta.history(limit=100):
+            if entry.get("recpipe") == mark:
+                return int(entry["version"])
+        return delta.version()  # nothing to remove and nothing to add makes no commit
+
+    def _ensure(self, table: str) -> None:
+        if self.delta(table) is None:
+            partition = ["day"] if table != DAYS.name else None
+            DeltaTable.create(
+                self.uri(table), TABLES[table].schema, mode="ignore", partition_by=partition,
+                storage_options=dict(self.storage_options) or None,
+            )  # fmt: skip
+
+    def _append(self, records: Sequence[DayRecord]) -> None:
+        self._ensure(DAYS.name)
+        rows = pa.Table.from_pylist([_row(record) for record in records], schema=DAYS.schema)
+        write_deltalake(
+            self.uri(DAYS.name), rows, mode="append", storage_options=dict(self.storage_options) or None,
+            commit_properties=CommitProperties(max_commit_retries=100),
+        )  # fmt: skip
+
+
+class Reader:
+    """Reads the lake at one version of each table; ``inputs`` says what was read, for the register.
+
+    Only days that stand in the register as complete are seen.
+    """
+
+    def __init__(self, lake: Lake, versions: Mapping[str, int]) -> None:
+        self._lake = lake
+        self._versions = versions
+        self._tables: dict[str, DeltaTable | None] = {}
+        self._complete: dict[str, list[date]] = {}
+        self.inputs: list[Input] = []
+
+    def days(self, table: str) -> list[date]:
+        """Return the complete days of a table, oldest first."""
+        self._pin(table)
+        return self._complete[table]
+
+    def read(self, table: str, first: date = date.min, last: date = date.max, columns: list[str] | None = None) -> pa.Table:
+        """Read the rows of days first to last (both included) that are complete."""
+        schema = TABLES[table].schema
+        wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+        delta = self._pin(table)
+        days = [day for day in self._complete[table] if first <= day <= last]
+        if delta is None or not days:
+            return wanted.empty_table()
+        self.inputs.append(Input(table, days[0], days[-1], delta.version()))
+        day = ds.field("day")
+        where = (day >= days[0]) & (day <= days[-1]) & day.isin(days)
+        found = delta.to_pyarrow_dataset().to_table(columns=wanted.names, filter=where)
+        return found.cast(wanted)
+
+    def as_of(self, table: str, day: date) -> pa.Table:
+        """Return the newest row of each key with a day at or before the given one (items, users)."""
+        rows = self.read(table, last=day)
+        return _newest(rows, list(TABLES[table].key))
+
+    def events(self, first: date, last: date, columns: list[str] | None = None) -> pa.Table:
+        """Return the events of some days; of an event that was delivered twice the later delivery counts."""
+        wanted = columns or TABLES["events"].columns
+        rows = self.read("events", first, last, sorted({*wanted, "event_id", "day"}))
+        return _newest(rows, ["event_id"]).select(wanted)
+
+    def _pin(self, table: str) -> DeltaTable | None:
+        if table not in self._tables:
+            # the register first: data may then be newer than it, but no registered day can be missing from the data
+            register = self._lake.days(table, self._versions.get(DAYS.name))
+            self._complete[table] = [record.day for record in register if record.complete]
+            self._tables[table] = self._lake.delta(table, self._versions.get(table))
+        return self._tables[table]
+
+
+def _newest(rows: pa.Table, key: list[str]) -> pa.Table:
+    """Keep the row with the greatest day of each key, in the order of the key."""
+    order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in [*key, "day"]])
+    rows = rows.take(order)
+    if rows.num_rows < 2:
+        return rows
+    changed = pa.array([False] * (rows.num_rows - 1))
+    for name in key:
+        column = rows[name].combine_chunks()
+        changed = pc.or_(changed, pc.not_equal(column.slice(1), column.slice(0, rows.num_rows - 1)))
+    return rows.filter(pa.concat_arrays([changed, pa.array([True])]))
+
+
+def _rows_by_day(table: str, days: Sequence[date], data: pa.Table | ds.Dataset) -> dict[date, int]:
+    schema = TABLES[table].schema
+    if not data.schema.equals(schema):
+        raise RecpipeError(
+            f"Rows for table {table} have other columns or types than its contract: {_difference(data.schema, schema)}."
+        )
+    counts = dict.fromkeys(days, 0)
+    batches = data.to_batches() if isinstance(data, pa.Table) else data.scanner(columns=["day"]).to_batches()
+    for batch in batches:
+        for entry in pc.value_counts(batch.column("day")).to_pylist():
+            if entry["values"] not in counts:
+                raise RecpipeError(
+                    f"Rows for table {table} hold day {entry['values']}, which is not among the days to be replaced."
+                )
+            counts[entry["values"]] += entry["counts"]
+    return counts
+
+
+def _difference(found: pa.Schema, wanted: pa.Schema) -> str:
+    for name in wanted.names:
+        if name not in found.names:
+            return f"column {name} is missing"
+        if found.field(name).type != wanted.field(name).type:
+            return f"column {name} is {found.field(name).type}, not {wanted.field(name).type}"
+    return "the order of columns, or an extra one: " + json.dumps(found.names)
+
+
+def _order(record: DayRecord) -> tuple[int, datetime]:
+    return record.table_version, record.recorded_at
+
+
+def _row(record: DayRecord) -> dict[str, Any]:
+    row = dict(vars(record))
+    row["inputs"] = [vars(entry) for entry in record.inputs]
+    return row
+
+
+def _record(row: dict[str, Any]) -> DayRecord:
+    return DayRecord(**{**row, "inputs": tuple(Input(**entry) for entry in row["inputs"])})
+
+
+def window(last: date, days: int) -> tuple[date, date]:
+    """Return the first and last day of the window of so many days that ends with ``last``."""
+    return last - timedelta(days=days - 1), last

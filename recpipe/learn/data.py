@@ -1,0 +1,174 @@
+"""What a learner sees: the catalogue, the history, and the support of each user, as plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32] | sp.csr_matrix
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items that exist on a day; row i of every array is the same item. Rows are sorted by item id.
+
+    Attributes
+    ----------
+    item_ids
+        (items,) text, sorted.
+    texts
+        (items,) title, category and brand, as the encoder reads them.
+    vectors
+        (items, text dimensions) float32, unit length: what the encoder makes of the texts.
+    first_day
+        (items,) datetime64[D]: the day the item was first delivered.
+    available
+        (items,) bool.
+    price
+        (items,) float32, the shop's currency; NaN if unknown.
+    categories
+        (items,) path in the category tree, root first; empty if unknown.
+    """
+
+    item_ids: NDArray[np.object_]
+    texts: list[str]
+    vectors: NDArray[np.float32]
+    first_day: NDArray[np.datetime64]
+    available: NDArray[np.bool_]
+    price: NDArray[np.float32]
+    categories: list[tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+
+@dataclass(frozen=True)
+class History:
+    """Positive events of known users with items of the catalogue, by user and then time.
+
+    Attributes
+    ----------
+    user_ids
+        (users,) text, sorted; ``user`` indexes it.
+    user, item
+        (events,) int32: row in ``user_ids``, row in the catalogue.
+    ts
+        (events,) datetime64[us], UTC.
+    weight
+        (events,) float32: weight of the event type, without any decay.
+    """
+
+    user_ids: NDArray[np.object_]
+    user: NDArray[np.int32]
+    item: NDArray[np.int32]
+    ts: NDArray[np.datetime64]
+    weight: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known at one instant; nothing in it happened at or after ``until``.
+
+    Attributes
+    ----------
+    catalogue, history
+        As of the instant; the history holds named users only.
+    popularity_item, popularity_ts
+        (positive events of anybody,) int32 and datetime64[us]: anonymous traffic counts for items.
+    until
+        datetime64[us], UTC: end of the day.
+    """
+
+    catalogue: Catalogue
+    history: History
+    popularity_item: NDArray[np.int32]
+    popularity_ts: NDArray[np.datetime64]
+    until: np.datetime64
+
+
+@dataclass(frozen=True)
+class Support:
+    """Support sets of a batch of users, one after the other (the layout of a CSR matrix).
+
+    Entries of a user are distinct items, oldest first.
+
+    Attributes
+    ----------
+    indptr
+        (users + 1,) int64: user u owns entries indptr[u] to indptr[u + 1].
+    item
+        (entries,) int32: row in the catalogue.
+    label
+        (entries,) float32: 1 positive, 0 sent back.
+    weight
+        (entries,) float32: weight of event type and age.
+    age_days
+        (entries,) float32: days between the event and the instant the list is made for.
+    """
+
+    indptr: NDArray[np.int64]
+    item: NDArray[np.int32]
+    label: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    age_days: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def k(self) -> NDArray[np.int64]:
+        """(users,) distinct items in each support."""
+        return np.diff(self.indptr)
+
+    def users(self, start: int, stop: int) -> Support:
+        """Return the supports of users start to stop (excluded)."""
+        a, b = int(self.indptr[start]), int(self.indptr[stop])
+        return Support(self.indptr[start : stop + 1] - a, self.item[a:b], self.label[a:b], self.weight[a:b], self.age_days[a:b])
+
+    def matrix(self, items: int) -> sp.csr_matrix:
+        """Return (users, items) with weight × label at the support's items."""
+        return sp.csr_matrix((self.weight * self.label, self.item, self.indptr), shape=(len(self), items))
+
+
+@dataclass(frozen=True)
+class ItemSpace:
+    """Items as a learner sees them on a day.
+
+    Attributes
+    ----------
+    vectors
+        (items, d) float32, dense or sparse.
+    bias
+        (items,) float32.
+    """
+
+    vectors: Matrix
+    bias: NDArray[np.float32]
+
+
+class Learner(Protocol):
+    """The seam: learners are interchangeable behind it, so that new and old users take one way.
+
+    A learner's own parameters are fixed once it is trained; what is known of the items is computed anew each day.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name, as reports and tables show it."""
+
+    def items(self, evidence: Evidence) -> ItemSpace:
+        """Place the items of a day."""
+
+    def adapt(self, space: ItemSpace, support: Support) -> Matrix:
+        """Turn supports into user vectors, (users, d); a batched function, one row a user, whatever the batch."""
+
+
+def score(space: ItemSpace, users: Matrix) -> NDArray[np.float32]:
+    """Return (users, items): u·e_i + b_i."""
+    product = users @ space.vectors.T
+    dense = product.toarray() if sp.issparse(product) else np.asarray(product)
+    return np.asarray(dense + space.bias[None, :], dtype=np.float32)
