@@ -77,11 +77,13 @@ class Settings(BaseSettings):
     promotion_margin: float = Field(
         -0.05, description="a candidate is promoted when the lower end of its paired relative gain is above this"
     )
+    gate_days: int = Field(7, gt=0, description="days before the promotion on which candidate and champion are compared")
     train_weeks: int = Field(52, gt=0, description="weeks of history that a training run sees")
 
     # --- outcomes
     horizon_days: int = Field(7, gt=0, description="days after the lists' day in which behaviour counts as outcome")
     metric_k: int = Field(10, gt=0, description="cut-off of the ranking metrics")
+    bootstrap_draws: int = Field(2000, gt=0, description="draws of the user bootstrap behind every interval")
     min_users: int = Field(20, gt=0, description="fewer users than this are reported as too few")
     floor_ndcg: float = Field(0.0, ge=0, description="warn when nDCG over all users falls below this")
     floor_coverage: float = Field(0.0, ge=0, description="warn when catalogue coverage falls below this")
