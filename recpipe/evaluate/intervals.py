@@ -1,0 +1,131 @@
+"""How sure a mean over users is: the bootstrap over users (Efron & Tibshirani 1993, chapters 6 and 13).
+
+Drawing n users with replacement and averaging is the same as drawing how often each *distinct* value comes, from one
+multinomial. Ranking metrics take few distinct values, so a million users cost no more than a thousand.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_VALUES: Final = 4096
+CELLS_AT_ONCE: Final = 4_000_000
+LOW, HIGH = 0.025, 0.975
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over users with its 95 % interval; all None where too few users were measured.
+
+    Attributes
+    ----------
+    value, low, high
+        Mean, 2.5 % and 97.5 % point.
+    users
+        Users measured.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    users: int
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Paired relative difference of two means over the same users.
+
+    Attributes
+    ----------
+    candidate, champion
+        The two means.
+    relative, low, high
+        (candidate − champion) / champion and its 95 % interval; None where it is not defined: too few users, or a
+        champion without a single hit.
+    users
+        Users measured.
+    """
+
+    candidate: float
+    champion: float
+    relative: float | None
+    low: float | None
+    high: float | None
+    users: int
+
+
+def seed_of(seed: int, *names: object) -> np.random.Generator:
+    """Return a generator that depends on the seed and on what is drawn, not on what was drawn before it."""
+    return np.random.default_rng([seed, zlib.crc32("/".join(map(str, names)).encode())])
+
+
+def mean_interval(values: NDArray[np.float64], draws: int, rng: np.random.Generator, min_users: int) -> Interval:
+    """Return the mean of (users,) values and its percentile interval; NaN values are not of measured users."""
+    measured = values[~np.isnan(values)]
+    if len(measured) < max(min_users, 1):
+        return Interval(None, None, None, len(measured))
+    distinct, counts = _merged(*np.unique(measured, return_counts=True))
+    means = _resampled(distinct[:, None], counts, draws, rng)[:, 0]
+    low, high = np.quantile(means, [LOW, HIGH])
+    return Interval(float(measured.mean()), float(low), float(high), len(measured))
+
+
+def paired_gain(
+    candidate: NDArray[np.float64], champion: NDArray[np.float64], draws: int, rng: np.random.Generator, min_users: int
+) -> Gain:
+    """Return the paired relative difference of two metrics of the same users, with its percentile interval.
+
+    Each draw takes users, not values, so what is hard for both weighs on both (Smucker, Allan & Carterette 2007).
+    A draw in which the champion has no hit counts as an endless gain if the candidate has one, as none otherwise.
+
+    Parameters
+    ----------
+    candidate, champion
+        (users,) metric of the same user at the same place.
+    draws
+        Draws of the bootstrap.
+    rng
+        As `seed_of` gives it.
+    min_users
+        Fewer users than this have no interval.
+    """
+    users = len(candidate)
+    means = (float(candidate.mean()), float(champion.mean())) if users else (0.0, 0.0)
+    if users < max(min_users, 1) or means[1] == 0.0:
+        return Gain(*means, None, None, None, users)
+    pairs, counts = np.unique(np.stack([candidate, champion], axis=1), axis=0, return_counts=True)
+    drawn = _resampled(pairs, counts, draws, rng)
+    gains = _relative(drawn[:, 0], drawn[:, 1])
+    # no interpolation: between a number and an endless gain there is none
+    low, high = np.quantile(gains, [LOW, HIGH], method="inverted_cdf")
+    upper = float(high) if np.isfinite(high) else None
+    return Gain(*means, means[0] / means[1] - 1.0, float(low), upper, users)
+
+
+def _relative(candidate: NDArray[np.float64], champion: NDArray[np.float64]) -> NDArray[np.float64]:
+    endless = np.where(candidate > 0, np.inf, 0.0)
+    return np.divide(candidate - champion, champion, out=endless, where=champion > 0)
+
+
+def _resampled(
+    values: NDArray[np.float64], counts: NDArray[np.int64], draws: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return (draws, columns) means of resampled users; values (distinct, columns) come counts (distinct,) times."""
+    users = int(counts.sum())
+    step = max(1, CELLS_AT_ONCE // len(counts))
+    parts = [rng.multinomial(users, counts / users, min(step, draws - start)) @ values for start in range(0, draws, step)]
+    return np.asarray(np.concatenate(parts) / users)
+
+
+def _merged(values: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Merge neighbours until few enough values are left; their mean stands for them, the overall mean stays."""
+    if len(values) <= MOST_VALUES:
+        return values, counts
+    start = np.linspace(0, len(values), MOST_VALUES, endpoint=False).astype(np.int64)
+    merged = np.add.reduceat(counts, start)
+    return np.add.reduceat(values * counts, start) / merged, merged
