@@ -1,0 +1,52 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# torch's CPU build: make demo TORCH_INDEX=<address of the CPU index, see the installation page of pytorch.org>
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-fast lint bench up down lock clean help
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "recpipe needs Python 3.11; name it: make PYTHON=/path/to/python3.11 …")'
+	@echo "Installing into $(VENV) (once; some minutes the first time)"
+	@date +%s > .install-started
+	$(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(BIN)/pip install -q --index-url $(TORCH_INDEX) "$$(grep -o '^torch==[0-9.]*' requirements.txt)")
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo $$(( $$(date +%s) - $$(cat .install-started) )) > $(VENV)/.install-seconds; rm .install-started
+	@touch $@
+
+demo: $(READY)  ## the main job on the shipped shop: history, training, ten nights, outcomes
+	@$(BIN)/recpipe demo
+
+test: $(READY)  ## everything that CI runs
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)  ## what is quick
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY)  ## ruff, ruff format, mypy --strict
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(READY)  ## timings, as ratios to a peer in the same run
+	$(BIN)/python -m benchmarks
+
+up: $(READY)  ## start the Airflow and MLflow pages of the demo
+	@$(BIN)/recpipe demo --up
+
+down: $(READY)  ## stop them
+	@$(BIN)/recpipe demo --down
+
+lock: $(READY)  ## compile requirements.in to requirements.txt
+	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-header --annotation-style=line -o requirements.txt requirements.in
+	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.txt
+
+clean:  ## remove the environment and the demo's home
+	rm -rf $(VENV) .recpipe
