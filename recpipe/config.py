@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -134,7 +135,10 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings from the environment.
+    """Read the settings from the environment, and from the file ``recpipe.env`` of the home where that exists.
+
+    The file (``RECPIPE_ENV_FILE``, by default ``.recpipe/recpipe.env``) lets a person in the project's folder type
+    ``recpipe show`` and mean the demo; the environment wins over it.
 
     Parameters
     ----------
@@ -147,7 +151,7 @@ def load_settings(**overrides: object) -> Settings:
         If a value is of the wrong type or out of its range; the text names each setting.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+        return Settings(_env_file=os.environ.get("RECPIPE_ENV_FILE", ".recpipe/recpipe.env") or None, **overrides)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
         lines = [f"RECPIPE_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
         raise BadSetting("Settings are wrong. " + "; ".join(lines) + ". Mend them in the environment.") from None

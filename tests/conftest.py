@@ -11,6 +11,7 @@ from recpipe.config import Settings, load_settings
 
 for name in [name for name in os.environ if name.startswith(("RECPIPE_", "AIRFLOW", "MLFLOW_")) and name != "RECPIPE_TEST_DATA"]:
     del os.environ[name]  # a developer's own home must not leak into the tests
+os.environ["RECPIPE_ENV_FILE"] = ""
 
 
 @pytest.fixture
