@@ -1,0 +1,1 @@
+"""The shipped shop, and the main job on it."""
