@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     lookback_days: int = Field(400, gt=0, description="days of history that a night reads")
     last_events: int = Field(200, gt=0, description="newest events a user that a night reads")
     half_life_days: float = Field(90.0, gt=0, description="age at which an event counts half")
+    last_queries: int = Field(5, ge=0, description="newest search texts a user that are kept for users with nothing else")
     event_weights: dict[str, float] = Field(
         default_factory=lambda: {"view": 0.2, "cart": 0.5, "favourite": 0.6, "purchase": 1.0, "review": 0.8},
         description="weight of an event type in the support",
@@ -69,6 +70,8 @@ class Settings(BaseSettings):
     seen_items: Literal["exclude", "allow"] = Field("exclude", description="may a list hold what the user has already met?")
     max_per_category: int = Field(0, ge=0, description="most items of one category in a list; 0: no limit")
     category_level: int = Field(1, ge=0, description="level of the category tree that the limit counts, 0 = root")
+    popular_half_life_days: float = Field(14.0, gt=0, description="age at which an event counts half for what is popular now")
+    min_country_users: int = Field(20, gt=0, description="customers of a country from which its own favourites are trusted")
     shards: int = Field(2, gt=0, description="user shards of a nightly run; the rows do not depend on it")
 
     # --- models
@@ -95,6 +98,24 @@ class Settings(BaseSettings):
     backfill_wait_minutes: float = Field(1.0, ge=0, description="how long a backfill run waits for its delivery")
     run_id: str = Field("local", description="recorded in the register; DAG tasks set it to Airflow's run id")
     webhook: str = Field("", description="URL that warnings are posted to; empty: they are only logged")
+
+    # --- the embedded home (`recpipe up`)
+    airflow_port: int = Field(8080, gt=0, lt=65_536, description="port of Airflow's pages and API, on 127.0.0.1")
+    mlflow_port: int = Field(5000, gt=0, lt=65_536, description="port of MLflow's pages, on 127.0.0.1")
+    dags_folder: str = Field("", description="folder of the DAG files; dags/ beside the package if empty")
+    plugins_folder: str = Field("", description="folder of the Airflow plugins; plugins/ beside the package if empty")
+    parallel_tasks: int = Field(4, gt=0, description="tasks that run at a time on this machine")
+    gpus: int = Field(0, ge=0, description="GPUs of this machine; the pool gpu gets that many slots, at least one")
+    dags_paused: bool = Field(True, description="new DAGs wait to be unpaused")
+    preload: list[str] = Field(
+        default_factory=lambda: ["great_expectations", "pandas", "deltalake", "pyarrow.dataset", "mlflow", "torch", "transformers"],
+        description="modules that the scheduler imports once, so that every task finds them imported",
+    )
+
+    # --- patience of the DAGs
+    retries: int = Field(2, ge=0, description="times that a task is tried again")
+    retry_seconds: float = Field(60.0, gt=0, description="wait before the first retry; it doubles each time")
+    poll_seconds: float = Field(30.0, gt=0, description="time between two looks of a waiting sensor")
 
     @field_validator("timezone")
     @classmethod

@@ -60,6 +60,9 @@ class History:
         (events,) datetime64[us], UTC.
     weight
         (events,) float32: weight of the event type, without any decay.
+    returned_at
+        (events,) datetime64[us]: the first time after the event at which the user sent the item back; NaT if kept.
+        None where nobody looked for returns.
     """
 
     user_ids: NDArray[np.object_]
@@ -67,6 +70,7 @@ class History:
     item: NDArray[np.int32]
     ts: NDArray[np.datetime64]
     weight: NDArray[np.float32]
+    returned_at: NDArray[np.datetime64] | None = None
 
 
 @dataclass(frozen=True)
