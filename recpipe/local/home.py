@@ -1,0 +1,181 @@
+"""What stands in the embedded home: Airflow's configuration, keys and login, written before anything starts."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import json
+import os
+import secrets
+from pathlib import Path
+
+import recpipe
+from recpipe.config import Settings
+from recpipe.errors import BadSetting
+
+USER = "admin"
+
+# one thread a task: several tasks run at a time. Nothing phones home.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # no queue of background jobs beside the pages
+    "HF_HUB_OFFLINE": "1",
+    "PYTHONUNBUFFERED": "1",
+    "NO_COLOR": "1",
+}
+
+
+def airflow_home(settings: Settings) -> Path:
+    """Return the folder of Airflow's configuration, database and task logs."""
+    return settings.home.resolve() / "airflow"
+
+
+def logs(settings: Settings) -> Path:
+    """Return the folder of the services' logs."""
+    return settings.home.resolve() / "logs"
+
+
+def base_url(settings: Settings) -> str:
+    """Return the address of Airflow's pages."""
+    return f"http://127.0.0.1:{settings.airflow_port}"
+
+
+def mlflow_url(settings: Settings) -> str:
+    """Return the address of MLflow's pages."""
+    return f"http://127.0.0.1:{settings.mlflow_port}"
+
+
+def serves_mlflow(settings: Settings) -> bool:
+    """Whether the home serves MLflow itself, which it does unless a tracking server elsewhere is named."""
+    return settings.tracking_uri.startswith("sqlite:")
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """Return the settings as ``RECPIPE_*`` variables, so that processes started from here read the same.
+
+    Only values that differ from the defaults are named, and the home as an absolute path.
+    """
+    values = settings.model_dump(mode="json", exclude_defaults=True)
+    values["home"] = str(settings.home.resolve())
+    if settings.landing:
+        values["landing"] = str(Path(settings.landing).resolve())
+    return {f"RECPIPE_{name.upper()}": _text(value) for name, value in values.items()}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def airflow_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which the ``airflow`` command works on the embedded home.
+
+    It holds no secret: keys stand in the home's ``airflow.cfg``, which only its owner can read.
+    """
+    return {
+        **ENVIRONMENT,
+        "AIRFLOW_HOME": str(airflow_home(settings)),
+        "AIRFLOW_CONFIG": str(airflow_home(settings) / "airflow.cfg"),
+        **settings_environment(settings),
+    }
+
+
+def process_environment(settings: Settings) -> dict[str, str]:
+    """Return the whole environment of a service: this process's, less the settings of another Airflow."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    return {**kept, **airflow_environment(settings)}
+
+
+def write_home(settings: Settings) -> None:
+    """Write ``airflow.cfg`` and the login; keys are made once and kept."""
+    home = airflow_home(settings)
+    for folder in (home, logs(settings), settings.home.resolve() / "run", settings.home.resolve() / "mlflow"):
+        folder.mkdir(parents=True, exist_ok=True)
+    keys = _keys(home / "keys.json")
+    _write_private(home / "login.json", json.dumps({USER: keys["password"]}) + "\n")
+    config = configparser.ConfigParser(interpolation=None)
+    config.read_dict(_configuration(settings, keys))
+    with _private(home / "airflow.cfg") as file:
+        config.write(file)
+
+
+def login(settings: Settings) -> tuple[str, str]:
+    """Return user and password of Airflow's pages.
+
+    Raises
+    ------
+    BadSetting
+        If the home was never started.
+    """
+    path = airflow_home(settings) / "login.json"
+    if not path.is_file():
+        raise BadSetting(f"There is no login under {settings.home}: run `recpipe up` first.")
+    return USER, json.loads(path.read_text())[USER]
+
+
+def _keys(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        keys = {name: secrets.token_urlsafe(32) for name in ("secret", "jwt")}
+        keys["fernet"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
+        keys["password"] = secrets.token_urlsafe(12)
+        _write_private(path, json.dumps(keys) + "\n")
+    return dict(json.loads(path.read_text()))
+
+
+def _private(path: Path):  # type: ignore[no-untyped-def]  # an open text file, as os.fdopen types it
+    path.unlink(missing_ok=True)  # an older file keeps its mode otherwise
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
+
+
+def _write_private(path: Path, text: str) -> None:
+    with _private(path) as file:
+        file.write(text)
+
+
+def _folder(given: str, name: str) -> str:
+    folder = Path(given).resolve() if given else Path(recpipe.__file__).resolve().parent.parent / name
+    if not folder.is_dir():
+        raise BadSetting(f"There is no folder {folder}: set RECPIPE_{name.upper()}_FOLDER to the folder {name}/ of recpipe.")
+    return str(folder)
+
+
+def _configuration(settings: Settings, keys: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return Airflow's configuration: SQLite, this machine only, tuned for few files and short tasks."""
+    home = airflow_home(settings)
+    return {
+        "core": {
+            "dags_folder": _folder(settings.dags_folder, "dags"),
+            "plugins_folder": _folder(settings.plugins_folder, "plugins"),
+            "executor": "LocalExecutor",
+            "parallelism": str(settings.parallel_tasks),
+            "load_examples": "False",
+            "dags_are_paused_at_creation": str(settings.dags_paused),
+            "fernet_key": keys["fernet"],
+            "simple_auth_manager_users": f"{USER}:admin",
+            "simple_auth_manager_passwords_file": str(home / "login.json"),
+            "execution_api_server_url": f"{base_url(settings)}/execution/",
+            "hostname_callable": "socket.gethostname",  # the full name would ask the name server
+            "killed_task_cleanup_time": "15",
+        },
+        "database": {"sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}"},
+        "logging": {"base_log_folder": str(home / "logs"), "colored_console_log": "False"},
+        "api": {
+            "host": "127.0.0.1",
+            "port": str(settings.airflow_port),
+            "base_url": base_url(settings),
+            "workers": "1",
+            "secret_key": keys["secret"],
+            "instance_name": "recpipe",
+        },
+        "api_auth": {"jwt_secret": keys["jwt"]},
+        # the machine may be busy when a task reports
+        "workers": {"execution_api_timeout": "30"},
+        "scheduler": {"scheduler_idle_sleep_time": "0.3"},
+        "dag_processor": {"parsing_processes": "1", "refresh_interval": "15", "min_file_process_interval": "60"},
+    }

@@ -1,0 +1,288 @@
+"""Start, watch and stop the services of the embedded home.
+
+A service is a process that leads a session of its own; everything it starts (executor workers, tasks, jobs) stays in
+that session and is stopped with it. ``HOME/run/NAME.json`` says which process it is, ``HOME/logs/NAME.log`` what it said.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from recpipe.config import Settings
+from recpipe.errors import RecpipeError
+from recpipe.local import home as places
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 180.0
+STOP_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """How one service is started and where it listens (0: nowhere)."""
+
+    name: str
+    command: tuple[str, ...]
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """What `status` says of one service."""
+
+    name: str
+    pid: int | None
+    healthy: bool
+    url: str
+
+
+def services(settings: Settings) -> list[Service]:
+    """Return the services of the home, in the order they are started."""
+    airflow = (sys.executable, "-m", "airflow")
+    warm = (sys.executable, "-m", "recpipe.local.warm", ",".join(settings.preload))
+    found = [
+        Service("api-server", (*airflow, "api-server"), settings.airflow_port),
+        # logs are read from disk by the api-server, so nobody has to serve them on a port
+        Service("scheduler", (*warm, "scheduler", "--skip-serve-logs")),
+        Service("dag-processor", (*airflow, "dag-processor")),
+        Service("triggerer", (*airflow, "triggerer", "--skip-serve-logs")),
+    ]
+    if places.serves_mlflow(settings):
+        found.append(Service("mlflow", _mlflow(settings), settings.mlflow_port))
+    return found
+
+
+def _mlflow(settings: Settings) -> tuple[str, ...]:
+    return (
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(settings.mlflow_port),
+        "--workers", "1", "--backend-store-uri", settings.tracking_uri, "--no-serve-artifacts",
+        "--default-artifact-root", (settings.home.resolve() / "mlflow" / "artifacts").as_uri(),
+    )  # fmt: skip
+
+
+def up(settings: Settings, say: Callable[[str], None] = log.info) -> list[ServiceState]:
+    """Start what does not run yet and wait until all of it is healthy.
+
+    Parameters
+    ----------
+    settings
+        Names the home and the ports.
+    say
+        Is told of the progress, a line a time.
+
+    Raises
+    ------
+    RecpipeError
+        If a port is taken, a DAG file cannot be imported, or a service dies or is not healthy in time; the text names
+        the log to read.
+    """
+    missing = [service for service in services(settings) if _process(settings, service.name) is None]
+    if missing:
+        _check_ports(missing)
+        places.write_home(settings)
+        early = [service for service in missing if service.name == "mlflow"]  # it does not need Airflow's database
+        for service in early:
+            _start(settings, service, say)
+        say("preparing Airflow's database, pools and DAGs")
+        _prepare(settings)
+        for service in missing:
+            if service not in early:
+                _start(settings, service, say)
+    _wait(settings, say)
+    return status(settings)
+
+
+def status(settings: Settings) -> list[ServiceState]:
+    """Say of each service whether it runs and is healthy."""
+    healthy = _health(settings)
+    urls = {"api-server": places.base_url(settings), "mlflow": places.mlflow_url(settings)}
+    states = []
+    for service in services(settings):
+        process = _process(settings, service.name)
+        states.append(
+            ServiceState(
+                service.name,
+                process.pid if process else None,
+                process is not None and healthy.get(service.name, False),
+                urls.get(service.name, ""),
+            )
+        )
+    return states
+
+
+def down(settings: Settings, say: Callable[[str], None] = log.info) -> list[str]:
+    """Stop every service with all that it started; returns the names of those that ran."""
+    running = {s.name: p for s in services(settings) if (p := _process(settings, s.name)) is not None}
+    members = {name: _session(process.pid) for name, process in running.items()}
+    for name, process in running.items():
+        say(f"stopping {name} (process {process.pid})")
+        # tasks first: the scheduler waits for them otherwise
+        for member in [*reversed(members[name]), process]:
+            _send(member, signal.SIGTERM)
+    everyone = [p for group in members.values() for p in group] + list(running.values())
+    _, left = psutil.wait_procs(everyone, timeout=STOP_SECONDS)
+    late = [p for name in running for p in _session(running[name].pid)]
+    for process in {*left, *late}:
+        _send(process, signal.SIGKILL)
+    psutil.wait_procs(left, timeout=5)
+    for name in running:
+        _pid_file(settings, name).unlink(missing_ok=True)
+    return list(running)
+
+
+# --- processes
+
+
+def _pid_file(settings: Settings, name: str) -> Path:
+    return settings.home.resolve() / "run" / f"{name}.json"
+
+
+def _process(settings: Settings, name: str) -> psutil.Process | None:
+    """Return the running process of a service; a process id that was given to another program since does not count."""
+    try:
+        noted = json.loads(_pid_file(settings, name).read_text())
+        process = psutil.Process(noted["pid"])
+        alive = abs(process.create_time() - noted["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return None
+    return process if alive else None
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    """Return the other processes of a session."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != leader and os.getsid(process.pid) == leader:
+                found.append(process)
+        except (OSError, psutil.Error):
+            continue
+    return found
+
+
+def _send(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.Error:
+        log.debug("process %s had ended", process.pid)
+
+
+def _start(settings: Settings, service: Service, say: Callable[[str], None]) -> None:
+    path = places.logs(settings) / f"{service.name}.log"
+    with path.open("ab") as output:
+        process = subprocess.Popen(
+            service.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=places.process_environment(settings),
+            cwd=places.airflow_home(settings),
+            start_new_session=True,
+        )
+    noted = {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
+    _pid_file(settings, service.name).write_text(json.dumps(noted))
+    say(f"starting {service.name} (process {process.pid}, log {path})")
+
+
+def _check_ports(missing: list[Service]) -> None:
+    for service in missing:
+        if service.port and not _free(service.port):
+            setting = "RECPIPE_MLFLOW_PORT" if service.name == "mlflow" else "RECPIPE_AIRFLOW_PORT"
+            raise RecpipeError(
+                f"Port {service.port} of 127.0.0.1, which {service.name} needs, is taken by another program. "
+                f"Stop that program, or set {setting} to a free port."
+            )
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _prepare(settings: Settings) -> None:
+    slots = max(1, settings.gpus)
+    path = places.logs(settings) / "prepare.log"
+    with path.open("wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "recpipe.provider.prepare", str(slots)],
+            env=places.process_environment(settings),
+            cwd=places.airflow_home(settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        raise RecpipeError(f"Airflow could not be prepared: {_last_lines(path)} The whole of it stands in {path}.")
+
+
+# --- health
+
+
+def _wait(settings: Settings, say: Callable[[str], None]) -> None:
+    """Wait until every service is healthy; each is told of once."""
+    told: set[str] = set()
+    until = time.monotonic() + START_SECONDS
+    while True:
+        states = status(settings)
+        for state in states:
+            if state.pid is None:
+                path = places.logs(settings) / f"{state.name}.log"
+                raise RecpipeError(f"{state.name} ended while it was starting: {_last_lines(path)} Read {path}.")
+            if state.healthy and state.name not in told:
+                told.add(state.name)
+                say(f"{state.name} is up")
+        waiting = [state.name for state in states if not state.healthy]
+        if not waiting:
+            return
+        if time.monotonic() > until:
+            raise RecpipeError(
+                f"{', '.join(waiting)} did not become healthy in {START_SECONDS:.0f} s. Read the logs in "
+                f"{places.logs(settings)}, then run `recpipe down` and `recpipe up`."
+            )
+        time.sleep(0.5)
+
+
+def _health(settings: Settings) -> dict[str, bool]:
+    """Ask the services themselves: Airflow's monitor speaks for its four."""
+    text = _get(f"{places.base_url(settings)}/api/v2/monitor/health")
+    parts = json.loads(text) if text else {}
+    found = {
+        name: (parts.get(key) or {}).get("status") == "healthy"
+        for name, key in (("scheduler", "scheduler"), ("dag-processor", "dag_processor"), ("triggerer", "triggerer"))
+    }
+    found["api-server"] = text is not None
+    found["mlflow"] = _get(f"{places.mlflow_url(settings)}/health") is not None
+    return found
+
+
+def _get(url: str) -> str | None:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own address, http
+            return str(answer.read().decode())
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
+
+
+def _last_lines(path: Path, count: int = 3) -> str:
+    lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()] if path.exists() else []
+    return " / ".join(lines[-count:]) or "it said nothing."
