@@ -1,1 +1,6 @@
-"""The learners. Nothing here imports Airflow, MLflow, Great Expectations, Delta or the settings: torch and numpy suffice."""
+"""How a support becomes a user vector, and how that is learned."""
+
+from recpipe.learn.data import Learner, score
+from recpipe.learn.folder import load, read_config, save
+
+__all__ = ["Learner", "load", "read_config", "save", "score"]

@@ -171,8 +171,24 @@ class Learner(Protocol):
         """Turn supports into user vectors, (users, d); a batched function, one row a user, whatever the batch."""
 
 
+USERS_A_BLOCK = 64
+
+
 def score(space: ItemSpace, users: Matrix) -> NDArray[np.float32]:
-    """Return (users, items): u·e_i + b_i."""
-    product = users @ space.vectors.T
-    dense = product.toarray() if sp.issparse(product) else np.asarray(product)
-    return np.asarray(dense + space.bias[None, :], dtype=np.float32)
+    """Return (users, items): u·e_i + b_i.
+
+    A user's scores are the same bits whoever else stands in the batch: sparse products go row by row, and dense ones
+    in blocks of a fixed number of users, since the last bit of a matrix product depends on its shape.
+    """
+    if sp.issparse(users) or sp.issparse(space.vectors):
+        product = users @ space.vectors.T
+        dense = product.toarray() if sp.issparse(product) else np.asarray(product)
+        return np.asarray(dense + space.bias[None, :], dtype=np.float32)
+    out = np.empty((users.shape[0], len(space.bias)), np.float32)
+    block = np.zeros((USERS_A_BLOCK, users.shape[1]), np.float32)
+    for start in range(0, users.shape[0], USERS_A_BLOCK):
+        some = users[start : start + USERS_A_BLOCK]
+        block[: len(some)] = some
+        out[start : start + len(some)] = (block @ space.vectors.T)[: len(some)]
+    out += space.bias
+    return out

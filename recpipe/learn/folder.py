@@ -1,0 +1,125 @@
+"""Model folders: ``config.json`` for people and ``model.safetensors`` for arrays; nothing that runs code when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from recpipe.errors import MissingModel, RecpipeError
+from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
+from recpipe.learn.data import Learner
+
+FORMAT = 1
+LEARNERS: dict[str, Any] = {kind.name: kind for kind in (Popularity, ItemKNN, TextPrototype)}
+"""Every learner that can stand in a model folder, by its name."""
+
+
+def save(learner: Learner, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write a learner; each file appears whole or not at all, ``config.json`` last.
+
+    Parameters
+    ----------
+    learner
+        One of `LEARNERS`; its numbers go into ``config.json``, its arrays into ``model.safetensors``.
+    folder
+        Made if it is not there.
+    facts
+        What else ``config.json`` says: encoder (fingerprint), fitted_until, trained_until, seed, … Values of JSON.
+
+    Raises
+    ------
+    RecpipeError
+        If the learner is none that `load` could read.
+    """
+    if LEARNERS.get(learner.name) is not type(learner):
+        raise RecpipeError(f"Learner '{learner.name}' cannot be saved: it is none of {', '.join(sorted(LEARNERS))}.")
+    values = {field.name: getattr(learner, field.name) for field in fields(learner)}  # type: ignore[arg-type]
+    arrays = {name: np.ascontiguousarray(value) for name, value in values.items() if isinstance(value, np.ndarray)}
+    data = save_tensors(arrays)
+    config = {
+        **facts,
+        "format": FORMAT,
+        "learner": learner.name,
+        "parameters": {name: value for name, value in values.items() if name not in arrays},
+        "sha256": {"model.safetensors": hashlib.sha256(data).hexdigest()},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "model.safetensors", data)
+    write_whole(folder / "config.json", to_json(config))
+
+
+def load(folder: Path) -> Learner:
+    """Read a learner back.
+
+    Raises
+    ------
+    MissingModel
+        If the folder holds no model.
+    RecpipeError
+        If its learner is unknown, or a file is not the one that was saved.
+    """
+    config = read_config(folder)
+    kind = LEARNERS.get(config.get("learner", ""))
+    if kind is None or config.get("format") != FORMAT:
+        raise RecpipeError(
+            f"Model folder {folder} holds learner '{config.get('learner')}' in format {config.get('format')}; this version "
+            f"of recpipe reads {', '.join(sorted(LEARNERS))} in format {FORMAT}. Use the version that wrote it, or train again."
+        )
+    arrays = load_tensors(_checked(folder, "model.safetensors", config))
+    parameters = {**config["parameters"], **arrays}
+    unknown = sorted(set(parameters) ^ {field.name for field in fields(kind)})
+    if unknown:
+        raise RecpipeError(f"Model folder {folder} and learner '{kind.name}' disagree about {', '.join(unknown)}. Train again.")
+    learner: Learner = kind(**parameters)
+    return learner
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return ``config.json`` of a model folder: learner, parameters, and the facts it was saved with.
+
+    Raises
+    ------
+    MissingModel
+        If there is none.
+    """
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    except FileNotFoundError:
+        raise MissingModel(f"Folder {folder} holds no model: config.json is missing. Run `recpipe train` first.") from None
+    except json.JSONDecodeError as error:
+        raise RecpipeError(f"{folder / 'config.json'} is no JSON ({error}). Fetch or train the model again.") from None
+    return config
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file that others see complete or not at all."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    with beside.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    beside.replace(file)
+
+
+def to_json(value: Any) -> bytes:
+    """Return JSON for people and for diffs: indented, keys in order."""
+    return (json.dumps(value, indent=2, sort_keys=True, default=str) + "\n").encode()
+
+
+def _checked(folder: Path, name: str, config: Mapping[str, Any]) -> bytes:
+    file = folder / name
+    if not file.is_file():
+        raise MissingModel(f"Model folder {folder} is not whole: {name} is missing. Fetch or train the model again.")
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() != config.get("sha256", {}).get(name):
+        raise RecpipeError(f"{file} is not the file that was saved with its config.json. Fetch or train the model again.")
+    return data
