@@ -47,11 +47,16 @@ class Settings(BaseSettings):
     )
     item_id_pattern: str = Field("", description="regular expression of a product's id; rows of other ids are set aside")
     items_must_be_known: bool = Field(False, description="events of items outside the catalogue are quarantined")
+    items_need_title: bool = Field(True, description="items without a title are quarantined; false for shops that deliver none")
     max_bad_share: float = Field(0.05, ge=0, le=1, description="share of bad rows above which a day is refused")
     late_days: int = Field(3, ge=0, description="days before the delivery's day that an event may still belong to")
     max_text_length: int = Field(10_000, gt=0, description="characters of a free text above which its row is quarantined")
     rating_bounds: tuple[float, float] = Field((1.0, 5.0), description="lowest and highest rating")
     batch_rows: int = Field(65_536, gt=0, description="rows held in memory at a time while a day is taken in")
+    duplicate_memory_mb: int = Field(
+        256, ge=64, description="memory (MiB) for the search for duplicates within a day; what does not fit goes to disk"
+    )
+    history_days: int = Field(30, gt=0, description="days a commit when history is taken in")
 
     # --- who is who
     new_user_days: int = Field(28, gt=0, description="days after registration in which a user counts as new")
