@@ -95,6 +95,8 @@ def _arrays(evidence: Evidence) -> dict[str, np.ndarray[Any, Any]]:
         "until": np.array([evidence.until.astype("datetime64[us]").astype(np.int64)]),
         "users": np.array([len(history.user_ids)]),
     }
+    if history.returned_at is not None:
+        arrays["returned_at"] = history.returned_at.astype("datetime64[us]").astype(np.int64)
     return {name: np.ascontiguousarray(value) for name, value in arrays.items()}
 
 
@@ -123,6 +125,7 @@ def _evidence(arrays: Mapping[str, Any], texts: Mapping[str, Any]) -> Evidence:
         item=arrays["item"],
         ts=arrays["ts"].astype("datetime64[us]"),
         weight=arrays["weight"],
+        returned_at=arrays["returned_at"].astype("datetime64[us]") if "returned_at" in arrays else None,
     )
     until = arrays["until"].astype("datetime64[us]")[0]
     return Evidence(catalogue, history, arrays["popularity_item"], arrays["popularity_ts"].astype("datetime64[us]"), until)
