@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     max_text_length: int = Field(10_000, gt=0, description="characters of a free text above which its row is quarantined")
     rating_bounds: tuple[float, float] = Field((1.0, 5.0), description="lowest and highest rating")
     batch_rows: int = Field(65_536, gt=0, description="rows held in memory at a time while a day is taken in")
+    volume_weeks: int = Field(8, gt=0, description="weeks before a day whose same weekday its number of rows is compared with")
+    volume_factor: float = Field(
+        4.0, gt=1, description="warn when a day has more than so many times, or so many times fewer, rows"
+    )
     duplicate_memory_mb: int = Field(
         256, ge=64, description="memory (MiB) for the search for duplicates within a day; what does not fit goes to disk"
     )
@@ -67,7 +71,7 @@ class Settings(BaseSettings):
     last_queries: int = Field(5, ge=0, description="newest search texts a user that are kept for users with nothing else")
     event_weights: dict[str, float] = Field(
         default_factory=lambda: {"view": 0.2, "cart": 0.5, "favourite": 0.6, "purchase": 1.0, "review": 0.8},
-        description="weight of an event type in the support",
+        description="weight of an event type in the support; a type of weight 0, or not named, makes no history of a user",
     )
 
     # --- lists
@@ -113,7 +117,15 @@ class Settings(BaseSettings):
     gpus: int = Field(0, ge=0, description="GPUs of this machine; the pool gpu gets that many slots, at least one")
     dags_paused: bool = Field(True, description="new DAGs wait to be unpaused")
     preload: list[str] = Field(
-        default_factory=lambda: ["great_expectations", "pandas", "deltalake", "pyarrow.dataset", "mlflow", "torch", "transformers"],
+        default_factory=lambda: [
+            "great_expectations",
+            "pandas",
+            "deltalake",
+            "pyarrow.dataset",
+            "mlflow",
+            "torch",
+            "transformers",
+        ],
         description="modules that the scheduler imports once, so that every task finds them imported",
     )
 

@@ -282,9 +282,12 @@ class Reader:
         found = delta.to_pyarrow_dataset().to_table(columns=wanted.names, filter=where)
         return found.cast(wanted)
 
-    def as_of(self, table: str, day: date) -> pa.Table:
-        """Return the newest row of each key with a day at or before the given one (items, users)."""
-        rows = self.read(table, last=day)
+    def as_of(self, table: str, day: date, columns: list[str] | None = None) -> pa.Table:
+        """Return the newest row of each key with a day at or before the given one (items, users).
+
+        Columns, where given, name the key and ``day`` among them.
+        """
+        rows = self.read(table, last=day, columns=columns)
         return _newest(rows, list(TABLES[table].key))
 
     def events(self, first: date, last: date, columns: list[str] | None = None) -> pa.Table:

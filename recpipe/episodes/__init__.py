@@ -1,0 +1,20 @@
+"""Who is new on a day, what are they known by, and what did the shop know then."""
+
+from recpipe.episodes.cohorts import UserDay, assign_cohorts, users_of
+from recpipe.episodes.evidence import Known, build_evidence, read_known, read_users
+from recpipe.episodes.export import export_training
+from recpipe.episodes.support import build_support
+from recpipe.episodes.table import episode_rows
+
+__all__ = [
+    "Known",
+    "UserDay",
+    "assign_cohorts",
+    "build_evidence",
+    "build_support",
+    "episode_rows",
+    "export_training",
+    "read_known",
+    "read_users",
+    "users_of",
+]

@@ -1,0 +1,144 @@
+"""Who is new on a day, and what every user is known by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recpipe.config import Settings
+from recpipe.contract import FEW, WARM, ZERO
+from recpipe.days import day_start
+from recpipe.episodes.evidence import Known, Traces
+from recpipe.episodes.support import build_support
+from recpipe.learn.data import Evidence, History, Support
+
+NOBODY = Traces(*(np.array([], kind) for kind in (object, "datetime64[us]", np.int32, object, np.int32, np.int32)))
+
+
+@dataclass(frozen=True)
+class UserDay:
+    """Every user as of the end of a day; entry u of everything is the same user. Sorted by user id.
+
+    Attributes
+    ----------
+    user_ids
+        (users,) text, sorted: those of the table ``users``, and those whom only events name.
+    cohort
+        (users,) text: zero, few or warm.
+    country
+        (users,) text, empty if unknown.
+    registered_at
+        (users,) datetime64[us], UTC. The first event stands for it where the shop never delivered the user.
+    support
+        Supports of the users, for the end of the day.
+    support_ts
+        (entries of the supports,) datetime64[us], UTC.
+    query_texts
+        (users,) newest distinct search texts, newest first.
+    returns
+        (returns, 2) int32: user and item of everything sent back, also where the history no longer holds the purchase.
+    """
+
+    user_ids: NDArray[np.object_]
+    cohort: NDArray[np.object_]
+    country: NDArray[np.object_]
+    registered_at: NDArray[np.datetime64]
+    support: Support
+    support_ts: NDArray[np.datetime64]
+    query_texts: list[tuple[str, ...]]
+    returns: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+
+def users_of(known: Known, settings: Settings, day: date) -> UserDay:
+    """Return every user of a day, from all that was known at its end."""
+    return assign_cohorts(known.evidence, known.users, settings, day, known.traces)
+
+
+def assign_cohorts(evidence: Evidence, users: pa.Table, settings: Settings, day: date, traces: Traces = NOBODY) -> UserDay:
+    """Say of every user what the cohort is and what the support holds.
+
+    Zero: no positive event in the history that the night reads. Few: registered within the last
+    ``settings.new_user_days`` days, the day itself included, and at most ``settings.few_items`` distinct items.
+    Warm: the rest.
+
+    Parameters
+    ----------
+    evidence
+        As of the end of the day.
+    users
+        user_id, registered_at and country as of the day, one row a user (`read_users`).
+    settings
+        Bounds of the cohorts, half-life of the weights, number of search texts.
+    day
+        The day.
+    traces
+        Searches, returns, and users whom only events name.
+    """
+    ids = _all_ids(users, evidence, traces)
+    support, support_ts = build_support(evidence.history, evidence.until, settings.half_life_days)
+    support = _spread(support, np.searchsorted(ids, evidence.history.user_ids), len(ids))
+    place = np.searchsorted(ids, users["user_id"].to_numpy().astype(object))
+    country = np.full(len(ids), "", object)
+    country[place] = [name or "" for name in users["country"].to_pylist()]
+    registered = _first_seen(ids, evidence.history, traces)
+    registered[place] = users["registered_at"].cast(pa.timestamp("us")).to_numpy()
+    return UserDay(
+        user_ids=ids,
+        cohort=_cohorts(support.k, registered, settings, day),
+        country=country,
+        registered_at=registered,
+        support=support,
+        support_ts=support_ts,
+        query_texts=_query_texts(ids, traces, settings.last_queries),
+        returns=_returns(ids, traces),
+    )
+
+
+def _all_ids(users: pa.Table, evidence: Evidence, traces: Traces) -> NDArray[np.object_]:
+    delivered = users["user_id"].to_numpy().astype(object)
+    return np.unique(np.concatenate([delivered, evidence.history.user_ids, traces.user_ids]))
+
+
+def _spread(support: Support, place: NDArray[np.intp], users: int) -> Support:
+    """Give every user a support: those who have none get an empty one."""
+    counts = np.zeros(users, np.int64)
+    counts[place] = support.k
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Support(indptr, support.item, support.label, support.weight, support.age_days)
+
+
+def _first_seen(ids: NDArray[np.object_], history: History, traces: Traces) -> NDArray[np.datetime64]:
+    first = np.full(len(ids), np.datetime64("NaT", "us"))
+    users, row = np.unique(history.user, return_index=True)
+    first[np.searchsorted(ids, history.user_ids[users])] = history.ts[row]
+    first[np.searchsorted(ids, traces.user_ids)] = traces.first_ts
+    return first
+
+
+def _cohorts(k: NDArray[np.int64], registered: NDArray[np.datetime64], settings: Settings, day: date) -> NDArray[np.object_]:
+    begin = day_start(day - timedelta(days=settings.new_user_days - 1), settings.zone)
+    new = registered >= np.datetime64(begin.replace(tzinfo=None), "us")
+    few = new & (k <= settings.few_items)
+    return np.where(k == 0, ZERO, np.where(few, FEW, WARM)).astype(object)
+
+
+def _query_texts(ids: NDArray[np.object_], traces: Traces, most: int) -> list[tuple[str, ...]]:
+    texts: list[tuple[str, ...]] = [()] * len(ids)
+    place = np.searchsorted(ids, traces.user_ids)
+    bounds = np.searchsorted(traces.search_user, np.arange(len(traces.user_ids) + 1))
+    for user in np.flatnonzero(np.diff(bounds)):
+        newest_first = traces.search_text[bounds[user] : bounds[user + 1]][::-1]
+        texts[place[user]] = tuple(dict.fromkeys(newest_first))[:most]
+    return texts
+
+
+def _returns(ids: NDArray[np.object_], traces: Traces) -> NDArray[np.int32]:
+    user = np.searchsorted(ids, traces.user_ids)[traces.return_user]
+    return np.stack([user, traces.return_item], axis=1).astype(np.int32)

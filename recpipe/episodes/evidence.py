@@ -1,0 +1,207 @@
+"""What was known at the end of a day: the catalogue, the history, and the traces of users that make no history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recpipe.config import Settings
+from recpipe.contract import EVENT_TYPES, POSITIVE_EVENT_TYPES
+from recpipe.days import ONE_DAY, day_start
+from recpipe.episodes.catalogue import read_catalogue
+from recpipe.lake import Reader
+from recpipe.lake.lake import window
+from recpipe.learn.data import Catalogue, Evidence, History
+
+USER_COLUMNS = ["day", "user_id", "registered_at", "country"]
+EVENT_COLUMNS = ["user_id", "item_id", "event_type", "ts", "query"]
+POSITIVE = np.array([name in POSITIVE_EVENT_TYPES for name in EVENT_TYPES])
+RETURN = EVENT_TYPES.index("return")
+SEARCH = EVENT_TYPES.index("search")
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What named users did in the days that were read, beside the positive events of the history.
+
+    Attributes
+    ----------
+    user_ids
+        (users,) text, sorted: every user whom an event names.
+    first_ts
+        (users,) datetime64[us]: the user's first event in the days that were read.
+    search_user, search_text
+        (searches,) row in ``user_ids``, and what was typed; oldest first within a user.
+    return_user, return_item
+        (returns,) row in ``user_ids``, row in the catalogue.
+    """
+
+    user_ids: NDArray[np.object_]
+    first_ts: NDArray[np.datetime64]
+    search_user: NDArray[np.int32]
+    search_text: NDArray[np.object_]
+    return_user: NDArray[np.int32]
+    return_item: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that a night works on.
+
+    Attributes
+    ----------
+    evidence
+        What learners see.
+    users
+        Table of user_id, registered_at and country as of the day, by user_id.
+    traces
+        Searches, returns, and users whom only events name.
+    """
+
+    evidence: Evidence
+    users: pa.Table
+    traces: Traces
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Events of the days that are read, as arrays in the order of time."""
+
+    user: NDArray[np.int32]  # row in user_ids, -1 for anonymous traffic
+    item: NDArray[np.int32]  # row in the catalogue, -1 for none
+    kind: NDArray[np.int32]  # index in EVENT_TYPES
+    ts: NDArray[np.datetime64]
+    query: pa.ChunkedArray
+    user_ids: NDArray[np.object_]
+
+    @property
+    def about_items(self) -> NDArray[np.bool_]:
+        return POSITIVE[self.kind] & (self.item >= 0)
+
+
+def build_evidence(reader: Reader, settings: Settings, day: date) -> Evidence:
+    """Return the catalogue and the history as of the end of a day.
+
+    Parameters
+    ----------
+    reader
+        Sees the lake at fixed versions.
+    settings
+        Say how much history is read, what an event type weighs, and which encoder reads the texts.
+    day
+        The last day that is looked at, by delivery and by time of event.
+    """
+    return read_known(reader, settings, day).evidence
+
+
+def read_known(reader: Reader, settings: Settings, day: date) -> Known:
+    """Return the evidence of a day together with its users and their traces (parameters as in `build_evidence`)."""
+    until = np.datetime64(day_start(day + ONE_DAY, settings.zone).replace(tzinfo=None), "us")
+    catalogue = read_catalogue(reader, settings, day)
+    events = _read_events(reader, settings, day, catalogue, until)
+    popular = events.about_items
+    evidence = Evidence(
+        catalogue=catalogue,
+        history=_history(events, settings),
+        popularity_item=events.item[popular],
+        popularity_ts=events.ts[popular],
+        until=until,
+    )
+    return Known(evidence, read_users(reader, day), _traces(events))
+
+
+def read_users(reader: Reader, day: date) -> pa.Table:
+    """Return user_id, registered_at and country of the users delivered by a day, each as last delivered, by user_id."""
+    return reader.as_of("users", day, USER_COLUMNS).drop_columns("day")
+
+
+def _read_events(reader: Reader, settings: Settings, day: date, catalogue: Catalogue, until: np.datetime64) -> _Events:
+    rows = reader.events(*window(day, settings.lookback_days), EVENT_COLUMNS)
+    user, user_ids = _coded(rows["user_id"])
+    item = _rows_in(rows["item_id"], catalogue.item_ids)
+    kind = _rows_in(rows["event_type"], EVENT_TYPES)
+    ts = rows["ts"].cast(pa.timestamp("us")).to_numpy()
+    # the order of files in a table is no property of the day: the arrays get a total order
+    order = np.lexsort((kind, item, user, ts))
+    order = order[ts[order] < until]
+    return _Events(user[order], item[order], kind[order], ts[order], rows["query"].take(pa.array(order)), user_ids)
+
+
+def _history(events: _Events, settings: Settings) -> History:
+    """Return the newest positive events of each named user, by user and then time; types of weight 0 make no history."""
+    weights = np.array([settings.event_weights.get(name, 0.0) for name in EVENT_TYPES], np.float32)
+    rows = np.flatnonzero(events.about_items & (events.user >= 0) & (weights[events.kind] > 0))
+    rows = rows[np.argsort(events.user[rows], kind="stable")]
+    rows = _newest_of_each(rows, events.user[rows], settings.last_events)
+    known, user = np.unique(events.user[rows], return_inverse=True)
+    return History(
+        user_ids=events.user_ids[known],
+        user=user.astype(np.int32),
+        item=events.item[rows],
+        ts=events.ts[rows],
+        weight=weights[events.kind[rows]],
+        returned_at=_returned_at(events, rows),
+    )
+
+
+def _newest_of_each(rows: NDArray[np.intp], user: NDArray[np.int32], most: int) -> NDArray[np.intp]:
+    """Keep the last rows of each run of equal users."""
+    ends = np.searchsorted(user, user, side="right")
+    return rows[ends - np.arange(len(rows)) <= most]
+
+
+def _returned_at(events: _Events, rows: NDArray[np.intp]) -> NDArray[np.datetime64]:
+    """Return, for each row, when the same user next sent the same item back; NaT if never."""
+    returns = np.flatnonzero(_returns(events))
+    both = np.concatenate([rows, returns])
+    is_return = np.arange(len(both)) >= len(rows)
+    # by user, item and time; of the same moment the return comes last: it speaks of what was just bought
+    order = np.lexsort((is_return, events.ts[both], events.item[both], events.user[both]))
+    place = np.where(is_return[order], np.arange(len(both)), len(both))
+    following = np.minimum.accumulate(place[::-1])[::-1]
+    found = np.full(len(both), -1)
+    has = following < len(both)
+    found[order[has]] = both[order[following[has]]]
+    found = found[: len(rows)]
+    same = (found >= 0) & (events.user[found] == events.user[rows]) & (events.item[found] == events.item[rows])
+    return np.where(same, events.ts[found], np.datetime64("NaT", "us"))
+
+
+def _returns(events: _Events) -> NDArray[np.bool_]:
+    return np.asarray((events.kind == RETURN) & (events.user >= 0) & (events.item >= 0), np.bool_)
+
+
+def _traces(events: _Events) -> Traces:
+    named = events.user >= 0
+    users, first = np.unique(events.user[named], return_index=True)  # events are in the order of time
+    returns = _returns(events)
+    typed = np.asarray(pc.is_valid(events.query).to_numpy(), dtype=np.bool_)
+    searches = np.flatnonzero((events.kind == SEARCH) & named & typed)
+    text = events.query.take(pa.array(searches)).to_numpy().astype(object)
+    order = np.array(sorted(range(len(searches)), key=lambda i: (events.user[searches[i]], events.ts[searches[i]], text[i])), int)
+    return Traces(
+        user_ids=events.user_ids[users],
+        first_ts=events.ts[named][first],
+        search_user=np.searchsorted(users, events.user[searches[order]]).astype(np.int32),
+        search_text=text[order],
+        return_user=np.searchsorted(users, events.user[returns]).astype(np.int32),
+        return_item=events.item[returns],
+    )
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
+    """Return (rows,) places in the sorted distinct values, -1 for null, and those values."""
+    values = pc.unique(column).drop_null()
+    values = values.take(pc.sort_indices(values))
+    return _rows_in(column, values), values.to_numpy(zero_copy_only=False).astype(object)
+
+
+def _rows_in(column: pa.ChunkedArray, values: pa.Array | NDArray[np.object_] | tuple[str, ...]) -> NDArray[np.int32]:
+    """Return (rows,) places of a column's values among others, -1 where they are not."""
+    found = pc.index_in(column, value_set=pa.array(values, pa.string()), skip_nulls=True)
+    return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int32)

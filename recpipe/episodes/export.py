@@ -1,0 +1,53 @@
+"""The training input: what was known some days before the day of training, as a folder without tables in it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, timedelta
+
+from recpipe.config import Settings
+from recpipe.encode import load_encoder
+from recpipe.episodes.evidence import build_evidence
+from recpipe.lake import Lake
+from recpipe.learn.episodes_folder import write_episodes_folder
+
+log = logging.getLogger(__name__)
+
+FACTS = ("seed", "half_life_days", "last_events", "horizon_days", "metric_k", "few_items", "new_user_days", "seen_items")
+"""Settings that training and the nights share, so that a model is trained for what it will be asked."""
+
+
+def export_training(settings: Settings, day: date) -> str:
+    """Write the input of a training run and return its folder.
+
+    The last ``settings.gate_days`` days up to the day are kept from it: on them candidate and champion are compared.
+
+    Parameters
+    ----------
+    settings
+        ``train_weeks`` says how much history the run sees.
+    day
+        ``trained_until`` of the model to be.
+
+    Raises
+    ------
+    MissingDay
+        If the events of the day were not published yet.
+    """
+    lake = Lake.from_settings(settings)
+    lake.require("events", day)
+    fitted_until = day - timedelta(days=settings.gate_days)
+    reader = lake.reader(lake.versions_now(["events", "items", "users"]))
+    seen = settings.model_copy(update={"lookback_days": 7 * settings.train_weeks})
+    evidence = build_evidence(reader, seen, fitted_until)
+    facts = {
+        **{name: getattr(settings, name) for name in FACTS},
+        "trained_until": day.isoformat(),
+        "fitted_until": fitted_until.isoformat(),
+        "encoder": load_encoder(settings.encoder).fingerprint,
+        "inputs": [{name: str(value) for name, value in vars(entry).items()} for entry in dict.fromkeys(reader.inputs)],
+    }
+    folder = settings.work / "train" / day.isoformat()
+    write_episodes_folder(folder, evidence, facts)
+    log.info("Training input of %s: %d events of %d users.", day, len(evidence.history.user), len(evidence.history.user_ids))
+    return str(folder)
