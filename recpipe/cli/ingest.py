@@ -1,0 +1,95 @@
+"""Commands that take deliveries in and say what has been taken in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from recpipe.cli import app
+
+Day = Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01")]
+First = Annotated[str, typer.Option("--from", help="first day, such as 2011-09-01")]
+Last = Annotated[str, typer.Option("--to", help="last day, included")]
+
+
+@app.command()
+def land(first: First, last: Last) -> None:
+    """Drop the shipped shop's deliveries of some days into the landing folder."""
+    from recpipe.config import load_settings
+    from recpipe.days import parse_day
+    from recpipe.demo import shop
+
+    landing = load_settings().landing_root
+    rows = shop.land(landing, parse_day(first), parse_day(last))
+    print(f"{rows:,} rows of {first} to {last} lie in {landing}.")
+
+
+@app.command()
+def ingest(day: Day) -> None:
+    """Take in one day: check, audit, publish."""
+    from recpipe.config import load_settings
+    from recpipe.days import parse_day
+    from recpipe.ingest import ingest_day
+
+    _say(ingest_day(load_settings(), parse_day(day)), day)
+
+
+@app.command()
+def history(
+    first: First,
+    last: Last,
+    skip_incomplete: Annotated[bool, typer.Option(help="leave out days whose delivery is not complete")] = False,
+) -> None:
+    """Take in many days in one process, with the checks of a nightly run."""
+    from recpipe.config import load_settings
+    from recpipe.days import parse_day
+    from recpipe.ingest import ingest_history
+
+    rows = ingest_history(load_settings(), parse_day(first), parse_day(last), skip_incomplete=skip_incomplete)
+    _say(rows, f"{first} to {last}")
+
+
+@app.command()
+def days(
+    table: Annotated[str, typer.Option(help="one table only")] = "",
+    newest: Annotated[int, typer.Option(help="how many days a table; 0: all")] = 10,
+) -> None:
+    """Show the register: which days of which table are published."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from recpipe.config import load_settings
+    from recpipe.lake import Lake
+
+    shown = Table("table", "day", "status", "rows", "version", "model", "run")
+    by_table: dict[str, list[list[str]]] = {}
+    for record in Lake.from_settings(load_settings()).days(table or None):
+        row = [record.table, str(record.day), record.status, f"{record.rows:,}", str(record.table_version)]
+        by_table.setdefault(record.table, []).append([*row, record.model_version or "", record.run_id])
+    for rows in by_table.values():
+        for row in rows[-newest:] if newest else rows:
+            shown.add_row(*row)
+    Console().print(shown if by_table else "No day is published yet: run recpipe ingest, or recpipe history.")
+
+
+@app.command()
+def stale() -> None:
+    """List the published days that were made from a day that has been replaced since."""
+    from recpipe.config import load_settings
+    from recpipe.lake import Lake
+    from recpipe.lake.stale import stale_days
+
+    found = stale_days(Lake.from_settings(load_settings()))
+    for entry in found:
+        more = f" and {entry.days - 1} other days" if entry.days > 1 else ""
+        print(
+            f"{entry.table} of {entry.day} was made from {entry.source} at version {entry.read_version}; "
+            f"{entry.source_day}{more} changed since (version {entry.version}). Run it again."
+        )
+    if not found:
+        print("Nothing is stale.")
+
+
+def _say(rows: dict[str, int], what: str) -> None:
+    print(f"{what} taken in: " + ", ".join(f"{count:,} rows of {table}" for table, count in rows.items()) + ".")
