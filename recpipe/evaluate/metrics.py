@@ -34,6 +34,8 @@ class Truth:
     @classmethod
     def from_pairs(cls, user: NDArray[np.integer], item: NDArray[np.integer], users: int) -> Truth:
         """Build from (user row, item code) pairs in any order; a pair that comes twice counts once."""
+        if not len(user):
+            return cls(np.zeros(users + 1, np.int64), np.empty(0, np.int32))
         pairs = np.unique(np.stack([np.asarray(user, np.int64), np.asarray(item, np.int64)], axis=1), axis=0)
         sizes = np.bincount(pairs[:, 0], minlength=users)
         return cls(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), pairs[:, 1].astype(np.int32))

@@ -1,0 +1,55 @@
+"""What users really took after the day of a list, and what they had met before it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recpipe.contract import POSITIVE_EVENT_TYPES
+from recpipe.episodes import UserDay
+from recpipe.evaluate.metrics import Truth
+from recpipe.lake import Reader
+
+
+def codes_of(values: pa.ChunkedArray, known: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Return the row in ``known`` of each text, −1 where it is null or not known."""
+    found = pc.index_in(values, value_set=pa.array(known, pa.string()), skip_nulls=True)
+    return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
+
+
+def seen_items(users: UserDay) -> Truth:
+    """Return the items that each user has met in what a night reads, those sent back included."""
+    row = np.concatenate([np.repeat(np.arange(len(users)), users.support.k), users.returns[:, 0]])
+    return Truth.from_pairs(row, np.concatenate([users.support.item, users.returns[:, 1]]), len(users))
+
+
+def new_items(reader: Reader, users: UserDay, item_ids: NDArray[np.object_], first: date, last: date) -> Truth:
+    """Return the items that each user newly met in the days first to last, and did not send back in them.
+
+    Only items count that a list of the users' day could hold: delivered by that day, and not met by the user before.
+
+    Parameters
+    ----------
+    reader
+        Sees the events of the days.
+    users
+        As of the lists' day.
+    item_ids
+        (items,) catalogue as of the lists' day.
+    first, last
+        Both included.
+    """
+    events = reader.events(first, last, ["user_id", "item_id", "event_type"])
+    user, item = codes_of(events["user_id"], users.user_ids), codes_of(events["item_id"], item_ids)
+    known = (user >= 0) & (item >= 0)
+    kind = events["event_type"].to_numpy()
+    pair = user * len(item_ids) + item
+    taken = np.unique(pair[known & np.isin(kind, POSITIVE_EVENT_TYPES)])
+    taken = np.setdiff1d(taken, pair[known & (kind == "return")])
+    seen = seen_items(users)
+    taken = np.setdiff1d(taken, np.repeat(np.arange(len(seen)), seen.size) * len(item_ids) + seen.item)
+    return Truth.from_pairs(taken // max(len(item_ids), 1), taken % max(len(item_ids), 1), len(users))

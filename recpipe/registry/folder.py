@@ -1,0 +1,92 @@
+"""The folder that training writes: what counts as the model, its hash, its facts and its curves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from recpipe.errors import MissingModel
+
+CONFIG: Final = "config.json"
+WEIGHTS: Final = "model.safetensors"
+MODEL_FILES: Final = (CONFIG, WEIGHTS)
+"""The model itself; what else stands in the folder (curves, plots, checkpoints) tells how it came about."""
+
+
+def content_hash(folder: Path) -> str:
+    """Return the sha256 of the model's files, names included.
+
+    Raises
+    ------
+    MissingModel
+        If a file is not there.
+    """
+    digest = hashlib.sha256()
+    for name in MODEL_FILES:
+        path = folder / name
+        if not path.is_file():
+            raise MissingModel(f"{folder} holds no {name}, so it is no model folder: run `recpipe train` into it first.")
+        digest.update(f"{name}\n{path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object, empty if the file is not there."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return dict(found)
+
+
+def day_in(config: Mapping[str, Any], name: str, folder: Path) -> date:
+    """Return a day that config.json names.
+
+    Raises
+    ------
+    MissingModel
+        If it names none.
+    """
+    value = config.get(name)
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise MissingModel(
+            f"{folder / CONFIG} names no day '{name}' (found: {value!r}): write the model folder with learn.save and its facts."
+        ) from None
+
+
+def curves(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """Yield (step, numbers by name) of metrics.jsonl, in the order of the file."""
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        return
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:  # the last line of a run that was killed while it wrote
+            continue
+        step = int(row.pop("step", number))
+        yield step, dict(numbers(row))
+
+
+def numbers(tree: object, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield (dotted name, value) of every number in nested dictionaries."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from numbers(value, f"{prefix}{name}.")
+    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+        yield prefix.rstrip("."), float(tree)
+
+
+def leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted name, text) of every leaf of nested dictionaries."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from leaves(value, f"{prefix}{name}.")
+    else:
+        yield prefix.rstrip("."), tree if isinstance(tree, str) else json.dumps(tree)

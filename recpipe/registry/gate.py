@@ -1,0 +1,257 @@
+"""The gate: a candidate becomes champion when, on days that neither was fitted on, it is not clearly worse."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from recpipe.config import Settings
+from recpipe.days import ONE_DAY
+from recpipe.errors import MissingModel
+from recpipe.evaluate.intervals import Gain, paired_gain, seed_of
+from recpipe.evaluate.lists import rank_lists
+from recpipe.evaluate.metrics import hits, ndcg
+from recpipe.evaluate.truth import new_items, seen_items
+from recpipe.evaluate.users import rows_of
+from recpipe.registry.models import register
+from recpipe.registry.serving import fetch
+from recpipe.registry.store import client
+from recpipe.registry.versions import CHAMPION, Version, all_versions, opponent, point_alias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow import MlflowClient
+    from numpy.typing import NDArray
+
+    from recpipe.learn.data import Learner
+
+log = logging.getLogger(__name__)
+
+DECISION: Final = "decision"
+FILE: Final = "decision.json"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate decided about a version, and on what grounds; every value is one of JSON.
+
+    Attributes
+    ----------
+    version, champion
+        The candidate, and the version it was compared with; empty for the first champion.
+    day
+        Day of the promotion, as text; the last day of the comparison.
+    first_day
+        First day of the comparison, as text.
+    promoted
+        Whether the candidate may serve.
+    reason
+        One sentence for a person.
+    metric
+        What was compared, over users who newly met an item in these days.
+    candidate_value, champion_value
+        The two means; None for the first champion.
+    relative_gain, low, high
+        (candidate − champion) / champion and its 95 % interval; None where it is not defined.
+    margin
+        The candidate is promoted when ``low`` is above this.
+    users
+        Users compared.
+    """
+
+    version: str
+    champion: str
+    day: str
+    first_day: str
+    promoted: bool
+    reason: str
+    metric: str
+    candidate_value: float | None
+    champion_value: float | None
+    relative_gain: float | None
+    low: float | None
+    high: float | None
+    margin: float
+    users: int
+
+
+def promote(settings: Settings, version: str, day: date) -> Decision:
+    """Hold a version against the champion of its week and promote it if the gate lets it pass.
+
+    Both rank the catalogue for the users who newly met an item in the last ``settings.gate_days`` days up to ``day``,
+    as of the day before these days. A decision is taken once: asking again returns it, and finishes what a killed run
+    left undone. The alias ``champion`` points to the newest promoted week, so an older week never moves it.
+
+    Parameters
+    ----------
+    settings
+        Margin, days, draws, seed, fewest users.
+    version
+        Version in the registry.
+    day
+        Last day of the training's week.
+
+    Raises
+    ------
+    MissingModel
+        If there is no such version, or nothing was promoted that it could be compared with.
+    """
+    store = client(settings)
+    versions = all_versions(store, settings)
+    candidate = _find(versions, version, settings)
+    decision = _stored(store, settings, candidate)
+    if decision is None:
+        champion = opponent(versions, candidate)
+        if champion is None:
+            raise MissingModel(
+                f"Version {version} has no champion to be compared with: promote a first one that was fitted on days up to "
+                f"{candidate.fitted_until} (`ensure_first_champion`)."
+            )
+        gain, per_user = _compare(settings, candidate, champion, day)
+        decision = _decide(settings, candidate, champion, day, gain)
+        _log_evidence(store, candidate.run_id, decision, per_user)
+    return _record(store, settings, candidate, decision, day)
+
+
+def ensure_first_champion(settings: Settings, day: date, folder: str) -> Decision | None:
+    """Register and promote a model without comparison if nothing is promoted that could serve beside a week's candidate.
+
+    Parameters
+    ----------
+    settings
+        Where MLflow and the lake are.
+    day
+        Last day of the training's week.
+    folder
+        Model folder of the best closed form.
+
+    Returns
+    -------
+    Decision | None
+        None if a champion was there already.
+    """
+    store = client(settings)
+    before = day - timedelta(days=settings.gate_days)
+    known = all_versions(store, settings)
+    if any(v.promoted_on and v.trained_until <= day and v.fitted_until <= before for v in known):
+        point_alias(store, settings, CHAMPION, promoted=True)  # a killed run may have stopped before it
+        return None
+    first = _find_after(settings, register(settings, folder, day))
+    decision = Decision(
+        str(first.number), "", day.isoformat(), "", True, "The best closed form is the first champion: nothing served before.",
+        f"ndcg@{settings.metric_k}", None, None, None, None, None, settings.promotion_margin, 0,
+    )  # fmt: skip
+    return _record(store, settings, first, decision, day)
+
+
+def judge(gain: Gain, settings: Settings) -> tuple[bool, str]:
+    """Return whether a gain passes the gate, and the sentence that says why."""
+    if gain.users < settings.min_users:
+        return False, f"Too few users to compare: {gain.users}, and {settings.min_users} are needed."
+    if gain.low is None:
+        return gain.candidate > 0, "The champion had no hit at all; the candidate had " + (
+            "some." if gain.candidate > 0 else "none either."
+        )
+    passed = gain.low > settings.promotion_margin
+    relation = "above" if passed else "not above"
+    return passed, (
+        f"The lower end of the paired relative gain, {gain.low:+.1%}, is {relation} the margin of "
+        f"{settings.promotion_margin:+.1%} ({gain.users} users)."
+    )
+
+
+def _compare(
+    settings: Settings, candidate: Version, champion: Version, day: date
+) -> tuple[Gain, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    from recpipe.episodes import read_known, users_of
+    from recpipe.lake import Lake
+    from recpipe.learn import load
+
+    before = day - timedelta(days=settings.gate_days)
+    if candidate.fitted_until > before or champion.fitted_until > before:
+        raise MissingModel(
+            f"Version {candidate.number} was fitted up to {candidate.fitted_until} and cannot be judged on the days after "
+            f"{before}: train on days up to {before}, or promote on a later day."
+        )
+    reader = Lake.from_settings(settings).reader()
+    known = read_known(reader, settings, before)
+    users = users_of(known, settings, before)
+    truth = new_items(reader, users, known.evidence.catalogue.item_ids, before + ONE_DAY, day)
+    keep = truth.size > 0
+    support, seen, truth = rows_of(users.support, keep), seen_items(users).rows(keep), truth.rows(keep)
+
+    def measured(learner: Learner) -> NDArray[np.float64]:
+        hit = hits(rank_lists(learner, known.evidence, support, seen, settings), truth)
+        return ndcg(hit, truth.size, settings.metric_k)
+
+    pair = (
+        measured(load(Path(fetch(settings, str(candidate.number))))),
+        measured(load(Path(fetch(settings, str(champion.number))))),
+    )
+    rng = seed_of(settings.seed, "gate", day)
+    return paired_gain(*pair, settings.bootstrap_draws, rng, settings.min_users), pair
+
+
+def _decide(settings: Settings, candidate: Version, champion: Version, day: date, gain: Gain) -> Decision:
+    promoted, reason = judge(gain, settings)
+    return Decision(
+        version=str(candidate.number),
+        champion=str(champion.number),
+        day=day.isoformat(),
+        first_day=(day - timedelta(days=settings.gate_days - 1)).isoformat(),
+        promoted=promoted,
+        reason=reason,
+        metric=f"ndcg@{settings.metric_k}",
+        candidate_value=gain.candidate,
+        champion_value=gain.champion,
+        relative_gain=gain.relative,
+        low=gain.low,
+        high=gain.high,
+        margin=settings.promotion_margin,
+        users=gain.users,
+    )
+
+
+def _record(store: MlflowClient, settings: Settings, version: Version, decision: Decision, day: date) -> Decision:
+    """Write the decision, then the promotion, then the alias: whoever is killed in between is finished by the next call."""
+    name, number = settings.registered_model, str(version.number)
+    store.set_model_version_tag(name, number, DECISION, json.dumps(asdict(decision)))
+    if decision.promoted:
+        if version.promoted_on is None:
+            store.set_model_version_tag(name, number, "promoted_on", day.isoformat())
+        point_alias(store, settings, CHAMPION, promoted=True)
+    log.info("Version %s %s: %s", number, "is promoted" if decision.promoted else "is not promoted", decision.reason)
+    return decision
+
+
+def _stored(store: MlflowClient, settings: Settings, version: Version) -> Decision | None:
+    tags = store.get_model_version(settings.registered_model, str(version.number)).tags
+    return Decision(**json.loads(tags[DECISION])) if DECISION in tags else None
+
+
+def _find(versions: list[Version], number: str, settings: Settings) -> Version:
+    found = next((v for v in versions if str(v.number) == str(number)), None)
+    if found is None:
+        raise MissingModel(f"Model {settings.registered_model} has no version {number}: see `recpipe models` for those it has.")
+    return found
+
+
+def _find_after(settings: Settings, number: str) -> Version:
+    return _find(all_versions(client(settings), settings), number, settings)
+
+
+def _log_evidence(
+    store: MlflowClient, run_id: str, decision: Decision, per_user: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> None:
+    from recpipe.registry.plot import plot_decision
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / FILE
+        file.write_text(json.dumps(asdict(decision), indent=1), encoding="utf-8")
+        store.log_artifact(run_id, str(file))
+        store.log_artifact(run_id, str(plot_decision(decision, *per_user, Path(scratch) / "decision.png")), "plots")

@@ -1,0 +1,73 @@
+"""The registered model, as code: MLflow runs this file when it loads a version.
+
+Input rows hold ``item_ids``, what a user has met, oldest first; output rows hold the ``item_ids`` to show, best first,
+and their ``scores``. It ranks the catalogue as it was when the version was registered and needs no lake and no network.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from safetensors.numpy import load_file
+
+from recpipe.learn import load
+from recpipe.learn.data import ItemSpace, Support, score
+
+
+def read_space(folder: Path) -> tuple[list[str], np.ndarray, ItemSpace]:
+    """Return item ids, which of them are available, and the item space of a snapshot."""
+    ids = json.loads((folder / "items.json").read_text(encoding="utf-8"))
+    arrays = load_file(folder / "space.safetensors")
+    if "dense" in arrays:
+        vectors: Any = arrays["dense"]
+    else:
+        parts = (arrays["data"], arrays["indices"], arrays["indptr"])
+        rows, columns = (int(n) for n in arrays["shape"])
+        vectors = sp.csr_matrix(parts, shape=(rows, columns))
+    return ids, arrays["available"].astype(bool), ItemSpace(vectors, arrays["bias"])
+
+
+def support_of(met: list[list[int]]) -> Support:
+    """Return supports of equal weight from the item codes that each user has met."""
+    item = np.array([code for codes in met for code in codes], np.int32)
+    ones = np.ones(len(item), np.float32)
+    indptr = np.concatenate([[0], np.cumsum([len(codes) for codes in met])]).astype(np.int64)
+    return Support(indptr, item, ones, ones, np.zeros(len(item), np.float32))
+
+
+class RankItems(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]  # mlflow fills in its modules lazily
+    """Ranks the catalogue for users who are described by what they have met."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the learner and the item space."""
+        self.learner = load(Path(context.artifacts["model"]))
+        self.ids, self.available, self.space = read_space(Path(context.artifacts["catalogue"]))
+        self.code = {item_id: code for code, item_id in enumerate(self.ids)}
+
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Return a frame (item_ids, scores), one row an input row; ids outside the catalogue are passed over.
+
+        Without type hints: MLflow would take them for a schema of its own and warn; the signature is the schema.
+        """
+        k = int((params or {}).get("k", 10))
+        # distinct, in the order they came
+        met = [list(dict.fromkeys(self.code[i] for i in ids if i in self.code)) for ids in model_input["item_ids"]]
+        scores = score(self.space, self.learner.adapt(self.space, support_of(met)))
+        rows = [self._top(row, codes, k) for row, codes in zip(scores, met, strict=True)]
+        return pd.DataFrame(rows, columns=["item_ids", "scores"])
+
+    def _top(self, row: np.ndarray, met: list[int], k: int) -> tuple[list[str], list[float]]:
+        allowed = self.available.copy()
+        allowed[met] = False
+        codes = np.flatnonzero(allowed)
+        best = codes[np.argsort(-row[codes], kind="stable")[:k]]
+        return [self.ids[code] for code in best], [float(row[code]) for code in best]
+
+
+mlflow.models.set_model(RankItems())

@@ -1,0 +1,62 @@
+"""The MLflow store: where it lies, and how it is opened without noise and without asking the network."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from recpipe.config import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT: Final = "recpipe"
+SQLITE: Final = "sqlite:///"
+QUIET: Final = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""MLflow reads these when it is imported; a shop's own values win, except that pickle stays shut."""
+
+
+def client(settings: Settings) -> MlflowClient:
+    """Open the tracking store and the registry that the settings name; a new SQLite file is filled with tables."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    uri = settings.tracking_uri
+    if uri.startswith(SQLITE):
+        Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    import mlflow
+
+    for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking._model_registry", "mlflow.models.model", "mlflow.pyfunc"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def experiment_id(store: MlflowClient, settings: Settings) -> str:
+    """Return the id of the experiment, making it at first use.
+
+    With a SQLite store the artifacts lie under the home; a tracking server has its own place for them.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = store.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    local = settings.tracking_uri.startswith(SQLITE)
+    place = (settings.home / "mlflow" / "artifacts").resolve().as_uri() if local else None
+    try:
+        return str(store.create_experiment(EXPERIMENT, artifact_location=place))
+    except MlflowException:  # another process was faster
+        again = store.get_experiment_by_name(EXPERIMENT)
+        if again is None:
+            raise
+        return str(again.experiment_id)

@@ -1,0 +1,117 @@
+"""Model versions as the rules see them, and the rules: who serves a day, who is compared, where an alias points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+from recpipe.config import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CANDIDATE: Final = "candidate"
+CHAMPION: Final = "champion"
+PAGE: Final = 200
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version.
+
+    Attributes
+    ----------
+    number
+        Version in the registry, 1, 2, …
+    trained_until, fitted_until
+        Last day whose data touched it, by fitting or by the gate; last day that it was fitted on.
+    promoted_on
+        Day for which it was promoted; None if it never was.
+    content
+        sha256 of the model folder.
+    run_id
+        MLflow run that holds its curves and files.
+    """
+
+    number: int
+    trained_until: date
+    fitted_until: date
+    promoted_on: date | None
+    content: str
+    run_id: str
+
+    @property
+    def rank(self) -> tuple[date, int]:
+        """Newer is greater; of equally new ones the higher version."""
+        return self.trained_until, self.number
+
+
+def serving(versions: Iterable[Version], day: date) -> Version | None:
+    """Return the promoted version with the newest ``trained_until`` < day, of equals the highest version."""
+    return max((v for v in versions if v.promoted_on and v.trained_until < day), key=lambda v: v.rank, default=None)
+
+
+def opponent(versions: Iterable[Version], candidate: Version) -> Version | None:
+    """Return the promoted version that a candidate is compared with.
+
+    It saw nothing of the days of the comparison, which begin after the candidate's ``fitted_until``, and of those
+    that could serve then it is the newest. Versions of later weeks are not looked at, so an old week that is run again
+    is compared with the one it was compared with before.
+    """
+    return max(
+        (
+            v
+            for v in versions
+            if v.promoted_on
+            and v.number != candidate.number
+            and v.fitted_until <= candidate.fitted_until
+            and v.trained_until <= candidate.trained_until
+        ),
+        key=lambda v: v.rank,
+        default=None,
+    )
+
+
+def newest(versions: Iterable[Version]) -> Version | None:
+    """Return the version that an alias over all of these points to."""
+    return max(versions, key=lambda v: v.rank, default=None)
+
+
+def all_versions(store: MlflowClient, settings: Settings) -> list[Version]:
+    """Return every version of the settings' model that recpipe registered, by number."""
+    found: list[Version] = []
+    token: str | None = None
+    while True:
+        page = store.search_model_versions(f"name='{settings.registered_model}'", max_results=PAGE, page_token=token)
+        found += [_version(entry.version, entry.tags, entry.run_id or "") for entry in page if "content" in entry.tags]
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda v: v.number)
+
+
+def _version(number: str | int, tags: dict[str, str], run_id: str) -> Version:
+    promoted = tags.get("promoted_on")
+    return Version(
+        int(number),
+        date.fromisoformat(tags["trained_until"]),
+        date.fromisoformat(tags["fitted_until"]),
+        date.fromisoformat(promoted) if promoted else None,
+        tags["content"],
+        run_id,
+    )
+
+
+def point_alias(store: MlflowClient, settings: Settings, alias: str, *, promoted: bool) -> None:
+    """Point an alias at the newest version (of the promoted ones, if so); an older week never moves it.
+
+    The versions are read again after the alias was set, so that of two who do this at once the later one is right.
+    """
+    pointed: Version | None = None
+    while True:
+        best = newest(v for v in all_versions(store, settings) if v.promoted_on or not promoted)
+        if best is None or best == pointed:
+            return
+        store.set_registered_model_alias(settings.registered_model, alias, str(best.number))
+        pointed = best
