@@ -15,11 +15,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 def main() -> None:
     """Run the command; what recpipe refuses is shown as its sentence, with exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of every class that it documents
     try:
         app()
     except RecpipeError as error:
         print(f"recpipe: {error}", file=sys.stderr)
         sys.exit(2)
+
 
 from recpipe.cli import ingest  # noqa: E402,F401
