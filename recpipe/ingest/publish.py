@@ -98,9 +98,7 @@ def _audit(settings: Settings, days: Sequence[date], folder: Path, facts: dict[s
 
     for table in ORDER:
         # a generator: one day's staged files are open at a time
-        parts = (
-            DayPart(day, staged_rows(folder, table, [day]).to_batches(), facts[str(day)].get(table, {})) for day in days
-        )
+        parts = (DayPart(day, staged_rows(folder, table, [day]).to_batches(), facts[str(day)].get(table, {})) for day in days)
         for verdict in audit_days(settings, table, parts):
             with left_open_if_refused(settings, verdict.day):
                 verdict.raise_if_failed()
