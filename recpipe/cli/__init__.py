@@ -22,4 +22,7 @@ def main() -> None:
         sys.exit(2)
 
 
-from recpipe.cli import ingest  # noqa: E402,F401
+from recpipe.cli import (
+    ingest,  # noqa: F401
+    local,  # noqa: F401
+)

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 from pathlib import Path
+from typing import TextIO
 
 import recpipe
 from recpipe.config import Settings
@@ -80,6 +81,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     """
     return {
         **ENVIRONMENT,
+        "RECPIPE_ENV_FILE": "",  # what follows is the whole of the settings
         "AIRFLOW_HOME": str(airflow_home(settings)),
         "AIRFLOW_CONFIG": str(airflow_home(settings) / "airflow.cfg"),
         **settings_environment(settings),
@@ -128,7 +130,7 @@ def _keys(path: Path) -> dict[str, str]:
     return dict(json.loads(path.read_text()))
 
 
-def _private(path: Path):  # type: ignore[no-untyped-def]  # an open text file, as os.fdopen types it
+def _private(path: Path) -> TextIO:
     path.unlink(missing_ok=True)  # an older file keeps its mode otherwise
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
 

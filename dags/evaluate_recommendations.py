@@ -1,0 +1,68 @@
+"""### evaluate_recommendations: were the lists of a week ago any good?
+
+**Owner** recommendations. **Runs** daily, after the shop's midnight, for the day that ended.
+**Reads** the lists of D - 7 and the events since. **Writes** `outcomes` of D, and a report.
+
+**What a late run means.** Nobody's list changes. Drops in quality and drift are noticed later.
+
+**Triage**
+
+- `wait_for_day` failed: `events` of D or `recommendations` of D - 7 are not published; look at the DAG that writes them. In the
+  first week of a shop there are no lists of D - 7 yet: start a week later.
+- `warn` shows a crossed floor: look at the report of the day, cohort by cohort, beside the baselines. If popularity fell as
+  well, the shop changed (season, a sale, missing deliveries); if only the model fell, see which version served the day, and
+  consider the version before it.
+
+**Whom to call.** The owner, in working hours.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow.sdk import dag, task
+from recpipe_airflow.runs import DAILY, day_param, default_args, run_day, schedule, table
+from recpipe_airflow.waiting import DaySensor
+
+from recpipe.config import load_settings
+
+SETTINGS = load_settings()
+log = logging.getLogger(__name__)
+
+
+@dag(
+    **schedule(SETTINGS, DAILY),
+    doc_md=__doc__,
+    description="Outcomes of the lists of a week ago, with baselines and drift",
+    tags=["recpipe", "daily", "evaluate", "tier-2"],
+    max_active_runs=4,
+    params={"day": day_param()},
+    default_args=default_args(SETTINGS, minutes=60),
+)
+def evaluate_recommendations() -> None:
+    horizon = SETTINGS.horizon_days
+    wait_for_day = DaySensor(task_id="wait_for_day", needs={"events": (0, 0), "recommendations": (horizon, horizon)})
+
+    @task(inlets=[table(SETTINGS, name) for name in ("events", "recommendations")], outlets=[table(SETTINGS, "outcomes")])
+    def evaluate() -> dict[str, Any]:
+        """Measure, publish and write the report; returns the warnings and where the report is."""
+        from recpipe import evaluate as evaluation
+
+        with run_day() as (settings, day):
+            return evaluation.evaluate_day(settings, day)
+
+    @task
+    def warn(outcome: dict[str, Any]) -> int:
+        """Tell of floors that were crossed; returns how many."""
+        from recpipe import evaluate as evaluation
+
+        with run_day() as (settings, day):
+            return evaluation.notify(settings, day, outcome)
+
+    measured = evaluate()
+    wait_for_day >> measured
+    warn(measured)
+
+
+evaluate_recommendations()

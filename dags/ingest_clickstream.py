@@ -1,0 +1,66 @@
+"""### ingest_clickstream: a delivered day becomes clean events, items and users
+
+**Owner** recommendations. **Runs** daily, after the shop's midnight, for the day that ended.
+**Reads** `landing/{items,users,events}/day=D`. **Writes** `items`, `users`, `quarantine`, `events`, one commit each.
+
+**What a late run means.** The lists of D + 1 are made without the events of D: users see yesterday's list, new users
+of D get none. Nothing is lost: deliver the day, then clear the run or backfill it; whatever order, the rows are the same.
+
+**Triage**
+
+- `wait_for_delivery` failed: a folder has no `_SUCCESS`; its message names it. Ask the shop's data team for the day. A day on
+  which nothing happened still needs the three `_SUCCESS` files.
+- `stage` failed: a file cannot be read, or too many rows are bad; the message names file, column and remedy. The day
+  before stays published. After a corrected delivery: `airflow dags backfill -s D -e D --reset-dagruns -y ingest_clickstream`.
+- `publish` failed: an expectation did not hold; the verdict page named in the message says which. Nothing was published.
+- A warning in a verdict (volume, freshness) does not stop anything: look at it in the morning.
+
+**Whom to call.** Missing or broken files: the shop's data team. Everything else: the owner, in working hours; by noon of
+D + 2 at the latest, as new users are served without their events until then.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import dag, task
+from recpipe_airflow.runs import DAILY, day_param, default_args, run_day, schedule, table
+from recpipe_airflow.waiting import DeliverySensor
+
+from recpipe.config import load_settings
+
+SETTINGS = load_settings()
+
+
+@dag(
+    **schedule(SETTINGS, DAILY),
+    doc_md=__doc__,
+    description="A delivered day becomes clean events, items and users",
+    tags=["recpipe", "daily", "ingest", "tier-1"],
+    max_active_runs=4,
+    params={"day": day_param()},
+    default_args=default_args(SETTINGS, minutes=60),
+)
+def ingest_clickstream() -> None:
+    wait_for_delivery = DeliverySensor(task_id="wait_for_delivery")
+
+    @task
+    def stage() -> str:
+        """Check the rows of the delivery and write them aside; returns the folder."""
+        from recpipe import ingest
+
+        with run_day() as (settings, day):
+            return ingest.stage_day(settings, day)
+
+    @task(outlets=[table(SETTINGS, name) for name in ("items", "users", "quarantine", "events")])
+    def publish(folder: str) -> dict[str, int]:
+        """Audit what was staged and publish it; returns the rows of each table."""
+        from recpipe import ingest
+
+        with run_day() as (settings, day):
+            return ingest.publish_day(settings, day, folder)
+
+    staged = stage()
+    wait_for_delivery >> staged
+    publish(staged)
+
+
+ingest_clickstream()

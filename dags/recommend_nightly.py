@@ -1,0 +1,97 @@
+"""### recommend_nightly: a list of products for every user, the one who registered today included
+
+**Owner** recommendations. **Runs** daily, after the shop's midnight, for the day that ended.
+**Reads** `events`, `items`, `users` as of the end of D, and the model version that serves D. **Writes** `episodes` and
+`recommendations` of D, one commit each.
+
+**What a late run means.** Consumers read the newest complete day from `days`: they serve the lists of D - 1 meanwhile.
+Users of D who are new see the shop's popular items. After three days the lists are stale enough to show in sales.
+
+**Triage**
+
+- `wait_for_day` failed: `events` of D is not published; look at `ingest_clickstream` of D first.
+- `plan` failed with "no promoted model version": train and promote one (`train_meta_model`), or name a version in the
+  parameter `model_version`.
+- `episodes` or `publish` failed on an expectation: the verdict page named in the message says which; nothing was published,
+  and the lists of D - 1 stay.
+- `rank` failed or was killed: clear it; every shard is staged apart, and a rerun ends in the same rows. Out of memory:
+  raise RECPIPE_SHARDS; the rows do not depend on it.
+
+**Whom to call.** The owner, in working hours; at once if the lists of three days are missing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, dag, get_current_context, task
+from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_settings, schedule, table
+from recpipe_airflow.waiting import DaySensor
+
+from recpipe.config import load_settings
+
+SETTINGS = load_settings()
+
+
+@dag(
+    **schedule(SETTINGS, DAILY),
+    doc_md=__doc__,
+    description="A list of products for every user",
+    tags=["recpipe", "daily", "recommend", "tier-1"],
+    max_active_runs=4,
+    params={
+        "day": day_param(),
+        "model_version": Param(
+            "",
+            type="string",
+            pattern="^[0-9]*$",
+            title="Model version",
+            description="Version in the registry to use; empty: the one that serves the day, or served it when it was published.",
+        ),
+    },
+    default_args=default_args(SETTINGS, minutes=60),
+)
+def recommend_nightly() -> None:
+    wait_for_day = DaySensor(task_id="wait_for_day", needs={"events": (0, 0)})
+
+    @task(inlets=[table(SETTINGS, name) for name in ("events", "items", "users")])
+    def plan() -> dict[str, Any]:
+        """Resolve once what the night reads: model version and table versions."""
+        from recpipe import recommend
+
+        with run_day() as (settings, day):
+            return recommend.plan_night(settings, day, get_current_context()["params"]["model_version"])
+
+    @task(outlets=[table(SETTINGS, "episodes")])
+    def episodes(night: dict[str, Any]) -> int:
+        """Publish cohorts and supports of the new users; returns the rows."""
+        from recpipe import recommend
+
+        with refusals():
+            return recommend.publish_episodes(run_settings(), night)
+
+    @task(map_index_template="shard {{ task.op_kwargs['shard'] }}")
+    def rank(night: dict[str, Any], shard: int) -> str:
+        """Rank the catalogue for one shard of the users; returns the staged file."""
+        from recpipe import recommend
+
+        with refusals():
+            return recommend.rank_shard(run_settings(), night, shard)
+
+    @task(outlets=[table(SETTINGS, "recommendations")])
+    def publish(night: dict[str, Any], files: list[str]) -> int:
+        """Audit the lists and publish them; returns the rows."""
+        from recpipe import recommend
+
+        with refusals():
+            return recommend.publish_night(run_settings(), night, list(files))
+
+    night = plan()
+    published = episodes(night)
+    files = rank.partial(night=night).expand(shard=list(range(SETTINGS.shards)))
+    wait_for_day >> night
+    published >> files
+    publish(night, files)
+
+
+recommend_nightly()

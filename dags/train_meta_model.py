@@ -1,0 +1,85 @@
+"""### train_meta_model: a new model version, learned from the weeks up to Sunday
+
+**Owner** recommendations. **Runs** weekly, after Sunday's midnight, for the week that ended.
+**Reads** the tables up to the last day of the week. **Writes** a run and a version in MLflow; moves the aliases `candidate` and,
+if the gate opens, `champion`.
+
+**What a late run means.** Nights go on with the version they have; a model some weeks old is fine. Nothing else waits for it.
+
+**Triage**
+
+- `wait_for_days` failed: days of the week are not published; look at `ingest_clickstream`.
+- `train` failed: the error shows the last lines of the job. Clear the task: the job goes on from its last checkpoint. Out of
+  memory on the GPU: see the options of `recpipe train --help`.
+- `train` waits: the pool `gpu` has no free slot; see who holds it on the page of the pools.
+- `promote` succeeded and moved nothing: that is no failure. Its log says why the gate stayed shut.
+- A bad champion: `recpipe --help` shows how to promote an older version by hand; the lists change with the next night.
+
+**Whom to call.** The owner, in working hours; nothing here is urgent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from airflow.sdk import Asset, dag, task
+from recpipe_airflow.jobs import JobOperator
+from recpipe_airflow.runs import WEEKLY, day_param, default_args, run_day, run_folder, schedule, table
+from recpipe_airflow.waiting import DaySensor
+
+from recpipe.config import load_settings
+
+SETTINGS = load_settings()
+MODEL = Asset(name="recpipe.model", uri=f"recpipe://models/{SETTINGS.registered_model}")
+
+
+@dag(
+    **schedule(SETTINGS, WEEKLY, days=7),
+    doc_md=__doc__,
+    description="A new model version from the weeks up to Sunday",
+    tags=["recpipe", "weekly", "train", "tier-2"],
+    max_active_runs=1,
+    params={"day": day_param()},
+    default_args=default_args(SETTINGS, minutes=120),
+)
+def train_meta_model() -> None:
+    wait_for_days = DaySensor(task_id="wait_for_days", needs={"events": (6, 0)})
+
+    @task(inlets=[table(SETTINGS, name) for name in ("events", "items", "users")], multiple_outputs=True)
+    def export() -> dict[str, str]:
+        """Write the training input as a folder, and name the folder of the model."""
+        from recpipe import episodes
+
+        with run_day() as (settings, day):
+            return {"episodes": episodes.export_training(settings, day), "model": run_folder(settings, "training", day)}
+
+    @task(outlets=[MODEL])
+    def register(folder: str) -> str:
+        """Log and register the model; returns its version."""
+        from recpipe import registry
+
+        with run_day() as (settings, day):
+            return registry.register(settings, folder, day)
+
+    @task(outlets=[MODEL])
+    def promote(version: str) -> dict[str, Any]:
+        """Let the candidate pass the gate, or not; returns what was decided and why."""
+        from recpipe import registry
+
+        with run_day() as (settings, day):
+            return asdict(registry.promote(settings, version, day))
+
+    exported = export()
+    train = JobOperator(
+        task_id="train",
+        command=["recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]],
+        pool="gpu",
+    )
+    wait_for_days >> exported
+    registered = register(exported["model"])
+    train >> registered
+    promote(registered)
+
+
+train_meta_model()

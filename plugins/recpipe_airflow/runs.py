@@ -1,0 +1,116 @@
+"""What the DAGs share: dates and patience from the settings, and how a task learns the day that it works on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Asset, CronDataIntervalTimetable, Param, get_current_context
+from airflow.sdk.exceptions import AirflowFailException
+
+from recpipe.config import Settings, load_settings
+from recpipe.days import ONE_DAY, day_of_run
+from recpipe.errors import AuditFailed, BadDelivery, BadSetting, MissingDay, MissingModel
+
+TAGS = frozenset({"recpipe", "daily", "weekly", "ingest", "train", "recommend", "evaluate", "tier-1", "tier-2"})
+"""The tags that DAGs may carry. Tier 1: consumers notice within hours. Tier 2: within a week."""
+
+OWNER = "recommendations"
+DAILY = "0 0 * * *"
+WEEKLY = "0 0 * * 1"
+
+REFUSALS = (BadSetting, BadDelivery, AuditFailed, MissingDay, MissingModel)
+"""Errors that a second try would meet again."""
+
+
+def schedule(settings: Settings, cron: str, days: int = 1) -> dict[str, Any]:
+    """Return the arguments of a DAG that say when it runs: whole days of the shop, within the settings' dates.
+
+    Parameters
+    ----------
+    settings
+        Zone, first and last day.
+    cron
+        `DAILY` or `WEEKLY`: the data interval ends at the shop's midnight, so the day has passed when the run starts.
+    days
+        Days of a data interval; the last run is the one that ends with the last day.
+    """
+    start = datetime.combine(settings.first_day, time.min, settings.zone)
+    end = datetime.combine(settings.last_day - (days - 1) * ONE_DAY, time.min, settings.zone) if settings.last_day else None
+    return {
+        "schedule": CronDataIntervalTimetable(cron, timezone=settings.timezone),
+        "start_date": start,
+        "end_date": end,
+        "catchup": False,
+    }
+
+
+def default_args(settings: Settings, minutes: float) -> dict[str, Any]:
+    """Return the arguments of every task: owner, retries with growing waits, and a time limit in minutes."""
+    return {
+        "owner": OWNER,
+        "retries": settings.retries,
+        "retry_delay": timedelta(seconds=settings.retry_seconds),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=30),
+        "execution_timeout": timedelta(minutes=minutes),
+        "pool": "default_pool",
+    }
+
+
+def day_param() -> Param:
+    """Return the parameter ``day``, which a run that was triggered by hand has to set."""
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Day",
+        description="The shop's day to run for, such as 2011-09-01. Scheduled and backfill runs take it from their data interval.",
+    )
+
+
+def table(settings: Settings, name: str) -> Asset:
+    """Return a table of the lake as an asset, for lineage and for consumers that run when it changes."""
+    root = settings.lake_root
+    uri = root if "://" in root else Path(root).resolve().as_uri()
+    return Asset(name=f"recpipe.{name}", uri=f"{uri}/{name}")
+
+
+def day_of_context(context: Any, settings: Settings) -> date:
+    """Return the day that a task's run is for."""
+    run_type = getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)
+    return day_of_run(context["params"], str(run_type), context["dag_run"].data_interval_end, settings.zone)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Let what cannot succeed the second time fail at once, with its sentence and without a traceback of recpipe."""
+    try:
+        yield
+    except REFUSALS as error:
+        raise AirflowFailException(str(error)) from None
+
+
+@contextmanager
+def run_day() -> Iterator[tuple[Settings, date]]:
+    """Give a task its settings, which name the run, and its day; what recpipe refuses is not tried again."""
+    with refusals():
+        settings = run_settings()
+        yield settings, day_of_context(get_current_context(), settings)
+
+
+def run_settings() -> Settings:
+    """Return the settings of a task, which name its run."""
+    return load_settings(run_id=get_current_context()["dag_run"].run_id)
+
+
+def run_folder(settings: Settings, kind: str, day: date) -> str:
+    """Return the scratch folder of a run, emptied: a rerun starts from nothing, a retried later task finds it again."""
+    folder = settings.work / kind / str(day) / re.sub(r"[^A-Za-z0-9_.-]", "_", settings.run_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    return str(folder.resolve())

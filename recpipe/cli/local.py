@@ -1,0 +1,62 @@
+"""Commands that start, watch and stop Airflow and MLflow on this machine."""
+
+from __future__ import annotations
+
+import shlex
+
+import typer
+
+from recpipe.cli import app
+
+
+@app.command()
+def up() -> None:
+    """Start Airflow and MLflow on this machine and wait until they are healthy."""
+    from recpipe.config import load_settings
+    from recpipe.local import login
+    from recpipe.local import up as start
+
+    settings = load_settings()
+    for state in start(settings, say=print):
+        if state.url:
+            print(f"{state.name}: {state.url}")
+    user, password = login(settings)
+    print(f"login: {user} / {password}")
+
+
+@app.command()
+def down() -> None:
+    """Stop Airflow and MLflow, with the tasks and jobs that run."""
+    from recpipe.config import load_settings
+    from recpipe.local import down as stop
+
+    if not stop(load_settings(), say=print):
+        print("nothing was running")
+
+
+@app.command()
+def status() -> None:
+    """Say which services run and are healthy; exit code 1 if one is not."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from recpipe.config import load_settings
+    from recpipe.local import status as look
+
+    states = look(load_settings())
+    shown = Table("service", "process", "healthy", "address")
+    for state in states:
+        shown.add_row(state.name, str(state.pid or "-"), "yes" if state.healthy else "no", state.url)
+    Console().print(shown)
+    if not all(state.healthy for state in states):
+        raise typer.Exit(1)
+
+
+@app.command()
+def env() -> None:
+    """Print the environment in which `airflow` works on this home: eval "$(recpipe env)"."""
+    from recpipe.config import load_settings
+    from recpipe.local import airflow_environment
+
+    for name, value in sorted(airflow_environment(load_settings()).items()):
+        print(f"export {name}={shlex.quote(value)}")

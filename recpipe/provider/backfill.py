@@ -1,0 +1,163 @@
+"""``airflow dags backfill``: what the command does, on the backfill service of Airflow 3."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from argparse import Namespace
+from typing import Any
+
+from airflow.models.backfill import AlreadyRunningBackfill, ReprocessBehavior, _create_backfill
+from airflow.models.dagrun import DagRun
+from airflow.utils.cli import action_cli
+from airflow.utils.platform import getuser
+from airflow.utils.providers_configuration_loader import providers_configuration_loaded
+from airflow.utils.session import create_session
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+
+from recpipe.errors import BadSetting, RecpipeError
+from recpipe.provider import foreground
+from recpipe.provider.follow import follow, give_up, trouble
+from recpipe.provider.plan import AGAIN, Request, Run, bounds, parse_bound, parse_conf, plan, schedule_zone, serialized_dag
+
+CANCELLED = 130
+
+
+@action_cli  # type: ignore[untyped-decorator]
+@providers_configuration_loaded
+def run_command(args: Namespace) -> None:
+    """Run the command and exit with its code: 0 all well, 1 a run failed, 2 refused, 130 stopped by Ctrl-C."""
+    _quiet()
+    try:
+        code = backfill(args)
+    except RecpipeError as error:
+        print(f"airflow dags backfill: {error}", file=sys.stderr)
+        code = 2
+    sys.exit(code)
+
+
+def _quiet() -> None:
+    """Keep Airflow from telling of every run that it creates: the command does so itself."""
+    from airflow._shared.logging.structlog import PER_LOGGER_LEVELS
+
+    for name in ("airflow.models.backfill", "airflow.serialization.definitions.dag"):
+        PER_LOGGER_LEVELS[name] = logging.WARNING
+
+
+def backfill(args: Namespace) -> int:
+    """Do what the arguments say; returns the exit code.
+
+    Raises
+    ------
+    RecpipeError
+        If the backfill is refused; nothing was started then.
+    """
+    request = _request(args)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    loaded = foreground.load(request.dag_id) if args.local else None
+    dag = serialized_dag(request.dag_id)
+    runs = plan(request, dag)
+    if args.dry_run:
+        _print_runs(console, request.dag_id, runs)
+        return 0
+    if not args.local and (sentence := trouble(request.dag_id)):
+        raise RecpipeError(sentence)
+    _confirm(request, runs, args.yes)
+    for run in runs:
+        if not run.wanted:
+            console.print(f"{run.label} {run.action} ({run.existing})", highlight=False)
+    if loaded is not None:
+        return foreground.run_days(console, loaded, request, runs)
+    if not any(run.wanted for run in runs):
+        return _nothing_to_do(console, runs)
+    return _start(console, request, dag, runs, args.max_active_runs)
+
+
+def _request(args: Namespace) -> Request:
+    behaviour = ReprocessBehavior.NONE
+    if args.rerun_failed_tasks:
+        behaviour = ReprocessBehavior.FAILED
+    if args.reset_dagruns:
+        behaviour = ReprocessBehavior.COMPLETED
+    if args.max_active_runs is not None and args.max_active_runs < 1:
+        raise BadSetting("--max-active-runs has to be 1 or more.")
+    first, last = parse_bound(args.start_date, "--start-date"), parse_bound(args.end_date, "--end-date")
+    return Request(args.dag_id, first, last, behaviour, args.run_backwards, parse_conf(args.conf))
+
+
+def _print_runs(console: Console, dag_id: str, runs: list[Run]) -> None:
+    table = Table("day", "logical date", "data interval", "what would be done", title=f"Runs of {dag_id}")
+    for run in runs:
+        interval = f"{run.start.isoformat()} to {run.end.isoformat()}"
+        action = f"{run.action} ({run.existing})" if run.existing else run.action
+        table.add_row(run.label, run.logical_date.isoformat(), interval, action)
+    console.print(table)
+
+
+def _confirm(request: Request, runs: list[Run], yes: bool) -> None:
+    again = [run.label for run in runs if run.action == AGAIN]
+    if yes or not again:
+        return
+    question = f"{len(again)} runs of {request.dag_id} stand there and will be cleared and run again: {', '.join(again)}."
+    if not sys.stdin.isatty():
+        raise BadSetting(f"{question} Give --yes to agree, as nobody can be asked here.")
+    if input(f"{question} Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise RecpipeError("Stopped, as you did not agree; nothing was changed.")
+
+
+def _nothing_to_do(console: Console, runs: list[Run]) -> int:
+    failed = [run.label for run in runs if run.existing == "failed"]
+    if failed:
+        console.print(f"Failed before: {', '.join(failed)}. Give --rerun-failed-tasks to run them again.", highlight=False)
+        return 1
+    console.print("Nothing to do.")
+    return 0
+
+
+def _start(console: Console, request: Request, dag: Any, runs: list[Run], max_active_runs: int | None) -> int:
+    from_date, to_date = bounds(request, schedule_zone(dag))
+    _own_intervals(request.dag_id, [run for run in runs if run.action == AGAIN])
+    try:
+        created = _create_backfill(
+            dag_id=request.dag_id,
+            from_date=from_date,
+            to_date=to_date,
+            # the service's own default is 10, whatever the DAG says
+            max_active_runs=max_active_runs or dag.max_active_runs,
+            reverse=request.backwards,
+            dag_run_conf=dict(request.conf) if request.conf is not None else None,
+            triggering_user_name=getuser(),
+            reprocess_behavior=request.behaviour,
+            run_on_latest_version=True,
+        )
+    except AlreadyRunningBackfill:
+        raise RecpipeError(
+            f"Another backfill of DAG {request.dag_id} is not over. Wait for it, or cancel it on the DAG's page."
+        ) from None
+    try:
+        failed = follow(console, created.id, request.dag_id, runs)
+    except KeyboardInterrupt:
+        give_up(created.id)
+        console.print("Stopped: runs that were waiting are marked failed, those that ran end by themselves.")
+        return CANCELLED
+    before = [run.label for run in runs if run.existing == "failed" and not run.wanted]
+    if before:
+        console.print(f"Failed before: {', '.join(before)}. Give --rerun-failed-tasks to run them again.", highlight=False)
+    return 1 if failed or before else 0
+
+
+def _own_intervals(dag_id: str, runs: list[Run]) -> None:
+    """Give runs that are run again the interval of their day.
+
+    A run that was triggered by hand at the same logical date has another interval, or a parameter ``day``; the backfill
+    service would keep both and the run would be for another day.
+    """
+    with create_session() as session:
+        for run in runs:
+            where = (DagRun.dag_id == dag_id, DagRun.logical_date == run.logical_date)
+            existing = session.scalar(select(DagRun).where(*where))
+            if existing is not None:
+                existing.data_interval_start, existing.data_interval_end = run.start, run.end
+                existing.conf = {name: value for name, value in (existing.conf or {}).items() if name != "day"}

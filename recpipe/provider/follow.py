@@ -1,0 +1,206 @@
+"""Follow a backfill until its runs are done, and say what happened to them."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from airflow.configuration import conf
+from airflow.executors.base_executor import get_execution_api_server_url
+from airflow.jobs.job import most_recent_job
+from airflow.models.backfill import Backfill, BackfillDagRun
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState, TaskInstanceState
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from recpipe.provider.plan import Run
+
+POLL_SECONDS = 0.5
+TROUBLE_SECONDS = 15.0
+FINISHED = (DagRunState.SUCCESS, DagRunState.FAILED)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where one run of the backfill stands."""
+
+    label: str
+    run_id: str
+    state: str
+    seconds: float
+    tasks_done: int
+    tasks: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended, well or not."""
+        return self.state in FINISHED
+
+
+def trouble(dag_id: str) -> str:
+    """Say why runs of a DAG would wait for ever, and what to do; empty if they would not."""
+    with create_session() as session:
+        dag = session.scalar(select(DagModel).where(DagModel.dag_id == dag_id))
+        if dag is None or dag.is_stale:
+            return f"DAG {dag_id} has no file any more: put it back, or look at `airflow dags list-import-errors`."
+        if dag.is_paused:
+            return f"DAG {dag_id} is paused, so its runs would wait for ever: run `airflow dags unpause {dag_id}` first."
+        scheduler = most_recent_job("SchedulerJob", session=session)
+        if scheduler is None or not scheduler.is_alive():
+            return "No scheduler is running: start one with `recpipe up` (or `airflow scheduler`), or give --local."
+    server = get_execution_api_server_url()
+    if not _answers(server):
+        return (
+            f"The api-server does not answer at {server}, and tasks need it: start it with `recpipe up` "
+            f"(or `airflow api-server`), or give --local."
+        )
+    return ""
+
+
+def _answers(server: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=10) as answer:  # noqa: S310  # configured address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def follow(console: Console, backfill_id: int, dag_id: str, runs: list[Run]) -> list[str]:
+    """Show the runs until all of them ended, note the completion, and name what failed.
+
+    Airflow's scheduler notes completion by a timer of 30 s, and refuses another backfill of the DAG until then; so it
+    is noted here as soon as it is so.
+
+    Returns
+    -------
+    list of str
+        Labels of the runs that failed.
+    """
+    labels = {run.logical_date: run.label for run in runs}
+    shown: dict[str, RunState] = {}
+    asked = time.monotonic()
+    with _display(console) as show:
+        while True:
+            states = _states(backfill_id, labels)
+            show(states, shown)
+            shown = {state.run_id: state for state in states}
+            if all(state.finished for state in states):
+                break
+            if time.monotonic() - asked > TROUBLE_SECONDS:
+                asked = time.monotonic()
+                if sentence := trouble(dag_id):
+                    console.print(f"Waiting: {sentence}", highlight=False)
+            time.sleep(POLL_SECONDS)
+    _complete(backfill_id)
+    return _report(console, dag_id, states)
+
+
+def give_up(backfill_id: int) -> None:
+    """Cancel a backfill as its page in Airflow does: runs that wait fail, running ones end by themselves."""
+    with create_session() as session:
+        session.execute(update(Backfill).where(Backfill.id == backfill_id).values(is_paused=True))
+    with create_session() as session:
+        session.execute(
+            update(DagRun)
+            .where(DagRun.backfill_id == backfill_id, DagRun.state == DagRunState.QUEUED)
+            .values(state=DagRunState.FAILED)
+            .execution_options(synchronize_session=False)
+        )
+    _complete(backfill_id)
+
+
+def _complete(backfill_id: int) -> None:
+    with create_session() as session:
+        session.execute(
+            update(Backfill)
+            .where(Backfill.id == backfill_id, Backfill.completed_at.is_(None))
+            .values(completed_at=datetime.now(UTC))
+        )
+
+
+def _states(backfill_id: int, labels: dict[datetime, str]) -> list[RunState]:
+    """Return the runs that the backfill created, in its order; those it left alone are not its own."""
+    with create_session() as session:
+        found = session.scalars(
+            select(DagRun)
+            .join(BackfillDagRun, BackfillDagRun.dag_run_id == DagRun.id)
+            .where(BackfillDagRun.backfill_id == backfill_id)
+            .order_by(BackfillDagRun.sort_ordinal)
+        ).all()
+        return [_state(session, run, labels) for run in found]
+
+
+def _state(session: Session, run: DagRun, labels: dict[datetime, str]) -> RunState:
+    where = (TaskInstance.dag_id == run.dag_id, TaskInstance.run_id == run.run_id)
+    tasks = session.scalars(select(TaskInstance.state).where(*where)).all()
+    done = sum(state in (TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED) for state in tasks)
+    end = run.end_date or datetime.now(UTC)
+    seconds = (end - run.start_date).total_seconds() if run.start_date else 0.0
+    label = labels.get(run.logical_date, str(run.logical_date)) if run.logical_date else run.run_id
+    return RunState(label, run.run_id, str(run.state), seconds, done, len(tasks))
+
+
+@contextmanager
+def _display(console: Console) -> Iterator[Callable[[list[RunState], dict[str, RunState]], None]]:
+    """Yield what shows the states: a table that is redrawn on a terminal, a line per change elsewhere."""
+    if not console.is_terminal:
+        yield lambda states, before: _print_changes(console, states, before)
+        return
+    with Live(console=console, refresh_per_second=4) as live:
+        yield lambda states, before: live.update(_table(states))
+
+
+def _print_changes(console: Console, states: list[RunState], before: dict[str, RunState]) -> None:
+    done = sum(state.finished for state in states)
+    for state in states:
+        known = before.get(state.run_id)
+        if known is None or known.state != state.state:
+            took = f" after {state.seconds:.0f} s" if state.finished else ""
+            console.print(f"{state.label} {state.state}{took} ({done} of {len(states)} done)", highlight=False)
+
+
+def _table(states: list[RunState]) -> Table:
+    done = sum(state.finished for state in states)
+    table = Table("day", "state", "tasks", "seconds", title=f"{done} of {len(states)} runs done")
+    colour = {"success": "green", "failed": "red", "running": "cyan"}
+    for state in states:
+        style = colour.get(state.state, "dim")
+        table.add_row(state.label, f"[{style}]{state.state}[/]", f"{state.tasks_done} of {state.tasks}", f"{state.seconds:.0f}")
+    return table
+
+
+def _report(console: Console, dag_id: str, states: list[RunState]) -> list[str]:
+    failed = [state for state in states if state.state != DagRunState.SUCCESS]
+    for state in failed:
+        tasks = ", ".join(failed_tasks(dag_id, state.run_id)) or "none of its tasks"
+        page = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}/runs/{state.run_id}"
+        console.print(f"FAILED {state.label}: {tasks}. Its logs: {page}", highlight=False, soft_wrap=True)
+    console.print(f"{len(states) - len(failed)} of {len(states)} runs of {dag_id} succeeded.", highlight=False)
+    return [state.label for state in failed]
+
+
+def failed_tasks(dag_id: str, run_id: str) -> list[str]:
+    """Return the tasks of a run that failed, mapped ones with their index."""
+    with create_session() as session:
+        rows = session.execute(
+            select(TaskInstance.task_id, TaskInstance.map_index)
+            .where(
+                TaskInstance.dag_id == dag_id,
+                TaskInstance.run_id == run_id,
+                TaskInstance.state == TaskInstanceState.FAILED,
+            )
+            .order_by(TaskInstance.task_id, TaskInstance.map_index)
+        ).all()
+    return [task if index < 0 else f"{task}[{index}]" for task, index in rows]
