@@ -77,7 +77,7 @@ def _complete_days(settings: Settings, first: date, last: date, skip: bool) -> l
     deliveries = [find_delivery(settings, day) for day in days_between(first, last)]
     missing = [delivery for delivery in deliveries if not delivery.complete]
     if missing and not skip:
-        others = f" So do {len(missing) - 1} other days up to {last}." if len(missing) > 1 else ""
+        others = f" The same holds for {len(missing) - 1} other days up to {last}." if len(missing) > 1 else ""
         raise BadDelivery(missing[0].message + others)
     for delivery in missing:
         log.warning("Left out: %s", delivery.message)
