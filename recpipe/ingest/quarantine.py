@@ -16,6 +16,7 @@ from recpipe.config import Settings
 from recpipe.contract import QUARANTINE
 from recpipe.ingest.checks import DUPLICATE, Judged
 from recpipe.ingest.columns import Plan
+from recpipe.ingest.values import plain
 
 FREE_TEXT = ("query", "text")
 
@@ -64,9 +65,21 @@ def _table(
             "column": column, "set_aside": aside, "row_hash": row_hash(row),
             "payload": _json({name: row[name] for name in kept if name in row}),
         }
-        for number, row, (reason, column, aside) in zip(at, batch.to_pylist(), reasons, strict=True)
+        for number, row, (reason, column, aside) in zip(at, _values(batch), reasons, strict=True)
     ]  # fmt: skip
     return pa.Table.from_pylist(rows, QUARANTINE.schema)
+
+
+def _values(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    columns = {name: _column_values(plain(batch[name])) for name in batch.schema.names}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _column_values(array: pa.Array) -> list[Any]:
+    try:
+        return list(array.to_pylist())
+    except (OverflowError, ValueError, KeyError):  # times that Python has no date for, in zones that nobody knows
+        return list(array.view(pa.int32() if array.type.bit_width == 32 else pa.int64()).to_pylist())
 
 
 def _payload_columns(settings: Settings, plan: Plan) -> list[str]:
