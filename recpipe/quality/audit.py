@@ -70,7 +70,8 @@ def audit(settings: Settings, table: str, day: date, batches: Iterable[pa.Record
         Rows of the day in the table's schema; read once, one batch at a time.
     facts
         What the caller counted over the day. Needed: ``bad_share`` for events, items and users; what
-        `recommendation_facts` returns for recommendations. Facts that are text are not stored.
+        `recommendation_facts` returns for recommendations. What the audit can count itself wins over what it is told
+        (``repeated_keys`` is believed for days of more than four million rows). Facts that are text are not stored.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def _counted(
         facts[part.day] = part.facts
         count = counts.setdefault(part.day, DayCount(table, part.day, settings.zone))
         for batch in part.batches:
-            count.add(batch, count_keys="repeated_keys" not in part.facts)
+            count.add(batch)
             yield part.day, batch
 
 
@@ -138,15 +139,15 @@ def _need(table: str, part: DayPart, suite: Suite) -> None:
 
 
 def _chunks(batches: Iterable[tuple[date, pa.RecordBatch]], most_rows: int) -> Iterator[dict[date, list[pa.RecordBatch]]]:
-    """Group batches, by day, so that a group holds about so many rows at most."""
+    """Group batches of one schema, by day, so that a group holds about so many rows at most."""
     chunk: dict[date, list[pa.RecordBatch]] = {}
-    rows = 0
+    rows, schema = 0, None
     for day, batch in batches:
-        if chunk and rows + batch.num_rows > most_rows:
+        if chunk and (rows + batch.num_rows > most_rows or batch.schema != schema):
             yield chunk
             chunk, rows = {}, 0
         chunk.setdefault(day, []).append(batch)
-        rows += batch.num_rows
+        rows, schema = rows + batch.num_rows, batch.schema
     if chunk:
         yield chunk
 
@@ -183,14 +184,15 @@ def _hold(rules: Sequence[Rule], frames: Mapping[date, pd.DataFrame], failures: 
 def _known_facts(
     settings: Settings, table: str, counts: Mapping[date, DayCount], given: Mapping[date, Mapping[str, Fact]]
 ) -> dict[date, dict[str, Number | None]]:
-    """Return the numbers known of each day: counted, compared with earlier days, and given (those win)."""
+    """Return the numbers known of each day: given, compared with earlier days, and counted here (those win)."""
     earlier = {record.day: record.rows for record in Lake.from_settings(settings).days(table) if record.complete}
     known: dict[date, dict[str, Number | None]] = {}
     for day, count in counts.items():
         numbers = {name: value for name, value in given[day].items() if not isinstance(value, str)}
         before = _median_before(earlier | {d: c.rows for d, c in counts.items()}, day, settings.volume_weeks)
         ratio = None if before is None else max(count.rows, FEWEST_ROWS) / max(before, FEWEST_ROWS)
-        known[day] = {**count.facts(), "median_rows_before": before, "volume_ratio": ratio, **numbers}
+        counted = {name: value for name, value in count.facts().items() if value is not None}
+        known[day] = {**numbers, **counted, "median_rows_before": before, "volume_ratio": ratio}
     return known
 
 

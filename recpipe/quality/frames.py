@@ -35,19 +35,26 @@ def row_frame(table: str, rows: pa.RecordBatch | pa.Table, columns: set[str], zo
     zone
         The shop's zone, in which days begin.
     """
-    as_agreed = rows.schema.equals(TABLES[table].schema)
-    derived = DERIVED.get(table, _nothing)(rows, zone) if as_agreed else {}
-    flat = {name: rows.column(name) for name in rows.schema.names if name in columns}
-    found = pa.table(flat | {name: values for name, values in derived.items() if name in columns})
-    frame: pd.DataFrame = found.to_pandas()
+    flat = {name: _flat(rows.column(name)) for name in rows.schema.names if name in columns}
+    derive = DERIVED.get(table)
+    if derive and _as_agreed(table, rows.schema, derive.needs):
+        flat |= {name: values for name, values in derive.make(rows, zone).items() if name in columns}
+    frame: pd.DataFrame = pa.table(flat).to_pandas()
     return frame
 
 
+def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return a nested column as 1 where it is filled and null where it is not; others as they are."""
+    return pc.if_else(pc.is_valid(column), 1, None) if pa.types.is_nested(column.type) else column
+
+
+def _as_agreed(table: str, schema: pa.Schema, columns: tuple[str, ...]) -> bool:
+    """Whether some columns stand in a schema with the types of the contract."""
+    wanted = TABLES[table].schema
+    return all(name in schema.names and schema.field(name).type == wanted.field(name).type for name in columns)
+
+
 # --- columns that are derived -------------------------------------------------------------------------------------
-
-
-def _nothing(rows: pa.RecordBatch | pa.Table, zone: ZoneInfo) -> Columns:
-    return {}
 
 
 def _of_events(rows: pa.RecordBatch | pa.Table, zone: ZoneInfo) -> Columns:
@@ -70,7 +77,7 @@ def _of_episodes(rows: pa.RecordBatch | pa.Table, zone: ZoneInfo) -> Columns:
     label, weight = (_numbers(entries.field(name)) for name in ("label", "weight"))
     of_entries = pa.record_batch([_array(rows.column("day").take(pa.array(owner))), entries.field("ts")], ["day", "ts"])
     late = _numbers(days_since(of_entries, "ts", zone)) < 0
-    zero = np.asarray(pc.equal(rows.column("cohort"), ZERO).fill_null(False).to_numpy(), dtype=bool)
+    zero = _numbers(pc.equal(rows.column("cohort"), ZERO).fill_null(False))
     lengths = pc.fill_null(pc.list_value_length(support), 0)
 
     def count(what: NDArray[np.bool_]) -> pa.Array:
@@ -86,8 +93,7 @@ def _of_episodes(rows: pa.RecordBatch | pa.Table, zone: ZoneInfo) -> Columns:
 
 
 def _of_recommendations(rows: pa.RecordBatch | pa.Table, zone: ZoneInfo) -> Columns:
-    reason = _array(rows.column("reason"))
-    kind, because = reason.field("kind"), reason.field("because_item_ids")
+    kind, because = (pc.struct_field(rows.column("reason"), name) for name in ("kind", "because_item_ids"))
     named = pc.greater(pc.fill_null(pc.list_value_length(because), 0), 0)
     amiss = pc.xor(pc.fill_null(pc.equal(kind, "support"), False), named)
     return {"reason_kind": kind, "because_amiss": amiss.cast(pa.int8())}
@@ -97,12 +103,20 @@ def _of_outcomes(rows: pa.RecordBatch | pa.Table, zone: ZoneInfo) -> Columns:
     return {"interval_amiss": pc.greater(rows.column("ci_low"), rows.column("ci_high")).cast(pa.int8())}
 
 
-DERIVED: dict[str, Callable[[pa.RecordBatch | pa.Table, ZoneInfo], Columns]] = {
-    "events": _of_events,
-    "users": _of_users,
-    "episodes": _of_episodes,
-    "recommendations": _of_recommendations,
-    "outcomes": _of_outcomes,
+@dataclass(frozen=True)
+class _Derive:
+    """Makes columns from the ones that it needs."""
+
+    make: Callable[[pa.RecordBatch | pa.Table, ZoneInfo], Columns]
+    needs: tuple[str, ...]
+
+
+DERIVED = {
+    "events": _Derive(_of_events, ("day", "ts")),
+    "users": _Derive(_of_users, ("day", "registered_at")),
+    "episodes": _Derive(_of_episodes, ("day", "cohort", "k", "support")),
+    "recommendations": _Derive(_of_recommendations, ("reason",)),
+    "outcomes": _Derive(_of_outcomes, ("ci_low", "ci_high")),
 }
 
 
@@ -124,9 +138,13 @@ def _repeated(owner: NDArray[np.int64], item: pa.Array, rows: int) -> NDArray[np
 # --- counts over the day ------------------------------------------------------------------------------------------
 
 
+MOST_KEYS = 4_000_000
+"""Rows of a day above which its keys are no longer held in memory (8 bytes each); the caller's count is then believed."""
+
+
 @dataclass
 class DayCount:
-    """Counts over a day, batch by batch; what it holds grows by 8 bytes a row, for the uniqueness of the key."""
+    """Counts over a day, batch by batch."""
 
     table: str
     day: date
@@ -136,9 +154,10 @@ class DayCount:
     columns_amiss: int = 0
     types_amiss: int = 0
     newest: int | None = None
+    most_keys: int = MOST_KEYS
     keys: list[NDArray[np.uint64]] = field(default_factory=list)
 
-    def add(self, rows: pa.RecordBatch | pa.Table, *, count_keys: bool) -> None:
+    def add(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Count one more batch."""
         schema, names = TABLES[self.table].schema, rows.schema.names
         common = [name for name in names if name in schema.names]
@@ -148,23 +167,30 @@ class DayCount:
         if self.columns_amiss or self.types_amiss:
             return
         self.other_days += rows.num_rows - (pc.sum(pc.equal(rows.column("day"), self.day)).as_py() or 0)
-        if count_keys:
+        if self.rows <= self.most_keys:
             self.keys.append(_key_hashes(rows, list(TABLES[self.table].key)))
+        else:
+            self.keys.clear()
         if self.table == "events" and rows.num_rows:
             youngest = pc.min(days_since(rows, "ts", self.zone)).as_py()
             self.newest = youngest if self.newest is None else min(self.newest, youngest)
 
     def facts(self) -> dict[str, int | None]:
-        """Return the counts, by the name of the fact that they are."""
-        keys = np.concatenate(self.keys) if self.keys else np.zeros(0, dtype=np.uint64)
+        """Return the counts, by the name of the fact that they are; None where something was not counted."""
         return {
             "rows": self.rows,
             "rows_of_other_days": self.other_days,
             "columns_amiss": self.columns_amiss,
             "types_amiss": self.types_amiss,
-            "repeated_keys": len(keys) - len(np.unique(keys)),
+            "repeated_keys": self._repeated_keys(),
             "days_since_newest": self.newest,
         }
+
+    def _repeated_keys(self) -> int | None:
+        if self.rows > self.most_keys:
+            return None
+        keys = np.concatenate(self.keys) if self.keys else np.zeros(0, dtype=np.uint64)
+        return len(keys) - len(np.unique(keys))
 
 
 def _columns_amiss(found: list[str], wanted: list[str]) -> int:
