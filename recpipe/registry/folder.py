@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -71,7 +72,12 @@ def curves(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
         except json.JSONDecodeError:  # the last line of a run that was killed while it wrote
             continue
         step = int(row.pop("step", number))
-        yield step, dict(numbers(row))
+        yield step, {mlflow_name(name): value for name, value in numbers(row)}
+
+
+def mlflow_name(name: str) -> str:
+    """Return a name that MLflow takes for a metric or parameter: ndcg@10 becomes ndcg_at_10."""
+    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"))
 
 
 def numbers(tree: object, prefix: str = "") -> Iterator[tuple[str, float]]:

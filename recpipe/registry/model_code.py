@@ -50,11 +50,8 @@ class RankItems(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined] 
         self.ids, self.available, self.space = read_space(Path(context.artifacts["catalogue"]))
         self.code = {item_id: code for code, item_id in enumerate(self.ids)}
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-        """Return a frame (item_ids, scores), one row an input row; ids outside the catalogue are passed over.
-
-        Without type hints: MLflow would take them for a schema of its own and warn; the signature is the schema.
-        """
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return a frame (item_ids, scores), one row an input row; ids outside the catalogue are passed over."""
         k = int((params or {}).get("k", 10))
         # distinct, in the order they came
         met = [list(dict.fromkeys(self.code[i] for i in ids if i in self.code)) for ids in model_input["item_ids"]]

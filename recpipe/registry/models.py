@@ -23,6 +23,7 @@ from recpipe.registry.folder import (
     curves,
     day_in,
     leaves,
+    mlflow_name,
     numbers,
     read_json,
 )
@@ -108,12 +109,15 @@ def _close_killed(store: MlflowClient, experiment: str, content: str) -> None:
 def _log_facts(settings: Settings, store: MlflowClient, run_id: str, folder: Path, config: Mapping[str, Any]) -> None:
     from mlflow.entities import Metric, Param
 
-    params = [Param(name, text[:LONGEST_PARAM]) for name, text in leaves({k: v for k, v in config.items() if k != "inputs"})]
+    params = [
+        Param(mlflow_name(name), text[:LONGEST_PARAM])
+        for name, text in leaves({k: v for k, v in config.items() if k != "inputs"})
+    ]
     store.log_batch(run_id, params=params[:100])
     now = int(time.time() * 1000)
     points = [Metric(name, value, now, step) for step, row in curves(folder) for name, value in row.items()]
     summary = read_json(folder / "summary.json")
-    points += [Metric(f"summary.{name}", value, now, 0) for name, value in numbers(summary)]
+    points += [Metric(mlflow_name(f"summary.{name}"), value, now, 0) for name, value in numbers(summary)]
     for start in range(0, len(points), METRICS_AT_ONCE):
         store.log_batch(run_id, metrics=points[start : start + METRICS_AT_ONCE])
     _log_inputs(settings, store, run_id, config, summary)

@@ -37,7 +37,7 @@ def item_id(group, number):
 def fill(lake: Lake) -> None:
     """Each kind of customer buys the items of its kind, three before the gate's days and two new ones in them."""
     shelves = [(g, n) for g in range(GROUPS) for n in range(ITEMS_A_GROUP)]
-    items = [{"day": FIRST, "item_id": item_id(g, n), "title": f"{'red blue green gold'.split()[g]} cup {n}", "available": True}
+    items = [{"day": FIRST, "item_id": item_id(g, n), "title": f"{['red', 'blue', 'green', 'gold'][g]} cup {n}", "available": True}
              for g, n in shelves]  # fmt: skip
     people = [f"u{g}{n}" for g in range(GROUPS) for n in range(USERS_A_GROUP)]
     users = [{"day": FIRST, "user_id": user, "registered_at": at(FIRST, 0)} for user in people]
@@ -57,11 +57,13 @@ def fill(lake: Lake) -> None:
 @pytest.fixture(scope="session")
 def filled_home(tmp_path_factory) -> Path:
     """A home with the shop's lake and an MLflow store without runs."""
+    from recpipe.episodes import build_evidence
     from recpipe.registry.store import client
 
     settings = load_settings(home=tmp_path_factory.mktemp("template"))
     fill(Lake.from_settings(settings))
     client(settings).search_experiments()
+    build_evidence(Lake.from_settings(settings).reader(), settings, WEEK)  # the texts are encoded once
     return settings.home
 
 

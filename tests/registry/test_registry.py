@@ -1,19 +1,29 @@
 """Promises of the registry, on a real MLflow store in SQLite."""
 
+from __future__ import annotations
+
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from recpipe.config import load_settings
+from recpipe.contract import EVENTS
 from recpipe.errors import MissingModel
+from recpipe.lake import Lake
 from recpipe.learn import load
 from recpipe.learn.closed_forms import ItemKNN, Popularity
 from recpipe.registry import ensure_first_champion, fetch, promote, register, resolve
 from recpipe.registry.store import client
 
 WEEK, FITTED = date(2026, 3, 15), date(2026, 3, 8)
+NEXT = WEEK + timedelta(days=1)
 
 
 def version(settings, number):
@@ -25,9 +35,21 @@ def aliases(settings):
     return {name: str(number) for name, number in found.items()}
 
 
+def another_process(code: str, settings, *more: str) -> subprocess.CompletedProcess[str]:
+    """Run code with the home's path and more as arguments."""
+    head = "import sys; from datetime import date; from pathlib import Path\nfrom recpipe.config import load_settings\n"
+    head += "settings = load_settings(home=Path(sys.argv[1]), bootstrap_draws=500, top_k=10)\n"
+    return subprocess.run(
+        [sys.executable, "-c", head + code, str(settings.home), *more], capture_output=True, text=True, check=False
+    )
+
+
+# --- a week
+
+
 def test_the_first_night_has_no_model(settings):
     with pytest.raises(MissingModel, match=r"No promoted version of model recpipe .* before 2026-03-16: run the DAG"):
-        resolve(settings, WEEK + timedelta(days=1))
+        resolve(settings, NEXT)
 
 
 def test_a_week_goes_from_the_folder_to_the_night(settings, popular, neighbours):
@@ -39,8 +61,291 @@ def test_a_week_goes_from_the_folder_to_the_night(settings, popular, neighbours)
     assert decision.promoted
     assert (decision.champion, decision.first_day, decision.day, decision.users) == ("1", "2026-03-09", "2026-03-15", 40)
     assert aliases(settings) == {"candidate": "2", "champion": "2"}
-    assert resolve(settings, WEEK + timedelta(days=1)) == "2"
+    assert resolve(settings, NEXT) == "2"
     assert load(Path(fetch(settings, "2"))).name == "item_knn"
     assert json.loads(version(settings, "2").tags["decision"]) == asdict(decision)
     files = {file.path for file in client(settings).list_artifacts(version(settings, "2").run_id)}
     assert {"decision.json", "plots", "training"} <= files
+
+
+def test_the_model_of_a_day_was_trained_on_days_before_it(settings, popular):
+    ensure_first_champion(settings, WEEK, popular)
+    with pytest.raises(MissingModel):
+        resolve(settings, WEEK)
+    assert resolve(settings, NEXT) == "1"
+
+
+def test_a_first_champion_is_made_once(settings, popular, neighbours):
+    assert ensure_first_champion(settings, WEEK, popular) is not None
+    assert ensure_first_champion(settings, WEEK, neighbours) is None
+    assert aliases(settings) == {"candidate": "1", "champion": "1"}
+
+
+# --- the gate
+
+
+def ndcg_by_hand(settings, name):
+    """Mean nDCG@10 over users, from the events as lists, with the learner's scores but none of the gate's code."""
+    from recpipe.episodes import read_known, users_of
+    from recpipe.learn import score
+
+    lake = Lake.from_settings(settings)
+    known = read_known(lake.reader(), settings, FITTED)
+    users = users_of(known, settings, FITTED)
+    learner = {"item_knn": ItemKNN(), "popularity": Popularity()}[name]
+    space = learner.items(known.evidence)
+    scores = score(space, learner.adapt(space, users.support))
+    events = lake.reader().events(date(2026, 3, 2), WEEK, ["user_id", "item_id", "day"]).to_pylist()
+    values = []
+    for row, user in enumerate(users.user_ids):
+        met = {e["item_id"] for e in events if e["user_id"] == user and e["day"] <= FITTED}
+        wanted = {e["item_id"] for e in events if e["user_id"] == user and e["day"] > FITTED}
+        ids = known.evidence.catalogue.item_ids
+        order = sorted((-float(scores[row, i]), ids[i]) for i in range(len(ids)) if ids[i] not in met)
+        gains = [1 / np.log2(place + 2) for place, (_, item) in enumerate(order[:10]) if item in wanted]
+        values.append(sum(gains) / sum(1 / np.log2(place + 2) for place in range(len(wanted))))
+    return float(np.mean(values))
+
+
+def test_the_gate_measures_what_a_loop_over_users_measures(settings, popular, neighbours):
+    ensure_first_champion(settings, WEEK, popular)
+    decision = promote(settings, register(settings, neighbours, WEEK), WEEK)
+    assert decision.candidate_value == pytest.approx(ndcg_by_hand(settings, "item_knn"))
+    assert decision.champion_value == pytest.approx(ndcg_by_hand(settings, "popularity"))
+    assert decision.relative_gain == pytest.approx(decision.candidate_value / decision.champion_value - 1)
+    assert decision.low < decision.relative_gain < decision.high
+
+
+def test_a_worse_candidate_is_not_promoted(settings, popular, neighbours):
+    ensure_first_champion(settings, WEEK, neighbours)
+    decision = promote(settings, register(settings, popular, WEEK), WEEK)
+    assert not decision.promoted
+    assert decision.low < settings.promotion_margin
+    assert "is not above the margin of -5.0%" in decision.reason
+    assert aliases(settings) == {"candidate": "2", "champion": "1"}
+    assert resolve(settings, NEXT) == "1"
+
+
+def test_too_few_users_promote_nobody(settings, popular, neighbours):
+    few = settings.model_copy(update={"min_users": 41})
+    ensure_first_champion(few, WEEK, popular)
+    decision = promote(few, register(few, neighbours, WEEK), WEEK)
+    assert (decision.promoted, decision.users, decision.low) == (False, 40, None)
+    assert decision.reason == "Too few users to compare: 40, and 41 are needed."
+
+
+def test_a_decision_is_taken_once(settings, popular, neighbours):
+    ensure_first_champion(settings, WEEK, popular)
+    candidate = register(settings, neighbours, WEEK)
+    decision = promote(settings, candidate, WEEK)
+    Lake.from_settings(settings).publish("events", [WEEK], EVENTS.schema.empty_table())
+    assert promote(settings, candidate, WEEK) == decision
+    assert version(settings, candidate).tags["promoted_on"] == "2026-03-15"
+
+
+def test_an_older_week_never_moves_the_alias(settings, model_folder):
+    newer = model_folder("newer", Popularity(), WEEK, FITTED)
+    ensure_first_champion(settings, WEEK, newer)
+    before, fitted = date(2026, 3, 13), date(2026, 3, 6)
+    first = ensure_first_champion(settings, before, model_folder("first", Popularity(half_life_days=5.0), before, fitted))
+    older = register(settings, model_folder("older", ItemKNN(), before, fitted), before)
+    decision = promote(settings, older, before)
+    assert (decision.promoted, decision.champion) == (True, first.version)
+    assert aliases(settings) == {"candidate": "1", "champion": "1"}
+    assert resolve(settings, NEXT) == "1"
+    assert resolve(settings, before + timedelta(days=1)) == older
+
+
+def test_a_model_is_not_judged_on_days_it_was_fitted_on(settings, popular, model_folder):
+    ensure_first_champion(settings, WEEK, popular)
+    saw = register(settings, model_folder("saw", ItemKNN(), WEEK, WEEK - timedelta(days=2)), WEEK)
+    with pytest.raises(MissingModel, match="was fitted up to 2026-03-13 and cannot be judged on the days after 2026-03-08"):
+        promote(settings, saw, WEEK)
+
+
+def test_an_unknown_version_is_named(settings):
+    with pytest.raises(MissingModel, match="Model recpipe has no version 7"):
+        promote(settings, "7", WEEK)
+
+
+# --- what is registered
+
+
+def test_the_same_folder_is_registered_once(settings, neighbours):
+    assert register(settings, neighbours, WEEK) == register(settings, neighbours, WEEK) == "1"
+    runs = client(settings).search_runs([version_run(settings).info.experiment_id])
+    assert len(runs) == 1
+
+
+def version_run(settings):
+    return client(settings).get_run(version(settings, "1").run_id)
+
+
+def test_a_run_holds_parameters_curves_pictures_and_tables(settings, neighbours):
+    folder = Path(neighbours)
+    lines = [{"step": step, "loss": 1 / (step + 1), "valid": {"ndcg@10": 0.1 * step}} for step in range(3)]
+    cut_off = '{"step": 3, "lo'
+    (folder / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n" + cut_off)
+    (folder / "summary.json").write_text(json.dumps({"best_step": 2, "baselines": {"popularity": {"ndcg@10": 0.05}}}))
+    (folder / "plots").mkdir()
+    (folder / "plots" / "loss.png").write_bytes(b"a picture")
+    register(settings, neighbours, WEEK)
+    run, store = version_run(settings), client(settings)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["learner"] == "item_knn"
+    assert run.data.params["parameters.neighbours"] == "200"
+    assert [(m.step, m.value) for m in store.get_metric_history(run.info.run_id, "valid.ndcg_at_10")] == [
+        (0, 0.0),
+        (1, 0.1),
+        (2, 0.2),
+    ]
+    assert run.data.metrics["summary.baselines.popularity.ndcg_at_10"] == 0.05
+    assert [file.path for file in store.list_artifacts(run.info.run_id, "plots")] == ["plots/loss.png"]
+    (table,) = run.inputs.dataset_inputs
+    assert (table.dataset.name, table.dataset.digest, json.loads(table.dataset.source)["delta_table_version"]) == (
+        "events",
+        "v1",
+        1,
+    )
+    tags = version(settings, "1").tags
+    assert (tags["trained_until"], tags["fitted_until"], tags["learner"]) == ("2026-03-15", "2026-03-08", "item_knn")
+
+
+def test_no_pickle_is_registered(settings, neighbours):
+    register(settings, neighbours, WEEK)
+    files = [path for path in (settings.home / "mlflow" / "artifacts").rglob("*") if path.is_file()]
+    assert {"MLmodel", "model.safetensors", "model_code.py", "items.json"} <= {path.name for path in files}
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".joblib", ".pt", ".bin")]
+    # protocol 2 and later begin with these bytes and end with a stop
+    assert not [path for path in files if (data := path.read_bytes())[:1] == b"\x80" and data[-1:] == b"."]
+
+
+PREDICT = """
+import json, socket
+def refuse(*args, **kwargs): raise OSError("the network was asked")
+socket.socket.connect = refuse
+from recpipe.registry.store import client
+client(settings)
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model("models:/recpipe/1")
+frame = pd.DataFrame({"item_ids": [["i00", "i01"], [], ["nobody knows it"]]})
+found = model.predict(frame, params={"k": 4})
+print(json.dumps([list(found["item_ids"]), [len(s) for s in found["scores"]]]))
+"""
+
+
+def test_a_registered_model_predicts_without_pickle_and_network(settings, neighbours):
+    register(settings, neighbours, WEEK)
+    done = another_process(PREDICT, settings)
+    assert done.returncode == 0, done.stderr
+    (some, nothing, unknown), counts = json.loads(done.stdout.splitlines()[-1])
+    assert counts == [4, 4, 4]
+    assert {item[:2] for item in some} == {"i0"}  # the same kind of cups
+    assert not {"i00", "i01"} & set(some)
+    assert nothing == unknown
+
+
+def test_a_folder_without_weights_is_refused(settings, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingModel, match=r"holds no config.json, so it is no model folder"):
+        register(settings, str(tmp_path / "empty"), WEEK)
+
+
+# --- fetching
+
+
+def test_a_fetched_folder_costs_no_mlflow(settings, neighbours):
+    place = fetch(settings, register(settings, neighbours, WEEK))
+    code = "from recpipe.registry import fetch\nprint(fetch(settings, '1'), 'mlflow' in sys.modules)"
+    done = another_process(code, settings)
+    assert done.stdout.split() == [place, "False"], done.stderr
+
+
+def test_a_damaged_folder_is_fetched_again(settings, neighbours):
+    place = Path(fetch(settings, register(settings, neighbours, WEEK)))
+    wanted = (place / "config.json").read_bytes()
+    (place / "config.json").write_bytes(wanted[:-3])
+    assert Path(fetch(settings, "1")) == place
+    assert (place / "config.json").read_bytes() == wanted
+    assert sorted(path.name for path in place.parent.iterdir()) == ["1"]
+
+
+def test_files_that_changed_in_the_store_are_refused(settings, neighbours):
+    register(settings, neighbours, WEEK)
+    (stored,) = (settings.home / "mlflow").rglob("artifacts/model/config.json")
+    stored.write_text(stored.read_text().replace("200", "20"))
+    with pytest.raises(MissingModel, match="version 1 are not those that were registered"):
+        fetch(settings, "1")
+
+
+def test_a_folder_of_a_registry_thrown_away_is_not_used(settings, popular, neighbours, filled_home):
+    fetch(settings, register(settings, popular, WEEK))
+    database = settings.home / "mlflow" / "mlflow.db"
+    fresh = load_settings(home=settings.home, mlflow_uri=f"sqlite:///{database.with_name('new.db')}")
+    database.with_name("new.db").write_bytes((filled_home / "mlflow" / "mlflow.db").read_bytes())
+    assert register(fresh, neighbours, WEEK) == "1"
+    assert load(Path(fetch(fresh, "1"))).name == "item_knn"
+
+
+# --- killed, and several at once
+
+KILLED = """
+import os, signal
+from recpipe.registry import models, gate, versions
+def die(*args, **kwargs): os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_killed_before_the_version_then_again_is_one_version(settings, neighbours):
+    code = KILLED + "models._add_version = die\nmodels.register(settings, sys.argv[2], date(2026, 3, 15))"
+    assert another_process(code, settings, neighbours).returncode == -9
+    assert register(settings, neighbours, WEEK) == "1"
+    store = client(settings)
+    runs = store.search_runs([version_run(settings).info.experiment_id])
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "FINISHED"]
+    assert len(store.search_model_versions("name='recpipe'")) == 1
+
+
+def test_killed_while_logging_leaves_no_open_run(settings, neighbours):
+    code = KILLED + "models._log_model = die\nmodels.register(settings, sys.argv[2], date(2026, 3, 15))"
+    assert another_process(code, settings, neighbours).returncode == -9
+    assert register(settings, neighbours, WEEK) == "1"
+    runs = client(settings).search_runs([version_run(settings).info.experiment_id])
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED"]
+
+
+def test_killed_between_decision_and_alias_then_again_is_promoted(settings, popular, neighbours):
+    ensure_first_champion(settings, WEEK, popular)
+    candidate = register(settings, neighbours, WEEK)
+    code = KILLED + "gate.point_alias = die\ngate.promote(settings, sys.argv[2], date(2026, 3, 15))"
+    assert another_process(code, settings, candidate).returncode == -9
+    assert aliases(settings)["champion"] == "1"
+    assert promote(settings, candidate, WEEK).promoted
+    assert aliases(settings)["champion"] == candidate
+    assert resolve(settings, NEXT) == candidate
+
+
+@pytest.mark.slow
+def test_nights_resolve_while_a_week_is_registered(settings, popular, neighbours, model_folder):
+    ensure_first_champion(settings, WEEK, popular)
+    code = "\n".join(
+        [
+            "from recpipe.registry import resolve, fetch",
+            "for _ in range(15):",
+            "    version = resolve(settings, date(2026, 3, 16)); fetch(settings, version); print(version)",
+        ]
+    )
+    head = "import sys; from datetime import date; from pathlib import Path\nfrom recpipe.config import load_settings\n"
+    head += "settings = load_settings(home=Path(sys.argv[1]))\n"
+    nights = [
+        subprocess.Popen(
+            [sys.executable, "-c", head + code, str(settings.home)], stdout=subprocess.PIPE, text=True, env={**os.environ}
+        )
+        for _ in range(2)
+    ]
+    candidate = register(settings, neighbours, WEEK)
+    promote(settings, candidate, WEEK)
+    for night in nights:
+        printed, _ = night.communicate(timeout=200)
+        assert night.returncode == 0
+        assert set(printed.split()) <= {"1", "2"}
