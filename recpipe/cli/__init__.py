@@ -25,3 +25,4 @@ def main() -> None:
 
 from recpipe.cli import ingest
 from recpipe.cli import local
+from recpipe.cli import recommend

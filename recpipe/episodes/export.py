@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from recpipe.config import Settings
 from recpipe.encode import load_encoder
 from recpipe.episodes.evidence import build_evidence
-from recpipe.lake import Lake
+from recpipe.lake import Input, Lake
 from recpipe.learn.episodes_folder import write_episodes_folder
 
 log = logging.getLogger(__name__)
@@ -45,9 +45,14 @@ def export_training(settings: Settings, day: date) -> str:
         "trained_until": day.isoformat(),
         "fitted_until": fitted_until.isoformat(),
         "encoder": load_encoder(settings.encoder).fingerprint,
-        "inputs": [{name: str(value) for name, value in vars(entry).items()} for entry in dict.fromkeys(reader.inputs)],
+        "inputs": [_as_json(entry) for entry in dict.fromkeys(reader.inputs)],
     }
     folder = settings.work / "train" / day.isoformat()
     write_episodes_folder(folder, evidence, facts)
     log.info("Training input of %s: %d events of %d users.", day, len(evidence.history.user), len(evidence.history.user_ids))
     return str(folder)
+
+
+def _as_json(entry: Input) -> dict[str, object]:
+    days = {"first_day": entry.first_day.isoformat(), "last_day": entry.last_day.isoformat()}
+    return {"table": entry.table, **days, "version": entry.version}

@@ -1,0 +1,207 @@
+"""One night: everything that is known, placed by one model, and the lists of a block of users."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recpipe.config import Settings
+from recpipe.contract import REASON, RECOMMENDATIONS
+from recpipe.encode import load_encoder
+from recpipe.episodes import Known, UserDay, read_known, users_of
+from recpipe.errors import RecpipeError
+from recpipe.lake import Input, Lake
+from recpipe.learn.data import ItemSpace, Learner, Support, score
+from recpipe.recommend.blocks import blocks_of, shard_of, users_a_block
+from recpipe.recommend.fallback import Fallback, kind_of, open_fallback
+from recpipe.recommend.plan import day_of
+from recpipe.recommend.ranking import category_codes, rank
+from recpipe.recommend.reasons import because
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Night:
+    """What the lists of a day are made from; a pure function of day, tables as of the day, and model version.
+
+    Attributes
+    ----------
+    settings
+        Rules of the lists.
+    plan
+        As `plan_night` made it.
+    known
+        Evidence, users and traces as of the day.
+    users
+        Every user of the day.
+    inputs
+        What was read, for the register.
+    """
+
+    settings: Settings
+    plan: dict[str, Any]
+    known: Known
+    users: UserDay
+    inputs: tuple[Input, ...]
+
+    @property
+    def day(self) -> date:
+        """The day."""
+        return day_of(self.plan)
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The model of the night; refused if it was trained on another encoder's vectors."""
+        from recpipe.learn import load
+        from recpipe.learn.folder import read_config
+
+        folder = Path(self.plan["model_folder"])
+        wanted = read_config(folder).get("encoder")
+        found = load_encoder(self.settings.encoder).fingerprint
+        if wanted and wanted != found:
+            raise RecpipeError(
+                f"Model version {self.plan['model_version']} was trained with encoder {wanted[:12]}, but the settings name "
+                f"encoder {found[:12]}. Set RECPIPE_ENCODER to the model's encoder, or train with this one."
+            )
+        return load(folder)
+
+    @cached_property
+    def space(self) -> ItemSpace:
+        """Where the model places the items of the day."""
+        return self.learner.items(self.known.evidence)
+
+    @cached_property
+    def fallback(self) -> Fallback:
+        """What is popular on the day."""
+        return open_fallback(self.known.evidence, self.users, self.settings)
+
+    @cached_property
+    def category(self) -> NDArray[np.int64]:
+        """(items,) code of the category that the rules limit."""
+        return category_codes(self.known.evidence.catalogue.categories, self.settings.category_level)
+
+    @cached_property
+    def blocks(self) -> list[NDArray[np.intp]]:
+        """Rows of the users of each block."""
+        return blocks_of(self.users.user_ids, users_a_block(len(self.known.evidence.catalogue)))
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Lists of some users: (users, top_k) item rows, −1 where the list ends; scores; reason; items of the reason."""
+
+    item: NDArray[np.int64]
+    score: NDArray[np.float64]
+    kind: NDArray[np.object_]
+    because: NDArray[np.int64]
+
+
+def open_night(settings: Settings, plan: dict[str, Any]) -> Night:
+    """Read what a night works on, at the table versions of its plan."""
+    reader = Lake.from_settings(settings).reader(plan["versions"])
+    known = read_known(reader, settings, day_of(plan))
+    users = users_of(known, settings, day_of(plan))
+    return Night(settings, plan, known, users, tuple(dict.fromkeys(reader.inputs)))
+
+
+def rank_blocks(night: Night, shard: int, shards: int) -> pa.Table:
+    """Return the rows of ``recommendations`` of one shard's users, by user id and rank."""
+    parts = []
+    blocks = shard_of(night.blocks, shard, shards)
+    for number, rows in enumerate(blocks, 1):
+        parts.append(_rows(night, rows, _lists(night, rows)))
+        log.info("Shard %d of %d: %d of %d blocks ranked.", shard + 1, shards, number, len(blocks))
+    found = pa.concat_tables(parts) if parts else RECOMMENDATIONS.schema.empty_table()
+    return found.sort_by([("user_id", "ascending"), ("rank", "ascending")])
+
+
+def _lists(night: Night, rows: NDArray[np.intp]) -> _Lists:
+    """Rank users with a support by the model, and the others by what is popular or was searched."""
+    k = night.users.support.k[rows]
+    lists = _empty(len(rows), night.settings.top_k)
+    for some, make in ((k > 0, _by_model), (k == 0, _by_fallback)):
+        if some.any():
+            found = make(night, rows[some])
+            for name in ("item", "score", "kind", "because"):
+                getattr(lists, name)[some] = getattr(found, name)
+    return lists
+
+
+def _empty(users: int, k: int) -> _Lists:
+    none = np.full((users, k), -1, np.int64)
+    return _Lists(none, np.zeros((users, k)), np.full((users, k), "", object), np.full((users, k, 2), -1, np.int64))
+
+
+def _by_model(night: Night, rows: NDArray[np.intp]) -> _Lists:
+    support = take_users(night.users.support, rows)
+    scores = score(night.space, night.learner.adapt(night.space, support))
+    item, points = _ranked(night, rows, scores)
+    cause = because(night.learner, night.space, support, item)
+    kind = np.where(cause[:, :, 0] >= 0, "support", "popular").astype(object)
+    return _Lists(item, points, kind, cause)
+
+
+def _by_fallback(night: Night, rows: NDArray[np.intp]) -> _Lists:
+    scores = night.fallback.scores(list(night.users.country[rows]), [night.users.query_texts[row] for row in rows])
+    item, points = _ranked(night, rows, scores)
+    kind = np.array([[kind_of(value) for value in row] for row in points], object).reshape(points.shape)
+    return _Lists(item, points, kind, np.full((*item.shape, 2), -1, np.int64))
+
+
+def _ranked(night: Night, rows: NDArray[np.intp], scores: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    settings = night.settings
+    barred = np.repeat(~night.known.evidence.catalogue.available[None, :], len(rows), axis=0)
+    if settings.seen_items == "exclude":
+        barred[_met(night.users, rows)] = True
+    return rank(scores, barred, settings.top_k, night.category, settings.max_per_category)
+
+
+def _met(users: UserDay, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Return the places (user in the block, item) of what was met: in the support, or sent back."""
+    place = np.full(len(users), -1)
+    place[rows] = np.arange(len(rows))
+    support = take_users(users.support, rows)
+    back = place[users.returns[:, 0]] >= 0
+    user = np.concatenate([np.repeat(np.arange(len(rows)), support.k), place[users.returns[back, 0]]])
+    return user, np.concatenate([support.item, users.returns[back, 1]])
+
+
+def take_users(support: Support, rows: NDArray[np.intp]) -> Support:
+    """Return the supports of some users, in the order of the rows."""
+    k = support.k[rows]
+    indptr = np.concatenate([[0], np.cumsum(k)]).astype(np.int64)
+    entry = np.arange(indptr[-1]) + np.repeat(support.indptr[rows] - indptr[:-1], k)
+    return Support(indptr, support.item[entry], support.label[entry], support.weight[entry], support.age_days[entry])
+
+
+def _rows(night: Night, users: NDArray[np.intp], lists: _Lists) -> pa.Table:
+    """Turn lists into rows of the table."""
+    user, place = np.nonzero(lists.item >= 0)
+    item_ids = night.known.evidence.catalogue.item_ids
+    columns = [
+        pa.array([night.day] * len(user), pa.date32()),
+        pa.array(night.users.user_ids[users[user]], pa.string()),
+        pa.array(place + 1, pa.int32()),
+        pa.array(item_ids[lists.item[user, place]], pa.string()),
+        pa.array(lists.score[user, place], pa.float64()),
+        pa.array(night.users.cohort[users[user]], pa.string()),
+        _reasons(lists.kind[user, place], lists.because[user, place], item_ids),
+        pa.array([str(night.plan["model_version"])] * len(user), pa.string()),
+    ]
+    return pa.Table.from_arrays(columns, schema=RECOMMENDATIONS.schema)
+
+
+def _reasons(kind: NDArray[np.object_], cause: NDArray[np.int64], item_ids: NDArray[np.object_]) -> pa.StructArray:
+    named = cause >= 0
+    ends = np.concatenate([[0], np.cumsum(named.sum(axis=1))]).astype(np.int32)
+    ids = pa.ListArray.from_arrays(pa.array(ends), pa.array(item_ids[cause[named]], pa.string()))
+    return pa.StructArray.from_arrays([pa.array(kind, pa.string()), ids], fields=list(REASON))
