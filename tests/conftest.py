@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,19 @@ from recpipe.config import Settings, load_settings
 for name in [name for name in os.environ if name.startswith(("RECPIPE_", "AIRFLOW", "MLFLOW_")) and name != "RECPIPE_TEST_DATA"]:
     del os.environ[name]  # a developer's own home must not leak into the tests
 os.environ["RECPIPE_ENV_FILE"] = ""
+
+REPOSITORY = Path(__file__).parent.parent
+# Airflow reads its settings when it is first imported, so they stand here: a home for runs within the test process
+os.environ.update(
+    {
+        "AIRFLOW_HOME": tempfile.mkdtemp(prefix="recpipe-tests-"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+    }
+)
+atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
 @pytest.fixture
@@ -27,3 +45,42 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("RECPIPE_TEST_DATA names no folder of further real logs")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Create the database of the Airflow home of this test process."""
+    from airflow.utils import db
+
+    db.initdb()
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """An embedded home whose Airflow and MLflow run, shared by all tests: the shipped shop's settings, the real DAGs, tiny ones."""
+    from recpipe.demo.shop import SETTINGS
+    from recpipe.local import down, up
+
+    folder = tmp_path_factory.mktemp("services")
+    dags = folder / "dags"
+    shutil.copytree(REPOSITORY / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(REPOSITORY / "tests" / "provider" / "dags", dags, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SETTINGS.items():
+            patch.setenv(name, value)
+        settings = load_settings(
+            home=folder / "home", dags_folder=str(dags), airflow_port=free_port(), mlflow_port=free_port(),
+            dags_paused=False, retry_seconds=1.0, backfill_wait_minutes=0.05, poll_seconds=0.5,
+        )  # fmt: skip
+    try:
+        up(settings)
+        yield settings
+    finally:
+        down(settings)

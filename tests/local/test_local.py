@@ -1,0 +1,144 @@
+"""The embedded home starts, says how it is, keeps to this machine, and stops with everything it started."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import psutil
+import pytest
+
+from recpipe.config import Settings, load_settings
+from recpipe.errors import BadSetting, RecpipeError
+from recpipe.local import airflow_environment, down, login, settings_environment, status, up, write_home
+from recpipe.local import services as rooms
+
+SERVICES = ["api-server", "scheduler", "dag-processor", "triggerer", "mlflow"]
+
+
+def test_keys_are_made_once_and_only_their_owner_reads_them(settings: Settings) -> None:
+    write_home(settings)
+    folder = settings.home / "airflow"
+    before = {name: (folder / name).read_text() for name in ("keys.json", "login.json", "airflow.cfg")}
+    write_home(settings)
+    for name, text in before.items():
+        assert (folder / name).read_text() == text
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+
+
+def test_a_home_that_never_started_has_no_login(settings: Settings) -> None:
+    with pytest.raises(BadSetting, match="recpipe up"):
+        login(settings)
+
+
+def test_settings_reach_the_services_as_they_are(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = settings.model_copy(
+        update={"event_types": {"cancel": "return"}, "rating_bounds": (0.0, 10.0), "timezone": "Asia/Tokyo"}
+    )
+    for name, value in settings_environment(told).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == told.model_copy(update={"home": told.home.resolve()})
+
+
+def test_another_airflow_of_the_shell_is_left_alone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://somebody/else")
+    from recpipe.local.home import process_environment
+
+    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in process_environment(settings)
+
+
+def test_a_taken_port_is_named_before_anything_starts(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(RecpipeError, match=f"Port {port} .* api-server .* RECPIPE_AIRFLOW_PORT"):
+            up(settings.model_copy(update={"airflow_port": port}))
+    assert not (settings.home / "run").exists()
+
+
+def test_a_process_id_of_another_program_is_not_taken_for_a_service(settings: Settings) -> None:
+    file = settings.home.resolve() / "run" / "scheduler.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"pid": os.getpid(), "created": 1.0}))
+    assert [state.pid for state in status(settings)] == [None] * 5
+    assert down(settings) == []
+
+
+def test_down_stops_what_a_service_started_even_in_groups_of_its_own(settings: Settings) -> None:
+    write_home(settings)
+    child = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(99)'], process_group=0); time.sleep(99)"  # fmt: skip
+    rooms._start(settings, rooms.Service("scheduler", (sys.executable, "-c", child)), print)
+    leader = rooms._process(settings, "scheduler")
+    assert leader is not None
+    until = time.monotonic() + 10
+    while not (started := rooms._session(leader.pid)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(started) == 1
+    time.sleep(0.5)  # until it ignores SIGTERM
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms, "STOP_SECONDS", 1.0)
+        assert down(settings) == ["scheduler"]
+    _, left = psutil.wait_procs([leader, *started], timeout=5)
+    assert not left
+
+
+@pytest.mark.slow
+def test_what_is_imported_ahead_starts_no_python_thread() -> None:
+    names = ",".join(Settings.model_fields["preload"].get_default(call_default_factory=True))
+    code = f"from recpipe.local.warm import preload; preload('{names}'.split(',')); import threading; print(threading.active_count())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **{"DO_NOT_TRACK": "1"}}
+    )
+    assert done.stdout.split()[-1] == "1"
+
+
+@pytest.mark.xdist_group("services")
+@pytest.mark.slow
+class TestRunning:
+    """On a home that runs."""
+
+    def test_every_service_is_healthy_and_a_second_up_starts_nothing(self, services: Settings) -> None:
+        before = status(services)
+        assert [(state.name, state.healthy) for state in before] == [(name, True) for name in SERVICES]
+        assert up(services) == before
+
+    def test_nothing_listens_beyond_this_machine(self, services: Settings) -> None:
+        for state in status(services):
+            leader = psutil.Process(state.pid)
+            for process in [leader, *leader.children(recursive=True)]:
+                listening = {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+                assert listening <= {"127.0.0.1"}
+
+    def test_the_pool_of_the_gpu_has_a_slot(self, services: Settings) -> None:
+        token = _token(services)
+        url = f"http://127.0.0.1:{services.airflow_port}/api/v2/pools/gpu"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            assert json.load(answer)["slots"] == 1
+
+    def test_pages_want_the_login(self, services: Settings) -> None:
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"http://127.0.0.1:{services.airflow_port}/api/v2/pools")
+
+    def test_the_environment_holds_no_secret(self, services: Settings) -> None:
+        keys = json.loads((services.home / "airflow" / "keys.json").read_text())
+        assert not set(keys.values()) & set(airflow_environment(services).values())
+
+
+def _token(settings: Settings) -> str:
+    user, password = login(settings)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{settings.airflow_port}/auth/token",
+        data=json.dumps({"username": user, "password": password}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        return str(json.load(answer)["access_token"])
