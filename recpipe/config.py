@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     min_users: int = Field(20, gt=0, description="fewer users than this are reported as too few")
     floor_ndcg: float = Field(0.0, ge=0, description="warn when nDCG over all users falls below this")
     floor_coverage: float = Field(0.0, ge=0, description="warn when catalogue coverage falls below this")
+    drift_days: int = Field(28, gt=0, description="days before the lists that the newest behaviour is compared with")
     max_drift: float = Field(0.5, gt=0, description="warn when the drift signal (population stability index) is above this")
 
     # --- the run
