@@ -69,7 +69,7 @@ def recommendation_facts(
         "eligible_items": int(eligible.sum()),
         "users_without_list": int(((length == 0) & (wanted > 0)).sum()),
         "short_lists": int(((length > 0) & (length != wanted)).sum()),
-        "unknown_users": len(pc.unique(rows.column("user_id").filter(pa.array(lists.user < 0)))),
+        "unknown_users": _lists_with(lists, lists.user < 0),
         "gaps_in_ranks": _lists_with(lists, lists.rank != _place(lists.list_number) + 1),
         "repeated_items": _repeated(lists.list_number, _dense(rows.column("item_id")).take(pa.array(lists.order))),
         "seen_items": int(np.isin(_pairs(lists.user, lists.item, len(items)), _seen_pairs(users, items, seen)).sum()),

@@ -65,10 +65,10 @@ GOOD_FACTS: dict[str, dict[str, Any]] = {
 }
 
 
-def good_rows(table: str, day: date = DAY, **changes: Any) -> pa.Table:
+def good_rows(table: str, of_day: date = DAY, **changes: Any) -> pa.Table:
     """Return the good day of a table, with changes to its first row."""
     first, *others = GOOD_ROWS[table]
-    listed = [{"day": day} | row for row in (first | changes, *others)]
+    listed = [{"day": of_day} | row for row in (first | changes, *others)]
     schema = TABLES[table].schema
     loose = pa.schema([field.with_nullable(True) for field in schema])
     return pa.Table.from_pylist(listed, schema=loose).cast(loose).replace_schema_metadata(None)
