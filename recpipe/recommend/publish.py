@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -13,7 +12,7 @@ from recpipe.episodes import episode_rows
 from recpipe.lake import Lake
 from recpipe.quality import audit, sum_facts
 from recpipe.recommend.night import Night, open_night
-from recpipe.recommend.plan import day_of, night_folder, plan_night
+from recpipe.recommend.plan import day_of, plan_night
 from recpipe.recommend.shards import read_shards, write_shard
 
 log = logging.getLogger(__name__)
@@ -60,7 +59,6 @@ def publish_night(settings: Settings, plan: dict[str, Any], files: Sequence[str]
     day = day_of(plan)
     audit(settings, "recommendations", day, rows.to_batches(), sum_facts(facts)).raise_if_failed()
     Lake.from_settings(settings).publish("recommendations", [day], rows, inputs=inputs, model_version=str(plan["model_version"]))
-    shutil.rmtree(night_folder(settings, plan), ignore_errors=True)  # published: a rerun starts from nothing
     log.info("Published %d rows of recommendations for %s by version %s.", rows.num_rows, day, plan["model_version"])
     return int(rows.num_rows)
 

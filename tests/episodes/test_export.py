@@ -1,0 +1,57 @@
+"""The training input leaves the lake without the days of the gate and without user ids."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+from small_shop import event, item, user
+
+from recpipe.episodes import export_training
+from recpipe.errors import MissingDay
+from recpipe.learn.episodes_folder import read_episodes_folder
+
+
+@pytest.fixture
+def weeks(shop):
+    for n in range(1, 11):
+        day = f"2026-03-{n:02d}"
+        shop.deliver(
+            day,
+            items=(item(f"i{n:02d}", "red cup"),),
+            users=(user(f"person{n}", f"{day} 08:00"),),
+            events=(event("person1", f"i{n:02d}", "purchase", f"{day} 10:00"),),
+        )
+    return shop
+
+
+def test_training_does_not_see_the_days_of_the_gate(weeks):
+    evidence, facts = read_episodes_folder(Path(export_training(weeks.settings, date(2026, 3, 10))))
+    assert list(evidence.catalogue.item_ids) == ["i01", "i02", "i03"]
+    assert len(evidence.history.user) == 3
+    assert facts["trained_until"] == "2026-03-10"
+    assert facts["fitted_until"] == "2026-03-03"
+    assert facts["seed"] == weeks.settings.seed
+    assert facts["half_life_days"] == 90
+    assert {entry["table"] for entry in facts["inputs"]} == {"events", "items", "users"}
+    assert all(isinstance(entry["version"], int) and entry["last_day"] <= "2026-03-03" for entry in facts["inputs"])
+
+
+def test_no_user_id_leaves_the_lake(weeks):
+    folder = Path(export_training(weeks.settings, date(2026, 3, 10)))
+    assert not any(b"person" in file.read_bytes() for file in folder.iterdir())
+
+
+def test_exporting_again_gives_the_same_files(weeks):
+    folder = Path(export_training(weeks.settings, date(2026, 3, 10)))
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    export_training(weeks.settings, date(2026, 3, 10))
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert json.loads(before["facts.json"])
+
+
+def test_training_for_a_day_that_was_not_taken_in_is_refused(weeks):
+    with pytest.raises(MissingDay, match="2026-03-11"):
+        export_training(weeks.settings, date(2026, 3, 11))
