@@ -15,7 +15,7 @@ from recpipe.evaluate.metrics import Truth
 from recpipe.lake import Reader
 
 
-def codes_of(values: pa.ChunkedArray, known: NDArray[np.object_]) -> NDArray[np.int64]:
+def codes_of(values: pa.ChunkedArray | pa.Array, known: NDArray[np.object_]) -> NDArray[np.int64]:
     """Return the row in ``known`` of each text, −1 where it is null or not known."""
     found = pc.index_in(values, value_set=pa.array(known, pa.string()), skip_nulls=True)
     return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)

@@ -11,13 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
-from recpipe.days import ONE_DAY
 from recpipe.errors import MissingModel
-from recpipe.evaluate.intervals import Gain, paired_gain, seed_of
-from recpipe.evaluate.lists import rank_lists
-from recpipe.evaluate.metrics import hits, ndcg
-from recpipe.evaluate.truth import new_items, seen_items
-from recpipe.evaluate.users import rows_of
 from recpipe.registry.models import register
 from recpipe.registry.serving import fetch
 from recpipe.registry.store import client
@@ -28,7 +22,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from numpy.typing import NDArray
 
-    from recpipe.learn.data import Learner
+    from recpipe.evaluate.intervals import Gain
+
 
 log = logging.getLogger(__name__)
 
@@ -168,33 +163,22 @@ def judge(gain: Gain, settings: Settings) -> tuple[bool, str]:
 def _compare(
     settings: Settings, candidate: Version, champion: Version, day: date
 ) -> tuple[Gain, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    from recpipe.episodes import read_known, users_of
-    from recpipe.lake import Lake
+    """Measure both on the days before ``day``."""
+    # not at the top: nights import the registry, which must not import the nights in turn
+    from recpipe.evaluate.intervals import paired_gain, seed_of
+    from recpipe.evaluate.judge import judge_learners
     from recpipe.learn import load
 
     before = day - timedelta(days=settings.gate_days)
-    if candidate.fitted_until > before or champion.fitted_until > before:
+    if max(candidate.fitted_until, champion.fitted_until) > before:
         raise MissingModel(
             f"Version {candidate.number} was fitted up to {candidate.fitted_until} and cannot be judged on the days after "
             f"{before}: train on days up to {before}, or promote on a later day."
         )
-    reader = Lake.from_settings(settings).reader()
-    known = read_known(reader, settings, before)
-    users = users_of(known, settings, before)
-    truth = new_items(reader, users, known.evidence.catalogue.item_ids, before + ONE_DAY, day)
-    keep = truth.size > 0
-    support, seen, truth = rows_of(users.support, keep), seen_items(users).rows(keep), truth.rows(keep)
-
-    def measured(learner: Learner) -> NDArray[np.float64]:
-        hit = hits(rank_lists(learner, known.evidence, support, seen, settings), truth)
-        return ndcg(hit, truth.size, settings.metric_k)
-
-    pair = (
-        measured(load(Path(fetch(settings, str(candidate.number))))),
-        measured(load(Path(fetch(settings, str(champion.number))))),
-    )
+    learners = [load(Path(fetch(settings, str(version.number)))) for version in (candidate, champion)]
+    first, second = judge_learners(settings, learners, before, day)
     rng = seed_of(settings.seed, "gate", day)
-    return paired_gain(*pair, settings.bootstrap_draws, rng, settings.min_users), pair
+    return paired_gain(first, second, settings.bootstrap_draws, rng, settings.min_users), (first, second)
 
 
 def _decide(settings: Settings, candidate: Version, champion: Version, day: date, gain: Gain) -> Decision:

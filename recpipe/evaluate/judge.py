@@ -1,0 +1,45 @@
+"""Learners side by side on the same days and users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recpipe.config import Settings
+from recpipe.days import ONE_DAY
+from recpipe.episodes import read_known, users_of
+from recpipe.evaluate.lists import rank_lists
+from recpipe.evaluate.metrics import hits, ndcg
+from recpipe.evaluate.truth import new_items, seen_items
+from recpipe.lake import Lake
+from recpipe.learn.data import Learner
+
+
+def judge_learners(settings: Settings, learners: Sequence[Learner], as_of: date, until: date) -> list[NDArray[np.float64]]:
+    """Return nDCG@k of each learner's lists, a value for each user who newly met an item after ``as_of``.
+
+    Parameters
+    ----------
+    settings
+        Rules of the lists and the cut-off.
+    learners
+        They know what was known at the end of ``as_of``.
+    as_of, until
+        The lists are of this day; behaviour is that of the days after it, up to ``until``.
+
+    Returns
+    -------
+    list
+        (users,) for each learner, the same users in the same order.
+    """
+    reader = Lake.from_settings(settings).reader()
+    known = read_known(reader, settings, as_of)
+    users = users_of(known, settings, as_of)
+    seen, truth = seen_items(users), new_items(reader, users, known.evidence.catalogue.item_ids, as_of + ONE_DAY, until)
+    rows = np.flatnonzero(truth.size > 0)
+    truth = truth.rows(truth.size > 0)
+    found = [rank_lists(learner, known.evidence, users, rows, seen, settings) for learner in learners]
+    return [ndcg(hits(lists, truth), truth.size, settings.metric_k) for lists in found]

@@ -1,0 +1,201 @@
+"""What became of the lists of a day: the rows of ``outcomes``, beside popularity and item kNN on the same users."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recpipe.config import Settings
+from recpipe.contract import COHORTS, OUTCOMES
+from recpipe.days import ONE_DAY, days_between
+from recpipe.episodes import Known, UserDay, read_known, users_of
+from recpipe.errors import MissingDay
+from recpipe.evaluate.drift import Drift, measure_drift
+from recpipe.evaluate.intervals import Interval, mean_interval, seed_of
+from recpipe.evaluate.lists import Published, published, rank_lists
+from recpipe.evaluate.metrics import Truth, coverage, hit_rate, hits, ndcg, novelty, recall
+from recpipe.evaluate.truth import new_items, seen_items
+from recpipe.lake import Input, Lake, Reader
+from recpipe.learn.closed_forms import ItemKNN, Popularity
+
+log = logging.getLogger(__name__)
+
+ALL: Final = "all"
+GROUPS: Final = (ALL, *COHORTS)
+DRIFT: Final = "drift"
+BASELINES: Final = (Popularity(), ItemKNN())
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What was measured of one day's lists.
+
+    Attributes
+    ----------
+    day, lists_day
+        Last day of the behaviour, day of the lists.
+    model_version
+        Version that made the lists.
+    rows
+        Rows of the table ``outcomes``.
+    drift
+        Parts of the drift signal.
+    inputs
+        What was read.
+    """
+
+    day: date
+    lists_day: date
+    model_version: str
+    rows: pa.Table
+    drift: Drift
+    inputs: tuple[Input, ...]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Everything that the metrics of a day are made from; users are those with a list."""
+
+    settings: Settings
+    day: date
+    known: Known
+    made: Published
+    truth: Truth
+
+    @property
+    def k(self) -> int:
+        return self.settings.metric_k
+
+
+def measure_day(settings: Settings, day: date) -> Outcomes:
+    """Measure the lists of ``day`` − ``settings.horizon_days`` by what users newly met since, up to ``day``.
+
+    Raises
+    ------
+    MissingDay
+        If the lists, or the events of one of the days since, are not published.
+    """
+    lists_day = day - timedelta(days=settings.horizon_days)
+    lake = Lake.from_settings(settings)
+    _require(lake, lists_day, day)
+    reader = lake.reader()
+    known = read_known(reader, settings, lists_day)
+    users = users_of(known, settings, lists_day)
+    item_ids = known.evidence.catalogue.item_ids
+    made = published(reader.read("recommendations", lists_day, lists_day), item_ids, settings.metric_k)
+    rows, made = _known_users(made, users)
+    truth = _of_rows(new_items(reader, users, item_ids, lists_day + ONE_DAY, day), rows)
+    case = _Case(settings, day, known, made, truth)
+    drift = measure_drift(reader, known.evidence, users, settings, lists_day, day)
+    found = [*_measured(case, _all_lists(case, users, rows)), _drift_row(case, drift)]
+    table = pa.Table.from_pylist([_row(settings, day, *entry) for entry in found], schema=OUTCOMES.schema)
+    return Outcomes(day, lists_day, made.model_version, table, drift, _inputs(reader))
+
+
+def _require(lake: Lake, lists_day: date, day: date) -> None:
+    lake.require("recommendations", lists_day)
+    complete = {record.day for record in lake.days("events") if record.complete}
+    missing = [since for since in days_between(lists_day + ONE_DAY, day) if since not in complete]
+    if missing:
+        raise MissingDay(
+            f"The lists of {lists_day} cannot be judged by {day}: events of {missing[0]} are not published. Run the DAG "
+            f"ingest_clickstream for {missing[0]} first."
+        )
+
+
+def _known_users(made: Published, users: UserDay) -> tuple[NDArray[np.intp], Published]:
+    """Return the rows of the listed users among all of the day; who was taken back by a correction is left out."""
+    row = np.searchsorted(users.user_ids, made.user_ids) if len(users) else np.zeros(len(made.user_ids), np.intp)
+    row = np.minimum(row, max(len(users) - 1, 0))
+    keep = users.user_ids[row] == made.user_ids if len(users) else np.zeros(len(row), bool)
+    return row[keep], Published(made.user_ids[keep], made.cohort[keep], made.lists[keep], made.model_version)
+
+
+def _of_rows(truth: Truth, rows: NDArray[np.intp]) -> Truth:
+    """Return the truth of some users; rows rise, as ids are sorted on both sides."""
+    keep = np.zeros(len(truth), bool)
+    keep[rows] = True
+    return truth.rows(keep)
+
+
+def _all_lists(case: _Case, users: UserDay, rows: NDArray[np.intp]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield (name, lists): those that were published, and those of the baselines for the same users."""
+    seen = seen_items(users)
+    yield case.made.model_version, case.made.lists
+    for learner in BASELINES:
+        yield learner.name, rank_lists(learner, case.known.evidence, users, rows, seen, case.settings)
+
+
+_Entry = tuple[str, str, str, Interval]
+
+
+def _measured(case: _Case, found: Iterator[tuple[str, NDArray[np.int64]]]) -> Iterator[_Entry]:
+    """Yield (cohort, metric, name, interval) of every metric, name and cohort."""
+    evidence = case.known.evidence
+    events = np.bincount(evidence.popularity_item, minlength=len(evidence.catalogue))
+    taken = case.truth.size
+    for name, lists in found:
+        hit = hits(lists, case.truth)
+        by_user = {
+            "ndcg": ndcg(hit, taken, case.k),
+            "recall": recall(hit, taken, case.k),
+            "hit_rate": hit_rate(hit, taken, case.k),
+            "novelty": novelty(lists, case.k, events),
+        }
+        for cohort in GROUPS:
+            mine = np.ones(len(lists), bool) if cohort == ALL else case.made.cohort == cohort
+            for metric, values in by_user.items():
+                yield cohort, f"{metric}@{case.k}", name, _interval(case, values[mine], cohort, metric, name)
+            yield cohort, f"coverage@{case.k}", name, _coverage(case, lists[mine])
+
+
+def _interval(case: _Case, values: NDArray[np.float64], cohort: str, metric: str, name: str) -> Interval:
+    settings = case.settings
+    rng = seed_of(settings.seed, case.day, cohort, metric, name)
+    return mean_interval(values, settings.bootstrap_draws, rng, settings.min_users)
+
+
+def _coverage(case: _Case, lists: NDArray[np.int64]) -> Interval:
+    """Return coverage, without an interval: users drawn with replacement can only show fewer items than all of them do."""
+    if len(lists) < max(case.settings.min_users, 1):
+        return Interval(None, None, None, len(lists))
+    items = int(case.known.evidence.catalogue.available.sum())
+    return Interval(coverage(lists, case.k, items), None, None, len(lists))
+
+
+def _drift_row(case: _Case, drift: Drift) -> _Entry:
+    enough = drift.users >= case.settings.min_users
+    return ALL, DRIFT, case.made.model_version, Interval(drift.value if enough else None, None, None, drift.users)
+
+
+def _row(settings: Settings, day: date, cohort: str, metric: str, name: str, found: Interval) -> dict[str, Any]:
+    return {
+        "day": day,
+        "horizon_days": settings.horizon_days,
+        "cohort": cohort,
+        "metric": metric,
+        "value": found.value,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "users": found.users,
+        "name": name,
+    }
+
+
+def _inputs(reader: Reader) -> tuple[Input, ...]:
+    return tuple(dict.fromkeys(reader.inputs))
+
+
+def value_of(rows: Sequence[dict[str, Any]], cohort: str, metric: str, name: str) -> dict[str, Any] | None:
+    """Return the row of ``outcomes`` of a cohort, metric and name; None if there is none."""
+    for row in rows:
+        if (row["cohort"], row["metric"], row["name"]) == (cohort, metric, name):
+            return row
+    return None

@@ -1,0 +1,57 @@
+"""One day's outcomes: measured, audited, published, shown on a page."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from typing import Any
+
+from recpipe.config import Settings
+from recpipe.evaluate.outcomes import Outcomes, measure_day
+from recpipe.evaluate.report import write_report
+from recpipe.evaluate.warnings import warnings_of
+from recpipe.lake import Lake
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_day(settings: Settings, day: date) -> dict[str, Any]:
+    """Judge the lists of ``day`` − ``settings.horizon_days`` by the behaviour since; publish ``outcomes`` of the day.
+
+    The page stands in ``settings.reports`` as ``outcomes-<day>.html``. Warnings are returned, not sent (see `notify`), so
+    that a rerun does not send them twice.
+
+    Returns
+    -------
+    dict
+        JSON: ``day``, ``lists_day``, ``model_version``, ``rows`` published, ``report`` (path), ``warnings`` (sentences).
+
+    Raises
+    ------
+    MissingDay
+        If the lists, or the events of one of the days since, are not published.
+    AuditFailed
+        If the rows do not pass their suite; what was published before stays.
+    """
+    found = measure_day(settings, day)
+    _publish(settings, found)
+    warnings = warnings_of(settings, found)
+    page = write_report(settings, found, warnings)
+    log.info("Published %d outcomes of the lists of %s; the page is %s.", found.rows.num_rows, found.lists_day, page)
+    return {
+        "day": day.isoformat(),
+        "lists_day": found.lists_day.isoformat(),
+        "model_version": found.model_version,
+        "rows": found.rows.num_rows,
+        "report": str(page),
+        "warnings": warnings,
+    }
+
+
+def _publish(settings: Settings, found: Outcomes) -> None:
+    from recpipe.quality import audit
+
+    audit(settings, "outcomes", found.day, found.rows.to_batches(), {}).raise_if_failed()
+    Lake.from_settings(settings).publish(
+        "outcomes", [found.day], found.rows, inputs=found.inputs, model_version=found.model_version or None
+    )

@@ -1,0 +1,91 @@
+"""Floors that were crossed, said to people: in the log, and to a webhook where the settings name one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from recpipe.config import Settings
+from recpipe.evaluate.outcomes import ALL, DRIFT, Outcomes, value_of
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS: Final = 10.0
+
+
+def warnings_of(settings: Settings, found: Outcomes) -> list[str]:
+    """Return one sentence for each floor or limit that a day crossed: what happened, which day, what to do."""
+    return list(_crossed(settings, found))
+
+
+def _crossed(settings: Settings, found: Outcomes) -> Iterator[str]:
+    rows, k = found.rows.to_pylist(), settings.metric_k
+    lists = f"the lists of {found.lists_day} (model version {found.model_version})"
+
+    def value(metric: str) -> float | None:
+        row = value_of(rows, ALL, metric, found.model_version)
+        return row["value"] if row else None
+
+    quality, shown, drift = value(f"ndcg@{k}"), value(f"coverage@{k}"), value(DRIFT)
+    if quality is not None and quality < settings.floor_ndcg:
+        yield (
+            f"nDCG@{k} of {lists}, measured up to {found.day}, is {quality:.4f}, below the floor of {settings.floor_ndcg:.4f}: "
+            f"compare with popularity in the report, look at the verdicts of these days, and promote another version if need be."
+        )
+    if shown is not None and shown < settings.floor_coverage:
+        yield (
+            f"{lists[0].upper()}{lists[1:]} show {shown:.1%} of the catalogue, below the floor of "
+            f"{settings.floor_coverage:.1%}: see whether items were delivered as unavailable, and which version serves."
+        )
+    if drift is not None and drift > settings.max_drift:
+        yield (
+            f"Behaviour up to {found.day} has drifted from what {lists} were made from: {drift:.2f}, above the limit of "
+            f"{settings.max_drift:.2f} ({_largest(found)}): look at the deliveries of these days, then train on newer ones."
+        )
+
+
+def _largest(found: Outcomes) -> str:
+    parts = {
+        "which items are met": found.drift.items,
+        "which kinds of events there are": found.drift.event_types,
+        "how well known the users are who come": found.drift.supports,
+    }
+    return "most in " + max(parts, key=lambda name: parts[name])
+
+
+def notify(settings: Settings, warnings: Sequence[str], day: str = "") -> bool:
+    """Log warnings and post them to the webhook; return whether it took them. A failure is logged and harms nothing.
+
+    Parameters
+    ----------
+    settings
+        ``webhook`` takes a POST of JSON: ``text`` (all sentences, as chat services show it), ``day``, ``warnings``.
+    warnings
+        Sentences; nothing is sent if there are none.
+    day
+        The evaluated day.
+    """
+    for sentence in warnings:
+        log.warning("%s", sentence)
+    if not warnings or not settings.webhook:
+        return False
+    text = f"recpipe, {day}:\n" + "\n".join(f"- {sentence}" for sentence in warnings)
+    return _post(settings.webhook, {"text": text, "day": day, "warnings": list(warnings)})
+
+
+def _post(url: str, body: dict[str, Any]) -> bool:
+    try:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("it is no http or https address")
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310  # checked above
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
+            return True
+    except (OSError, ValueError, urllib.error.URLError) as error:
+        # the address may hold a secret: it is not written to the log
+        log.warning("The warnings could not be sent to RECPIPE_WEBHOOK (%s); they stand above.", error)
+        return False
