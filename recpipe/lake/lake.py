@@ -268,8 +268,15 @@ class Reader:
         self._pin(table)
         return self._complete[table]
 
-    def read(self, table: str, first: date = date.min, last: date = date.max, columns: list[str] | None = None) -> pa.Table:
-        """Read the rows of days first to last (both included) that are complete."""
+    def read(
+        self,
+        table: str,
+        first: date = date.min,
+        last: date = date.max,
+        columns: list[str] | None = None,
+        only: ds.Expression | None = None,
+    ) -> pa.Table:
+        """Read the rows of days first to last (both included) that are complete; ``only`` some of them, such as a user's."""
         schema = TABLES[table].schema
         wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
         delta = self._pin(table)
@@ -279,21 +286,25 @@ class Reader:
         self.inputs.append(Input(table, days[0], days[-1], delta.version()))
         day = ds.field("day")
         where = (day >= days[0]) & (day <= days[-1]) & day.isin(days)
+        where = where if only is None else where & only
         found = delta.to_pyarrow_dataset().to_table(columns=wanted.names, filter=where)
         return found.cast(wanted)
 
-    def as_of(self, table: str, day: date, columns: list[str] | None = None) -> pa.Table:
+    def as_of(self, table: str, day: date, columns: list[str] | None = None, only: ds.Expression | None = None) -> pa.Table:
         """Return the newest row of each key with a day at or before the given one (items, users).
 
-        Columns, where given, name the key and ``day`` among them.
+        Columns, where given, name the key and ``day`` among them; ``only`` speaks of the key.
         """
-        rows = self.read(table, last=day, columns=columns)
+        rows = self.read(table, last=day, columns=columns, only=only)
         return _newest(rows, list(TABLES[table].key))
 
-    def events(self, first: date, last: date, columns: list[str] | None = None) -> pa.Table:
-        """Return the events of some days; of an event that was delivered twice the later delivery counts."""
+    def events(self, first: date, last: date, columns: list[str] | None = None, only: ds.Expression | None = None) -> pa.Table:
+        """Return the events of some days; of an event that was delivered twice the later delivery counts.
+
+        ``only`` speaks of what does not change from one delivery of an event to the next, such as its user.
+        """
         wanted = columns or TABLES["events"].columns
-        rows = self.read("events", first, last, sorted({*wanted, "event_id", "day"}))
+        rows = self.read("events", first, last, sorted({*wanted, "event_id", "day"}), only)
         return _newest(rows, ["event_id"]).select(wanted)
 
     def _pin(self, table: str) -> DeltaTable | None:
