@@ -144,7 +144,7 @@ table{width:100%;border-collapse:collapse;background:#fff;border:1px solid var(-
 th{text-align:left;font-size:.8rem;color:var(--soft);font-weight:600}
 th,td{padding:.5rem .8rem;border-top:1px solid var(--line);vertical-align:top}thead th{border-top:0;background:#fafbfc}
 code{font-size:.85rem;color:var(--soft)}.found{white-space:nowrap;font-variant-numeric:tabular-nums;text-align:right}
-thead th:last-child{text-align:right}small{color:var(--soft)}.remedy{margin:.2rem 0 0;color:var(--soft);font-size:.9rem}
+table:not(.index) thead th:last-child{text-align:right}small{color:var(--soft)}.remedy{margin:.2rem 0 0;color:var(--soft);font-size:.9rem}
 .mark{display:inline-block;min-width:4.2rem;text-align:center;border-radius:99px;font-size:.78rem;font-weight:600;padding:.05rem .5rem}
 tr.passed .mark{background:#eaf6ef;color:var(--ok)}tr.warning .mark{background:#fdf0d9;color:var(--warn)}
 tr.error .mark{background:#fbdedc;color:var(--bad)}tr.error td{background:#fffafa}tr.warning td{background:#fffdf8}

@@ -227,7 +227,7 @@ SUITES: dict[str, Callable[[Settings], Suite]] = {
 def _required(table: str) -> list[Rule]:
     """Return a rule for each column that the contract wants filled."""
     schema = TABLES[table].schema
-    return [_filled(name, f"Every row has a {name}") for name in schema.names if not schema.field(name).nullable]
+    return [_filled(name, f"{name} is filled in every row") for name in schema.names if not schema.field(name).nullable]
 
 
 def _every_day(table: str, settings: Settings) -> tuple[Rule, ...]:
