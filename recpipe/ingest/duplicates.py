@@ -34,6 +34,7 @@ def _database(settings: Settings, scratch: Path) -> Iterator[duckdb.DuckDBPyConn
         "preserve_insertion_order": False,
     }
     with duckdb.connect(":memory:", config=options) as connection:
+        connection.execute("SET enable_progress_bar = false")
         yield connection
 
 

@@ -1,0 +1,196 @@
+"""A day is published whole, once, and again when it is delivered again."""
+
+import threading
+from datetime import UTC, date, datetime
+
+import pytest
+
+from recpipe.config import load_settings
+from recpipe.errors import AuditFailed, BadDelivery
+from recpipe.ingest import ingest_day, ingest_history, publish_day, stage_day
+from recpipe.lake import Input, Lake
+from recpipe.lake.stale import stale_days
+from recpipe.quality import load_verdict
+
+DAY = date(2011, 9, 1)
+TABLES = ("events", "items", "users", "quarantine")
+
+
+def whole_day(an_event, people=3):
+    return {
+        "events": [an_event(user=f"u{n}", item=f"i{n}", quantity=1) for n in range(people)],
+        "items": [{"item_id": f"i{n}", "title": f"Item {n}", "price": 1.0} for n in range(people)],
+        "users": [{"user_id": f"u{n}", "registered_at": datetime(2011, 8, 31), "country": "UK"} for n in range(people)],
+    }
+
+
+def test_a_day_stands_in_the_register_with_its_rows(settings, deliver, an_event):
+    deliver(settings, **whole_day(an_event))
+    assert ingest_day(settings, DAY) == {"items": 3, "users": 3, "quarantine": 0, "events": 3}
+    register = [(r.table, r.day, r.status, r.rows, r.run_id) for r in Lake.from_settings(settings).days()]
+    assert register == [
+        ("events", DAY, "closed", 3, "local"), ("items", DAY, "closed", 3, "local"),
+        ("quarantine", DAY, "empty", 0, "local"), ("users", DAY, "closed", 3, "local"),
+    ]  # fmt: skip
+    assert [load_verdict(settings, table, DAY).failed for table in TABLES] == [[]] * 4
+    assert not list((settings.work / "ingest").glob("*/*"))
+
+
+def test_a_day_on_which_nothing_happened_exists(settings, deliver):
+    deliver(settings)
+    assert ingest_day(settings, DAY) == {"items": 0, "users": 0, "quarantine": 0, "events": 0}
+    assert {record.status for record in Lake.from_settings(settings).days()} == {"empty"}
+
+
+def test_the_same_day_twice_gives_the_same_rows(settings, deliver, an_event, rows_of):
+    deliver(settings, **whole_day(an_event))
+    ingest_day(settings, DAY)
+    before = {table: rows_of(settings, table) for table in TABLES}
+    ingest_day(settings, DAY)
+    assert {table: rows_of(settings, table) for table in TABLES} == before
+
+
+def test_a_corrected_day_replaces_the_day_and_no_other(settings, deliver, an_event, rows_of):
+    next_day = date(2011, 9, 2)
+    deliver(settings, **whole_day(an_event))
+    deliver(settings, next_day, events=[{**an_event(user="later"), "ts": datetime(2011, 9, 2, 12)}])
+    ingest_history(settings, DAY, next_day)
+    deliver(settings, **whole_day(an_event, people=2))
+    ingest_day(settings, DAY)
+    assert [(row["day"], row["user_id"]) for row in rows_of(settings, "events")] == [
+        (DAY, "u0"),
+        (DAY, "u1"),
+        (next_day, "later"),
+    ]
+    assert len(rows_of(settings, "items")) == len(rows_of(settings, "users")) == 2
+
+
+def test_what_was_made_of_a_corrected_day_is_stale(settings, deliver, an_event):
+    deliver(settings, **whole_day(an_event))
+    ingest_day(settings, DAY)
+    lake = Lake.from_settings(settings)
+    read = lake.day("events", DAY)
+    empty = lake.reader().read("episodes")
+    lake.publish("episodes", [DAY], empty, inputs=[Input("events", date(2011, 8, 1), DAY, read.table_version)])
+    assert stale_days(lake) == []
+    ingest_day(settings, DAY)
+    (found,) = stale_days(lake)
+    assert (found.table, found.day, found.source, found.source_day, found.days) == ("episodes", DAY, "events", DAY, 1)
+    assert found.version > found.read_version == read.table_version
+
+
+def test_a_failed_audit_publishes_nothing_and_leaves_what_was_there(settings, deliver, an_event, rows_of, monkeypatch):
+    deliver(settings, **whole_day(an_event))
+    ingest_day(settings, DAY)
+    before = {table: rows_of(settings, table) for table in TABLES}
+    folder = stage_day(settings, DAY)
+    strict = load_settings(home=settings.home, rating_bounds=(1.0, 5.0), late_days=0)
+    deliver(settings, events=[{**an_event(), "ts": datetime(2011, 8, 30)}])
+    folder = stage_day(settings, DAY)  # staged under looser rules than those of the audit
+    with pytest.raises(AuditFailed, match="Day 2011-09-01 of table events was not published"):
+        publish_day(strict, DAY, folder)
+    assert {table: rows_of(settings, table) for table in TABLES} == before
+
+
+def test_days_come_in_any_order(settings, deliver, an_event, rows_of, tmp_path):
+    other = load_settings(home=tmp_path / "other")
+    days = [date(2011, 9, n) for n in (1, 2, 3)]
+    for shop in (settings, other):
+        for day in days:
+            late = {**an_event(user="late"), "ts": datetime(2011, 8, 31, 23)}
+            deliver(shop, day, events=[{**an_event(user=str(day)), "ts": datetime(2011, 9, day.day, 8)}, late])
+    for day in days:
+        ingest_day(settings, day)
+    for day in reversed(days):
+        ingest_day(other, day)
+    assert rows_of(settings, "events") == rows_of(other, "events")
+
+
+def test_history_gives_the_rows_of_the_days_one_by_one(settings, deliver, an_event, rows_of, tmp_path):
+    days = [date(2011, 9, n) for n in range(1, 8)]
+    bulk = load_settings(home=tmp_path / "bulk", history_days=3)
+    for shop in (settings, bulk):
+        for day in days:
+            moment = datetime(day.year, day.month, day.day, 9)
+            rows = [{**an_event(user=f"u{n}", item=f"i{n}"), "ts": moment} for n in range(day.day)] if day.day != 4 else None
+            deliver(shop, day, events=rows, items=[{"item_id": f"i{day.day}", "title": str(day)}])
+    for day in days:
+        ingest_day(settings, day)
+    rows = ingest_history(bulk, days[0], days[-1])
+    assert rows == {"items": 7, "users": 0, "quarantine": 0, "events": 24}
+    for table in TABLES:
+        assert rows_of(bulk, table) == rows_of(settings, table)
+    marks = [[(r.table, r.day, r.status, r.rows) for r in Lake.from_settings(shop).days()] for shop in (bulk, settings)]
+    assert marks[0] == marks[1]
+
+
+def test_history_publishes_the_days_before_a_bad_one(settings, deliver, an_event, part):
+    days = [date(2011, 9, n) for n in range(1, 5)]
+    for day in days:
+        deliver(settings, day, events=[{**an_event(), "ts": datetime(2011, 9, day.day, 9)}])
+    (settings.landing_root / "events" / "day=2011-09-03" / "part-0.parquet").write_text("no")
+    with pytest.raises(BadDelivery, match=r"events/day=2011-09-03/part-0\.parquet is no parquet file"):
+        ingest_history(settings, days[0], days[-1])
+    register = Lake.from_settings(settings).days("events")
+    assert [(record.day.day, record.status) for record in register] == [(1, "closed"), (2, "closed"), (3, "open")]
+
+
+def test_history_leaves_days_out_only_when_told(settings, deliver):
+    deliver(settings, date(2011, 9, 1))
+    deliver(settings, date(2011, 9, 3))
+    ingest_history(settings, date(2011, 9, 1), date(2011, 9, 3), skip_incomplete=True)
+    assert [record.day.day for record in Lake.from_settings(settings).days("events")] == [1, 3]
+
+
+def test_events_that_were_held_against_the_catalogue_say_so(settings, deliver, an_event, rows_of, tmp_path):
+    shops = [load_settings(home=settings.home / name, items_must_be_known=True, first_day=DAY, history_days=2) for name in "ab"]
+    for shop in shops:
+        for n in (1, 2, 3):
+            moment = {"ts": datetime(2011, 9, n, 9)}
+            deliver(
+                shop, date(2011, 9, n), items=[{"item_id": f"i{n}", "title": "t"}],
+                events=[{**an_event(item=f"i{m}", user=str(m)), **moment} for m in range(1, n + 1)],
+            )  # fmt: skip
+    for n in (1, 2, 3):
+        ingest_day(shops[0], date(2011, 9, n))
+    ingest_history(shops[1], date(2011, 9, 1), date(2011, 9, 3))
+    assert rows_of(shops[0], "events") == rows_of(shops[1], "events")
+    lakes = [Lake.from_settings(shop) for shop in shops]
+    assert [(i.table, i.first_day.day, i.last_day.day) for i in lakes[0].day("events", date(2011, 9, 3)).inputs] == [
+        ("items", 1, 2), ("items", 3, 3),
+    ]  # fmt: skip
+    assert [stale_days(lake) for lake in lakes] == [[], []]
+    ingest_day(shops[0], date(2011, 9, 1))
+    assert [(s.table, s.day.day, s.source) for s in stale_days(lakes[0])] == [("events", 2, "items"), ("events", 3, "items")]
+
+
+def test_a_reader_in_a_loop_sees_whole_days_only(settings, deliver, an_event):
+    versions = {"one": 700, "two": 1300}
+    folders = []
+    lake = Lake.from_settings(settings)
+    for _ in range(4):
+        for name, count in versions.items():
+            deliver(settings, events=[an_event(user=f"u{n}", platform=name) for n in range(count)])
+            folders.append(stage_day(load_settings(home=settings.home, run_id=f"run-{len(folders)}"), DAY))
+    publish_day(settings, DAY, folders.pop(0))
+    publisher = threading.Thread(target=lambda: [publish_day(settings, DAY, folder) for folder in folders])
+    publisher.start()
+    seen = []
+    while publisher.is_alive() or not seen:
+        platforms = lake.reader().read("events", columns=["platform"])["platform"].to_pylist()
+        seen.append((len(set(platforms)), versions[platforms[0]] == len(platforms)))
+    publisher.join()
+    assert set(seen) == {(1, True)}
+    assert len(seen) > 5
+    assert lake.day("events", DAY).rows == 1300
+
+
+def test_staging_under_one_run_id_begins_anew(settings, deliver, an_event):
+    deliver(settings, **whole_day(an_event))
+    night = load_settings(home=settings.home, run_id="scheduled__2011-09-02T00:00:00+00:00")
+    folder = stage_day(night, DAY)
+    (settings.work / "ingest" / "2011-09-01").joinpath("scheduled__2011-09-02T00_00_00_00_00", "events", "left.parquet").touch()
+    assert stage_day(night, DAY) == folder
+    assert publish_day(night, DAY, folder)["events"] == 3
+    assert Lake.from_settings(settings).day("events", DAY).run_id == "scheduled__2011-09-02T00:00:00+00:00"
+    assert Lake.from_settings(settings).day("events", DAY).recorded_at <= datetime.now(UTC)
