@@ -26,3 +26,4 @@ def main() -> None:
 from recpipe.cli import ingest
 from recpipe.cli import local
 from recpipe.cli import recommend
+from recpipe.cli import tables

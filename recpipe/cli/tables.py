@@ -1,0 +1,83 @@
+"""Commands for those who read the tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recpipe.cli import app
+
+if TYPE_CHECKING:
+    from recpipe.consume import UserList
+
+
+@app.command()
+def show(
+    user: Annotated[str, typer.Argument(help="id of the user")],
+    day: Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01; by default the newest complete one")] = "",
+) -> None:
+    """Show the list of a user: titles, scores, and why each item stands there."""
+    from recpipe.config import load_settings
+    from recpipe.consume import read_list
+    from recpipe.days import parse_day
+
+    print_list(read_list(load_settings(), user, parse_day(day) if day else None))
+
+
+@app.command()
+def export(
+    day: Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01")],
+    file_format: Annotated[str, typer.Option("--format", help="parquet, csv or jsonl")] = "parquet",
+    out: Annotated[str, typer.Option("--out", help="the file; recommendations-DAY.FORMAT if left out")] = "",
+) -> None:
+    """Write the recommendations of a complete day into one file."""
+    from recpipe.config import load_settings
+    from recpipe.consume import export_day
+    from recpipe.days import parse_day
+
+    asked = parse_day(day)
+    file = Path(out or f"recommendations-{asked}.{file_format}")
+    rows = export_day(load_settings(), asked, file_format, file)
+    print(f"{rows:,} rows of recommendations of {asked} stand in {file}.")
+
+
+@app.command()
+def tables() -> None:
+    """Show how far every table has come, and where it is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from recpipe.config import load_settings
+    from recpipe.consume import freshness
+    from recpipe.lake import Lake
+
+    settings = load_settings()
+    shown = Table("table", "newest complete day", "rows that day", "days", "missing", "where")
+    found = freshness(settings)
+    for entry in found:
+        newest, missing = entry.newest, len(entry.missing)
+        where = Lake.from_settings(settings).uri(entry.table)
+        shown.add_row(entry.table, str(newest.day), f"{newest.rows:,}", f"{entry.days:,}", str(missing or ""), where)
+    Console().print(shown if found else "No day is published yet: run recpipe ingest, or recpipe history.")
+
+
+def print_list(shown: UserList) -> None:
+    """Print a user's list for a person."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    console.print(Text(f"User {shown.user_id} on {shown.day}: cohort {shown.cohort}, model version {shown.model_version}"))
+    for what, values in (("Met before, newest first", shown.support), ("Searched for", shown.query_texts)):
+        if values:
+            console.print(Text(f"{what}: {', '.join(values)}"))
+    if not (shown.support or shown.query_texts):
+        console.print(Text("Nothing is known of this user yet."))
+    table = Table("", "item", "title", "score", "why")
+    for entry in shown.entries:
+        cells = (str(entry.rank), entry.item_id, entry.title, f"{entry.score:.3f}", entry.reason)
+        table.add_row(*(Text(cell) for cell in cells))  # Text: a title may hold what rich takes for markup
+    console.print(table)
