@@ -135,7 +135,8 @@ class Support:
 
     def matrix(self, items: int) -> sp.csr_matrix:
         """Return (users, items) with weight × label at the support's items."""
-        return sp.csr_matrix((self.weight * self.label, self.item, self.indptr), shape=(len(self), items))
+        entries = (self.weight * self.label, self.item, self.indptr)
+        return sp.csr_matrix(entries, shape=(len(self), items), copy=True)  # callers may change it in place
 
 
 @dataclass(frozen=True)
@@ -180,15 +181,25 @@ def score(space: ItemSpace, users: Matrix) -> NDArray[np.float32]:
     A user's scores are the same bits whoever else stands in the batch: sparse products go row by row, and dense ones
     in blocks of a fixed number of users, since the last bit of a matrix product depends on its shape.
     """
-    if sp.issparse(users) or sp.issparse(space.vectors):
-        product = users @ space.vectors.T
-        dense = product.toarray() if sp.issparse(product) else np.asarray(product)
-        return np.asarray(dense + space.bias[None, :], dtype=np.float32)
-    out = np.empty((users.shape[0], len(space.bias)), np.float32)
+    vectors = space.vectors
+    if sp.issparse(users) and sp.issparse(vectors):
+        # columns that most items fill are faster as a dense product; which ones they are depends on the items alone
+        full = np.bincount(vectors.indices, minlength=vectors.shape[1]) > 0.5 * vectors.shape[0]
+        product = _dense_product(users[:, full].toarray(), vectors[:, full].toarray())
+        product += (users[:, ~full] @ vectors[:, ~full].T).toarray()
+    elif sp.issparse(users) or sp.issparse(vectors):
+        product = np.asarray(users @ vectors.T)
+    else:
+        product = _dense_product(users, vectors)
+    return np.asarray(product + space.bias[None, :], dtype=np.float32)
+
+
+def _dense_product(users: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (users, items) products, a fixed number of users at a time."""
+    out = np.zeros((len(users), len(items)), np.float32)
     block = np.zeros((USERS_A_BLOCK, users.shape[1]), np.float32)
-    for start in range(0, users.shape[0], USERS_A_BLOCK):
+    for start in range(0, len(users) if users.shape[1] else 0, USERS_A_BLOCK):
         some = users[start : start + USERS_A_BLOCK]
         block[: len(some)] = some
-        out[start : start + len(some)] = (block @ space.vectors.T)[: len(some)]
-    out += space.bias
+        out[start : start + len(some)] = (block @ items.T)[: len(some)]
     return out
