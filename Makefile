@@ -39,10 +39,10 @@ bench: $(READY)  ## timings, as ratios to a peer in the same run
 	$(BIN)/python -m benchmarks
 
 up: $(READY)  ## start the Airflow and MLflow pages of the demo
-	@$(BIN)/recpipe demo --up
+	@$(BIN)/recpipe up
 
 down: $(READY)  ## stop them
-	@$(BIN)/recpipe demo --down
+	@$(BIN)/recpipe down
 
 lock: $(READY)  ## compile requirements.in to requirements.txt
 	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-header --annotation-style=line -o requirements.txt requirements.in

@@ -23,6 +23,7 @@ def main() -> None:
         sys.exit(2)
 
 
+from recpipe.cli import demo
 from recpipe.cli import ingest
 from recpipe.cli import local
 from recpipe.cli import recommend

@@ -100,7 +100,9 @@ def recpipe() -> str:
 def command(*words: str) -> None:
     """Run a ``recpipe`` command in the foreground; its output is the progress."""
     if subprocess.run([recpipe(), *words]).returncode != 0:
-        raise RecpipeError(f"The demo stopped at: recpipe {' '.join(words)}. Its output above says why; run make demo again after mending it.")
+        raise RecpipeError(
+            f"The demo stopped at: recpipe {' '.join(words)}. Its output above says why; run make demo again after mending it."
+        )
 
 
 def backfill(dag: str, days: tuple[date, date]) -> None:
@@ -112,7 +114,9 @@ def backfill(dag: str, days: tuple[date, date]) -> None:
     program = str(Path(sys.executable).with_name("airflow"))
     environment = {**os.environ, **airflow_environment(load_settings())}
     if subprocess.run([program, *words[1:]], env=environment).returncode != 0:
-        raise RecpipeError(f"The backfill of {dag} did not succeed; its output above names the days. `recpipe up` and the Airflow page show their logs.")
+        raise RecpipeError(
+            f"The backfill of {dag} did not succeed; its output above names the days. `recpipe up` and the Airflow page show their logs."
+        )
 
 
 def reset(home: Path = HOME) -> None:
