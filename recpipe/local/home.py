@@ -165,7 +165,8 @@ def _configuration(settings: Settings, keys: dict[str, str]) -> dict[str, dict[s
             "hostname_callable": "socket.gethostname",  # the full name would ask the name server
             "killed_task_cleanup_time": "15",
         },
-        "database": {"sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}"},
+        # several processes write to one file: they wait for each other, and try again
+        "database": {"sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}?timeout=60", "max_db_retries": "10"},
         "logging": {"base_log_folder": str(home / "logs"), "colored_console_log": "False"},
         "api": {
             "host": "127.0.0.1",

@@ -1,0 +1,63 @@
+"""Ways to call ``airflow dags backfill``: in this process, or as people do on the home that runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recpipe.config import Settings
+
+DAGS = Path(__file__).parent / "dags"
+
+
+@pytest.fixture(scope="session")
+def tiny_dags(airflow_db: None) -> None:
+    """Make the tiny DAGs known to the Airflow home of this test process, which has no services."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+
+    DagBundlesManager().sync_bundles_to_db()
+    bag = BundleDagBag(DAGS, bundle_path=DAGS, bundle_name="dags-folder")
+    assert bag.import_errors == {}
+    for dag in bag.dags.values():
+        if dag.is_paused_upon_creation is None:
+            dag.is_paused_upon_creation = False
+    sync_bag_to_db(bag, "dags-folder", None)
+
+
+def arguments(dag_id: str, first: str, last: str, **flags: object) -> Namespace:
+    """Return what the parser would make of a command line."""
+    plain = {
+        "dry_run": False, "rerun_failed_tasks": False, "reset_dagruns": False, "run_backwards": False,
+        "max_active_runs": None, "conf": None, "yes": False, "local": False,
+    }  # fmt: skip
+    return Namespace(**{"dag_id": dag_id, "start_date": first, "end_date": last, **plain, **flags})
+
+
+@pytest.fixture
+def call(tiny_dags: None) -> Callable[..., int]:
+    """Call the command in this process."""
+    from recpipe.provider.backfill import backfill
+
+    return lambda *words, **flags: backfill(arguments(*words, **flags))
+
+
+@pytest.fixture
+def airflow(services: Settings) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``airflow`` on the home that runs."""
+    from recpipe.local import airflow_environment
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        program = str(Path(sys.executable).with_name("airflow"))
+        env = {**os.environ, **airflow_environment(services)}
+        for name in [name for name in env if name.startswith("AIRFLOW__")]:
+            del env[name]
+        return subprocess.run([program, *words], capture_output=True, text=True, env=env, timeout=200, stdin=subprocess.DEVNULL)
+
+    return run
