@@ -51,16 +51,18 @@ def tables() -> None:
 
     from recpipe.config import load_settings
     from recpipe.consume import freshness
-    from recpipe.lake import Lake
 
     settings = load_settings()
-    shown = Table("table", "newest complete day", "rows that day", "days", "missing", "where")
+    shown = Table("table", "newest complete day", "its rows", "days", "missing between")
     found = freshness(settings)
     for entry in found:
         newest, missing = entry.newest, len(entry.missing)
-        where = Lake.from_settings(settings).uri(entry.table)
-        shown.add_row(entry.table, str(newest.day), f"{newest.rows:,}", f"{entry.days:,}", str(missing or ""), where)
-    Console().print(shown if found else "No day is published yet: run recpipe ingest, or recpipe history.")
+        shown.add_row(entry.table, str(newest.day), f"{newest.rows:,}", f"{entry.days:,}", str(missing or ""))
+    if not found:
+        print("No day is published yet: run recpipe ingest, or recpipe history.")
+        return
+    Console().print(shown)
+    print(f"Each is a Delta table under {settings.lake_root}; docs/tables.md says how to read them.")
 
 
 def print_list(shown: UserList) -> None:

@@ -62,8 +62,12 @@ def great_expectations() -> Any:
 def _batch_definition() -> Any:
     """Return the door through which frames go in; one a process, since making it costs more than using it."""
     gx = great_expectations()
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
+    base = gx.data_context.types.base
+    config = base.DataContextConfig(
+        store_backend_defaults=base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False),  # no files, no docs site
+        progress_bars=base.ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+    context = gx.get_context(mode="ephemeral", project_config=config)
     asset = context.data_sources.add_pandas("staged").add_dataframe_asset("rows")
     return asset.add_batch_definition_whole_dataframe("batch")

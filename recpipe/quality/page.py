@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recpipe.config import Settings
 from recpipe.contract import TABLES
-from recpipe.quality.verdicts import Check, Number, Verdict, newest_verdicts, write_whole
+from recpipe.quality.verdicts import Check, Verdict, newest_verdicts, number_text, write_whole
 
 INDEX_DAYS = 35
 """Newest days of each table on the index page."""
@@ -84,11 +84,7 @@ def _state(verdict: Verdict) -> tuple[str, str]:
 
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:
     known = [(label, verdict.facts.get(name)) for name, label in FACT_NAMES.items()]
-    return [(label, _number(value)) for label, value in known if value is not None]
-
-
-def _number(value: Number) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    return [(label, number_text(value)) for label, value in known if value is not None]
 
 
 def _row(check: Check) -> str:

@@ -54,7 +54,7 @@ class Check:
         if "unexpected" in self.counted:
             return f"{self.counted['unexpected']:,} of {self.counted['total']:,} rows are otherwise"
         if "observed" in self.counted:
-            return f"found {self.counted['observed']:,.10g}"
+            return f"found {number_text(self.counted['observed'])}"
         return "not measured" if self.passed else "could not be checked"
 
 
@@ -88,6 +88,11 @@ class Verdict:
         if self.failed:
             said = " ".join(_sentence(check) for check in self.failed)
             raise AuditFailed(f"Day {self.day} of table {self.table} was not published. {said}")
+
+
+def number_text(value: Number) -> str:
+    """Write a number for a person: counts whole, others with four digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 def _sentence(check: Check) -> str:

@@ -95,6 +95,7 @@ def test_great_expectations_says_nothing_home_and_writes_nothing(settings: Setti
     context = _batch_definition().data_asset.datasource.data_context
     assert context.config.analytics_enabled is False
     assert type(context).__name__ == "EphemeralDataContext"
+    assert context.config.data_docs_sites == {}
     assert not list(tmp_path.rglob("gx"))
 
 

@@ -1,0 +1,82 @@
+"""A small lake, published through the same door as a real one, under ``.recpipe`` of the working directory."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from recpipe.config import Settings, load_settings
+from recpipe.contract import TABLES
+from recpipe.lake import Lake
+
+DAY = date(2011, 9, 1)
+MORNING = datetime(2011, 9, 1, 9, 30, tzinfo=UTC)
+EVENING = datetime(2011, 9, 1, 18, 0, tzinfo=UTC)
+HEART, STAND, BUNTING = "85123A", "22423", "47566"
+
+EVENT = {"user_id": "warm", "item_id": HEART, "event_type": "purchase", "ts": MORNING, "price": 2.55, "quantity": 6}
+LISTED = {"model_version": "3", "cohort": "few"}
+
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "items": [
+        {"item_id": HEART, "title": "WHITE HANGING HEART", "available": True, "price": 2.55},
+        {"item_id": STAND, "title": "CAKESTAND [3 TIER]", "available": True},
+        {"item_id": BUNTING, "available": True},
+    ],
+    "users": [
+        {"user_id": user, "registered_at": MORNING - timedelta(days=9), "country": "France"} for user in ("few", "warm", "zero")
+    ],
+    "quarantine": [
+        {"source_table": "events", "source_file": "part-0.parquet", "row_number": 4, "reason": "negative price", "column": "price",
+         "set_aside": False, "row_hash": "ab" * 32, "payload": "{}"},
+    ],
+    "events": [
+        EVENT | {"event_id": "e1"},
+        EVENT | {"event_id": "e2", "item_id": STAND, "ts": EVENING},
+        EVENT | {"event_id": "e3", "item_id": BUNTING, "ts": EVENING, "event_type": "return"},
+        EVENT | {"event_id": "e4", "user_id": None},
+    ],
+    "episodes": [
+        {"user_id": "few", "cohort": "few", "k": 1, "query_texts": ["night light"],
+         "support": [{"item_id": HEART, "label": 1.0, "weight": 0.9, "ts": MORNING}]},
+        {"user_id": "zero", "cohort": "zero", "k": 0, "query_texts": [], "support": []},
+    ],
+    "recommendations": [
+        LISTED | {"user_id": "few", "rank": 2, "item_id": BUNTING, "score": 0.25,
+                  "reason": {"kind": "popular_in_country", "because_item_ids": []}},
+        LISTED | {"user_id": "few", "rank": 1, "item_id": STAND, "score": 1.5,
+                  "reason": {"kind": "support", "because_item_ids": [HEART, BUNTING]}},
+        LISTED | {"user_id": "warm", "rank": 1, "item_id": BUNTING, "score": 0.5, "cohort": "warm",
+                  "reason": {"kind": "support", "because_item_ids": [STAND]}},
+        LISTED | {"user_id": "zero", "rank": 1, "item_id": HEART, "score": 0.125, "cohort": "zero",
+                  "reason": {"kind": "popular", "because_item_ids": []}},
+    ],
+    "outcomes": [
+        {"horizon_days": 7, "cohort": "all", "metric": "ndcg@10", "value": 0.07, "ci_low": 0.05, "ci_high": 0.09, "users": 40,
+         "name": "3"},
+    ],
+}  # fmt: skip
+
+
+def publish(settings: Settings, table: str, day: date, rows: list[dict[str, Any]]) -> None:
+    """Publish hand-made rows as a day of a table."""
+    made = pa.Table.from_pylist([{"day": day} | row for row in rows], schema=TABLES[table].schema)
+    version = "3" if table == "recommendations" else None
+    Lake.from_settings(settings).publish(table, [day], made, model_version=version)
+
+
+@pytest.fixture
+def lake_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a home that holds one day of every table, and lists of the day before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECPIPE_HOME", ".recpipe")
+    settings = load_settings()
+    for table, rows in ROWS.items():
+        publish(settings, table, DAY, rows)
+    before = ROWS["recommendations"][3] | {"model_version": "2"}
+    publish(settings, "recommendations", DAY - timedelta(days=1), [before])
+    return settings

@@ -1,0 +1,141 @@
+"""Commands for those who read the tables."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from recpipe.cli import app
+from recpipe.config import Settings
+from recpipe.consume import Entry, export_day, freshness, read_list
+from recpipe.contract import RECOMMENDATIONS
+from recpipe.errors import BadSetting, MissingDay, RecpipeError
+from recpipe.lake import Lake
+
+DAY = date(2011, 9, 1)
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"}, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_a_list_is_shown_with_titles_and_reasons_in_words(lake_settings: Settings) -> None:
+    shown = read_list(lake_settings, "few")
+    assert (shown.day, shown.cohort, shown.model_version) == (DAY, "few", "3")
+    assert (shown.support, shown.query_texts) == (("WHITE HANGING HEART",), ("night light",))
+    assert shown.entries == (
+        Entry(1, "22423", "CAKESTAND [3 TIER]", 1.5, "because of WHITE HANGING HEART and 47566"),
+        Entry(2, "47566", "", 0.25, "popular in France"),
+    )
+
+
+def test_a_long_known_users_support_is_what_was_met_last(lake_settings: Settings) -> None:
+    shown = read_list(lake_settings, "warm")
+    assert shown.support == ("CAKESTAND [3 TIER]", "WHITE HANGING HEART")  # newest first, without what was sent back
+
+
+def test_a_list_of_an_earlier_day_knows_nothing_later(lake_settings: Settings) -> None:
+    shown = read_list(lake_settings, "zero", DAY - timedelta(days=1))
+    assert (shown.model_version, shown.support) == ("2", ())
+    assert shown.entries == (Entry(1, "85123A", "", 0.125, "popular these days"),)  # the title came a day later
+
+
+def test_show_prints_a_list(lake_settings: Settings) -> None:
+    text = run("show", "few", "--day", "2011-09-01")
+    assert "User few on 2011-09-01: cohort few, model version 3" in text
+    assert "Met before, newest first: WHITE HANGING HEART" in text
+    assert "Searched for: night light" in text
+    assert "CAKESTAND [3 TIER]" in text
+    assert "because of WHITE HANGING HEART and 47566" in text
+    assert "Nothing is known of this user yet." in run("show", "zero")
+
+
+def test_show_refuses_what_is_not_there(lake_settings: Settings) -> None:
+    with pytest.raises(RecpipeError, match="User nobody has no list on 2011-09-01"):
+        read_list(lake_settings, "nobody")
+    with pytest.raises(MissingDay, match="Day 2011-09-02 of table recommendations does not stand in the register"):
+        read_list(lake_settings, "few", date(2011, 9, 2))
+
+
+def test_an_empty_lake_is_said_to_be_empty(settings: Settings) -> None:
+    with pytest.raises(MissingDay, match="No day of table recommendations is published"):
+        read_list(settings, "few")
+    assert freshness(settings) == []
+
+
+def test_a_day_is_exported_as_parquet(lake_settings: Settings) -> None:
+    assert "4 rows of recommendations of 2011-09-01 stand in recommendations-2011-09-01.parquet" in run(
+        "export", "--day", "2011-09-01"
+    )
+    table = pq.read_table("recommendations-2011-09-01.parquet")
+    assert table.schema.equals(RECOMMENDATIONS.schema)
+    assert table.select(["user_id", "rank"]).to_pylist() == [
+        {"user_id": "few", "rank": 1}, {"user_id": "few", "rank": 2}, {"user_id": "warm", "rank": 1}, {"user_id": "zero", "rank": 1},
+    ]  # fmt: skip
+
+
+def test_a_day_is_exported_as_csv(lake_settings: Settings) -> None:
+    run("export", "--day", "2011-09-01", "--format", "csv", "--out", "lists.csv")
+    header, first, *others = Path("lists.csv").read_text().splitlines()
+    assert header == ('"day","user_id","rank","item_id","score","cohort","reason_kind","because_item_ids","model_version"')
+    assert first == '2011-09-01,"few",1,"22423",1.5,"few","support","85123A|47566","3"'
+    assert len(others) == 3
+
+
+def test_a_day_is_exported_as_json_lines(lake_settings: Settings) -> None:
+    run("export", "--day", "2011-09-01", "--format", "jsonl", "--out", "lists.jsonl")
+    rows = [json.loads(line) for line in Path("lists.jsonl").read_text().splitlines()]
+    assert len(rows) == 4
+    assert rows[0] == {
+        "day": "2011-09-01", "user_id": "few", "rank": 1, "item_id": "22423", "score": 1.5, "cohort": "few",
+        "reason": {"kind": "support", "because_item_ids": ["85123A", "47566"]}, "model_version": "3",
+    }  # fmt: skip
+
+
+def test_an_export_refuses_a_missing_day_and_leaves_no_file(lake_settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(MissingDay, match="Day 2011-09-05 of table recommendations does not stand in the register"):
+        export_day(lake_settings, date(2011, 9, 5), "csv", tmp_path / "lists.csv")
+    Lake.from_settings(lake_settings).mark_open("recommendations", date(2011, 9, 6))
+    with pytest.raises(MissingDay, match="Day 2011-09-06 of table recommendations is open"):
+        export_day(lake_settings, date(2011, 9, 6), "csv", tmp_path / "lists.csv")
+    with pytest.raises(BadSetting, match="There is no format 'xlsx'"):
+        export_day(lake_settings, DAY, "xlsx", tmp_path / "lists.xlsx")
+    with pytest.raises(BadSetting, match="its folder has to exist"):
+        export_day(lake_settings, DAY, "csv", tmp_path / "nowhere" / "lists.csv")
+    assert [path.name for path in tmp_path.iterdir()] == [".recpipe"]
+
+
+def test_a_failed_export_leaves_the_old_file(lake_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.csv
+
+    out = tmp_path / "lists.csv"
+    export_day(lake_settings, DAY, "csv", out)
+    before = out.read_bytes()
+
+    def full_disk(table: object, file: Path) -> None:
+        file.write_bytes(before[:40])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(pyarrow.csv, "write_csv", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        export_day(lake_settings, DAY, "csv", out)
+    assert out.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".recpipe", "lists.csv"]
+
+
+def test_tables_shows_how_far_each_table_has_come(lake_settings: Settings) -> None:
+    Lake.from_settings(lake_settings).mark_open("recommendations", DAY + timedelta(days=1))
+    found = {entry.table: (entry.newest.day, entry.newest.rows, entry.days, entry.missing) for entry in freshness(lake_settings)}
+    assert found["recommendations"] == (DAY, 4, 2, ())
+    assert found["events"] == (DAY, 4, 1, ())
+    text = run("tables")
+    assert "recommendations" in text
+    assert "2011-09-01" in text
+    assert ".recpipe/lake" in text
