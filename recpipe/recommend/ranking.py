@@ -11,7 +11,8 @@ from recpipe.errors import RecpipeError
 
 GRID_BITS = 20
 """Scores are told apart down to 2**-20 of a user's greatest: finer differences are rounding, and count as ties."""
-BARRED = np.iinfo(np.int64).min
+BARRED = -(2**62)
+"""Below every key, and still a number whose opposite can be sorted."""
 NOTHING = -1
 
 

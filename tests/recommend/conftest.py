@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "episodes"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from small_shop import Shop, open_shop
 

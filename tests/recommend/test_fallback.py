@@ -1,0 +1,90 @@
+"""Users of whom nothing is known get the best that is known."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pytest
+from small_shop import event, item, open_shop, user
+
+from recpipe.episodes import read_known, users_of
+from recpipe.recommend.fallback import kind_of, open_fallback
+
+DAY = date(2026, 3, 30)
+
+
+@pytest.fixture
+def fallback(tmp_path):
+    """Items: a sold a year ago, b sells in Malta, c sells to anybody, d is green and never sold, e sold once in Malta."""
+    shop = open_shop(tmp_path, min_country_users=3)
+    shop.deliver(
+        "2025-03-29",
+        items=(item("a", "red cup"), item("b", "blue cup"), item("c", "red"), item("d", "green cup"), item("e", "blue")),
+        users=(*tuple(user(f"m{n}", "2025-01-01 00:00", "Malta") for n in range(3)), user("s", "2025-01-01 00:00", "Spain")),
+        events=(event(None, "c", "purchase", "2025-03-29 10:00"),),
+    )
+    shop.deliver("2025-04-02", events=(event(None, "a", "purchase", "2025-04-02 10:00"),))
+    shop.deliver(
+        "2026-03-30",
+        events=(
+            *(event(f"m{n}", "b", "purchase", "2026-03-30 10:00") for n in range(3)),
+            event("m0", "e", "purchase", "2026-03-30 10:00"),
+            event("s", "e", "purchase", "2026-03-30 10:00"),
+            *(event(None, "c", "purchase", "2026-03-30 10:00", f"c{n}") for n in range(5)),
+            event("x", None, "search", "2026-03-30 10:00", query="green cup"),
+        ),
+    )
+    known = read_known(shop.lake.reader(), shop.settings, DAY)
+    return open_fallback(known.evidence, users_of(known, shop.settings, DAY), shop.settings)
+
+
+def order(fallback, country="", texts=()):
+    scores = fallback.scores([country], [texts])[0]
+    best = sorted(range(5), key=lambda n: (-scores[n], n))
+    return [("abcde"[n], kind_of(scores[n])) for n in best]
+
+
+def test_what_sold_in_these_weeks_a_year_ago_comes_before_what_sells_now(fallback):
+    assert order(fallback) == [
+        ("a", "popular_in_season"), ("c", "popular"), ("b", "popular"), ("e", "popular"), ("d", "popular"),
+    ]  # fmt: skip
+
+
+def test_a_country_with_enough_customers_comes_before_the_season(fallback):
+    """Only b was met by two customers of Malta; then as everywhere."""
+    assert order(fallback, "Malta") == [
+        ("b", "popular_in_country"), ("a", "popular_in_season"), ("c", "popular"), ("e", "popular"), ("d", "popular"),
+    ]  # fmt: skip
+
+
+def test_a_country_with_few_customers_is_not_trusted(fallback):
+    assert order(fallback, "Spain") == order(fallback)
+
+
+def test_what_was_typed_comes_before_everything(fallback):
+    found = order(fallback, "Malta", ("green cup",))
+    assert found[0] == ("d", "search")
+    assert found[1:3] == [("b", "search"), ("a", "search")]  # cups, of which the popular one first
+    assert found[3] == ("c", "popular")  # what is only red has nothing to do with it
+
+
+def test_newer_texts_count_more(fallback):
+    assert order(fallback, "", ("green cup", "red"))[0][0] == "d"
+    assert order(fallback, "", ("red", "green cup"))[0][0] == "c"
+
+
+def test_every_item_has_a_place_and_kinds_do_not_overlap(fallback):
+    scores = fallback.scores(["", "Malta"], [(), ("green cup",)])
+    assert scores.shape == (2, 5)
+    assert np.isfinite(scores).all()
+    assert scores.max() < 4
+    assert kind_of(float(scores[0, 2])) == "popular"  # the most popular of all is still only popular
+
+
+def test_without_a_year_of_history_there_is_no_season(tmp_path):
+    shop = open_shop(tmp_path)
+    shop.deliver("2025-04-02", items=(item("a", "red cup"),), events=(event(None, "a", "purchase", "2025-04-02 10:00"),))
+    shop.deliver("2026-03-30")
+    known = read_known(shop.lake.reader(), shop.settings, DAY)
+    assert not open_fallback(known.evidence, users_of(known, shop.settings, DAY), shop.settings).season.any()
