@@ -18,17 +18,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from airflow.sdk import dag, task
-from recpipe_airflow.runs import DAILY, day_param, default_args, run_day, schedule, table
+from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_settings, schedule, table
 from recpipe_airflow.waiting import DaySensor
 
 from recpipe.config import load_settings
 
 SETTINGS = load_settings()
-log = logging.getLogger(__name__)
 
 
 @dag(
@@ -53,12 +51,12 @@ def evaluate_recommendations() -> None:
             return evaluation.evaluate_day(settings, day)
 
     @task
-    def warn(outcome: dict[str, Any]) -> int:
-        """Tell of floors that were crossed; returns how many."""
+    def warn(outcome: dict[str, Any]) -> bool:
+        """Tell of floors that were crossed; returns whether somebody was told."""
         from recpipe import evaluate as evaluation
 
-        with run_day() as (settings, day):
-            return evaluation.notify(settings, day, outcome)
+        with refusals():
+            return evaluation.notify(run_settings(), outcome["warnings"], outcome["day"])
 
     measured = evaluate()
     wait_for_day >> measured

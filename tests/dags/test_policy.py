@@ -1,0 +1,170 @@
+"""Every DAG keeps to the policy: a runbook, an owner, tags from the closed set, patience, pools, dates from the settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from recpipe_airflow.runs import OWNER, TAGS
+
+REPOSITORY = Path(__file__).parent.parent.parent
+DAILY = {"ingest_clickstream", "recommend_nightly", "evaluate_recommendations"}
+NAMES = DAILY | {"train_meta_model"}
+HEAVY = (
+    "pandas",
+    "numpy",
+    "pyarrow",
+    "deltalake",
+    "great_expectations",
+    "mlflow",
+    "torch",
+    "transformers",
+    "matplotlib",
+    "scipy",
+)
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(REPOSITORY / "dags")
+
+
+@pytest.fixture(params=sorted(NAMES))
+def dag(request: pytest.FixtureRequest, bag: DagBag) -> Any:
+    return bag.dags[request.param]
+
+
+def test_every_file_imports(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dags) == NAMES
+
+
+def test_there_is_one_dag_a_file_and_it_has_its_name(bag: DagBag) -> None:
+    assert {Path(dag.fileloc).stem: dag.dag_id for dag in bag.dags.values()} == {name: name for name in NAMES}
+    assert {path.stem for path in (REPOSITORY / "dags").glob("*.py")} == NAMES
+
+
+def test_its_docstring_is_the_runbook(dag: Any) -> None:
+    for heading in (
+        "**Owner**",
+        "**Runs**",
+        "**Reads**",
+        "**Writes**",
+        "**What a late run means.**",
+        "**Triage**",
+        "**Whom to call.**",
+    ):
+        assert heading in dag.doc_md, f"the runbook of {dag.dag_id} lacks {heading}"
+    for task in dag.tasks:
+        assert task.task_id in dag.doc_md or task.task_id in ("export", "register", "evaluate"), (
+            f"{task.task_id} is not in the triage"
+        )
+
+
+def test_its_tags_come_from_the_closed_set(dag: Any) -> None:
+    assert dag.tags <= TAGS
+    assert len(dag.tags & {"tier-1", "tier-2"}) == 1
+    assert len(dag.tags & {"daily", "weekly"}) == 1
+
+
+def test_every_task_has_owner_patience_and_pool(dag: Any) -> None:
+    for task in dag.tasks:
+        assert task.owner == OWNER
+        assert task.retries >= 1
+        assert task.retry_exponential_backoff == 2.0
+        assert task.retry_delay > timedelta(0)
+        assert task.max_retry_delay >= task.retry_delay
+        assert timedelta(0) < task.execution_timeout <= timedelta(hours=3)
+        assert task.pool == ("gpu" if task.task_id == "train" else "default_pool")
+
+
+def test_its_schedule_is_whole_days_of_the_shop(dag: Any) -> None:
+    timetable = dag.timetable
+    assert type(timetable).__name__ == "CronDataIntervalTimetable"
+    assert timetable.expression == ("0 0 * * *" if dag.dag_id in DAILY else "0 0 * * 1")
+    assert dag.catchup is False
+    assert 1 <= dag.max_active_runs <= 4
+
+
+def test_its_parameters_are_typed_and_none_is_needed(dag: Any) -> None:
+    assert dag.params.get_param("day").schema["format"] == "date"
+    for name in dag.params:
+        assert "type" in dag.params.get_param(name).schema
+        assert dag.params.get_param(name).description
+    dag.validate()
+
+
+def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
+    written = {dag.dag_id: sorted(asset.name for task in dag.tasks for asset in task.outlets) for dag in bag.dags.values()}
+    assert written == {
+        "ingest_clickstream": ["recpipe.events", "recpipe.items", "recpipe.quarantine", "recpipe.users"],
+        "recommend_nightly": ["recpipe.episodes", "recpipe.recommendations"],
+        "evaluate_recommendations": ["recpipe.outcomes"],
+        "train_meta_model": ["recpipe.model", "recpipe.model"],
+    }
+
+
+def test_nothing_is_imported_from_the_dags_folder() -> None:
+    for path in [
+        *(REPOSITORY / "dags").glob("*.py"),
+        *(REPOSITORY / "plugins").rglob("*.py"),
+        *(REPOSITORY / "recpipe").rglob("*.py"),
+    ]:
+        for name in NAMES:
+            assert f"import {name}" not in path.read_text()
+            assert f"from {name}" not in path.read_text()
+
+
+# --- in processes of their own: what is imported, how long it takes, and what the settings change
+
+LOOK = """
+import json, sys, time
+import airflow.sdk
+from airflow.sdk import Asset, BaseOperator, CronDataIntervalTimetable, Param, dag, get_current_context, task
+from airflow.triggers.base import BaseTrigger
+before = set(sys.modules)
+started = time.process_time()
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+module = __import__(sys.argv[3])
+seconds = time.process_time() - started
+from airflow.sdk import DAG
+import gc
+dag = next(o for o in gc.get_objects() if isinstance(o, DAG))
+heavy = sorted({name.split(".")[0] for name in set(sys.modules) - before} & set(sys.argv[4].split(",")))
+print(json.dumps({"seconds": seconds, "heavy": heavy, "start": dag.start_date.isoformat(),
+    "end": dag.end_date and dag.end_date.isoformat(), "zone": str(dag.timetable.timezone), "retries": dag.default_args["retries"]}))
+"""
+
+
+def look(name: str, **settings: str) -> dict[str, Any]:
+    words = [sys.executable, "-c", LOOK, str(REPOSITORY / "dags"), str(REPOSITORY / "plugins"), name, ",".join(HEAVY)]
+    env = {**os.environ, **{f"RECPIPE_{key.upper()}": value for key, value in settings.items()}}
+    done = subprocess.run(words, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_it_imports_in_under_a_second_and_nothing_heavy(name: str) -> None:
+    seen = look(name)
+    assert seen["heavy"] == []
+    assert seen["seconds"] < 1.0
+
+
+@pytest.mark.parametrize(("name", "last"), [("ingest_clickstream", date(2011, 12, 9)), ("train_meta_model", date(2011, 12, 3))])
+def test_its_dates_and_patience_come_from_the_settings(name: str, last: date) -> None:
+    seen = look(name, timezone="Europe/London", first_day="2011-06-01", last_day="2011-12-09", retries="5")
+    zone = ZoneInfo("Europe/London")
+    assert datetime.fromisoformat(seen["start"]) == datetime(2011, 6, 1, tzinfo=zone)
+    assert datetime.fromisoformat(seen["end"]) == datetime(last.year, last.month, last.day, tzinfo=zone)
+    assert seen["zone"].endswith("Europe/London')") or seen["zone"] == "Europe/London"
+    assert seen["retries"] == 5
+    assert look(name)["end"] is None
