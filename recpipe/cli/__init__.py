@@ -28,3 +28,4 @@ from recpipe.cli import ingest
 from recpipe.cli import local
 from recpipe.cli import recommend
 from recpipe.cli import tables
+from recpipe.cli import train

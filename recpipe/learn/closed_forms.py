@@ -53,11 +53,11 @@ class ItemKNN:
     """
 
     name: ClassVar[str] = "item_knn"
-    neighbours: int = 200
-    shrinkage: float = 10.0
+    neighbours: int = 50
+    shrinkage: float = 5.0
     user_power: float = 0.5
-    candidate_power: float = 0.5
-    popularity_weight: float = 0.02
+    candidate_power: float = 0.7
+    popularity_weight: float = 0.1
     half_life_days: float = 14.0
 
     def items(self, evidence: Evidence) -> ItemSpace:

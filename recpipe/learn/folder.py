@@ -17,9 +17,10 @@ from safetensors.numpy import save as save_tensors
 from recpipe.errors import MissingModel, RecpipeError
 from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
 from recpipe.learn.data import Learner
+from recpipe.learn.prototypical import Prototypical
 
 FORMAT = 1
-LEARNERS: dict[str, Any] = {kind.name: kind for kind in (Popularity, ItemKNN, TextPrototype)}
+LEARNERS: dict[str, Any] = {kind.name: kind for kind in (Popularity, ItemKNN, TextPrototype, Prototypical)}
 """Every learner that can stand in a model folder, by its name."""
 
 

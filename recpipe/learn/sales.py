@@ -27,6 +27,17 @@ def faded_counts(evidence: Evidence, half_life_days: float) -> NDArray[np.float6
     return np.asarray(counts, dtype=np.float64)
 
 
+def season_counts(evidence: Evidence, ahead_days: int = 21, year_days: int = 364) -> NDArray[np.float64]:
+    """Return (items,) positive events of anybody in the weeks that followed this day a year (52 weeks) ago.
+
+    Zeros where the evidence does not reach back so far.
+    """
+    age = ages_in_days(evidence.popularity_ts, evidence.until)
+    then = (age <= year_days) & (age > year_days - ahead_days)
+    counts = np.bincount(evidence.popularity_item[then], minlength=len(evidence.catalogue))
+    return np.asarray(counts, dtype=np.float64)
+
+
 def log_popularity(evidence: Evidence, half_life_days: float) -> NDArray[np.float32]:
     """Return (items,) log(1 + faded count), divided by its maximum: 0 for items nobody met, 1 for the first."""
     logs = np.log1p(faded_counts(evidence, half_life_days))

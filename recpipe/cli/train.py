@@ -1,0 +1,41 @@
+"""Training: ``recpipe train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recpipe.cli import app
+
+
+@app.command()
+def train(
+    episodes: Annotated[Path, typer.Option(help="Folder of the training input.")],
+    out: Annotated[Path, typer.Option(help="Model folder to write.")],
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the model folder.")] = True,
+    steps: Annotated[int | None, typer.Option(min=1, help="Updates at most.")] = None,
+    batch_users: Annotated[int | None, typer.Option(min=1, help="Episodes a batch; fewer need less memory.")] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="Batches an update.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the numbers that weigh evidence.")] = None,
+    projection_learning_rate: Annotated[float | None, typer.Option(help="Of the projections of texts.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, or auto: a GPU where there is one.")] = None,
+) -> None:
+    """Train a model on a training input; a killed run goes on from its checkpoint, to the same bytes.
+
+    ``python -m recpipe.learn.train`` does the same with torch, scipy and safetensors alone, and takes every setting.
+    """
+    from recpipe.learn.train import Config
+    from recpipe.learn.train import train as run
+
+    given = {
+        "steps": steps,
+        "batch_users": batch_users,
+        "accumulate": accumulate,
+        "learning_rate": learning_rate,
+        "projection_learning_rate": projection_learning_rate,
+        "device": device,
+    }
+    config = Config(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    run(episodes, out, config, resume=resume)

@@ -1,0 +1,63 @@
+"""The best closed form on a window: the bar for what is trained, and the first champion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
+from recpipe.learn.cut import Episodes
+from recpipe.learn.data import Evidence, Learner
+from recpipe.learn.metrics import Quality, measure
+
+POPULARITIES: tuple[Learner, ...] = tuple(Popularity(half_life) for half_life in (7.0, 14.0, 30.0))
+ITEM_KNNS: tuple[Learner, ...] = (
+    ItemKNN(),
+    ItemKNN(popularity_weight=0.03),
+    ItemKNN(neighbours=200, shrinkage=10.0, candidate_power=0.5, popularity_weight=0.02),
+)
+TEXTS: tuple[Learner, ...] = (TextPrototype(),)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Users of one week, and what was known before it."""
+
+    evidence: Evidence
+    episodes: Episodes
+
+
+def measure_windows(learner: Learner, windows: Sequence[Window], k: int) -> Quality:
+    """Measure a learner on several windows, users one after the other."""
+    parts = [measure(learner, window.evidence, window.episodes, k) for window in windows]
+    return Quality(np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts]))
+
+
+def select_closed_form(windows: Sequence[Window], k: int = 10) -> tuple[Learner, dict[str, tuple[Learner, Quality]]]:
+    """Return the closed form with the greatest mean nDCG, and the best of each kind with its quality.
+
+    Of equally good ones the first counts: the simplest.
+
+    Parameters
+    ----------
+    windows
+        Users and evidence before them; every candidate is measured on all.
+    k
+        Cut-off of nDCG.
+    """
+    best: dict[str, tuple[Learner, Quality]] = {}
+    for learner in (*POPULARITIES, *ITEM_KNNS, *TEXTS):
+        quality = measure_windows(learner, windows, k)
+        known = best.get(learner.name)
+        if known is None or quality.ndcg.mean() > known[1].ndcg.mean():
+            best[learner.name] = (learner, quality)
+    winner = max(best.values(), key=lambda found: float(found[1].ndcg.mean()))[0]
+    return winner, best
+
+
+def support_sizes(windows: Sequence[Window]) -> NDArray[np.int64]:
+    """Return (users,) distinct items in the supports of all windows."""
+    return np.concatenate([window.episodes.support.k for window in windows])

@@ -1,0 +1,308 @@
+"""Train the prototypical network: one file, from top to bottom.
+
+``python -m recpipe.learn.train --episodes DIR --out DIR``. Reads the training input, cuts the past into episodes at
+several instants, learns on the earlier ones, looks at the later ones to stop, and writes into the folder ``out``:
+
+- ``config.json``, ``model.safetensors``: the model (`recpipe.learn.load`);
+- ``closed_form/``: the best learner without training, in the same form;
+- ``metrics.jsonl``, ``summary.json``, ``plots/``: how it went, against popularity and item kNN on the same users;
+- ``checkpoint.safetensors``: from where a killed run goes on, to the same bytes as if it had not been killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recpipe.errors import RecpipeError, TrainingFailed
+from recpipe.learn.cut import Episodes, as_of, choose, cut_episodes, shorten
+from recpipe.learn.data import Evidence
+from recpipe.learn.episodes_folder import read_episodes_folder
+from recpipe.learn.folder import save, to_json, write_whole
+from recpipe.learn.metrics import Quality, bootstrap, measure_in
+from recpipe.learn.prototypical import SETTINGS, look
+from recpipe.learn.selection import Window, select_closed_form, support_sizes
+
+BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 50), (51, 1_000_000))
+"""Users are shown apart by the items in their support."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What can be set about a training run.
+
+    Attributes
+    ----------
+    steps, warmup_steps
+        Updates at most, and those over which the learning rate rises; afterwards it falls like a cosine.
+    batch_users, accumulate
+        Episodes a batch, batches an update.
+    learning_rate, projection_learning_rate
+        Of the few numbers that weigh evidence, and of the two projections.
+    weight_decay
+        Of the projections (AdamW).
+    width
+        Dimensions of the space that texts are projected to.
+    cutoffs, valid_weeks
+        Weekly instants to learn from, and the weeks after them that decide when to stop.
+    short_share, short_items
+        Share of the episodes that are cut as if the user were new, to 0 … short_items items.
+    evaluate_every, patience
+        Updates between looks at the later weeks (and checkpoints); looks without gain before the run stops.
+    device
+        ``cpu``, ``cuda``, or ``auto``: a GPU where there is one, with bfloat16 there.
+    """
+
+    steps: int = 600
+    warmup_steps: int = 30
+    batch_users: int = 64
+    accumulate: int = 1
+    learning_rate: float = 1.5e-2
+    projection_learning_rate: float = 3e-4
+    weight_decay: float = 1e-2
+    width: int = 128
+    cutoffs: int = 10
+    valid_weeks: int = 2
+    short_share: float = 0.5
+    short_items: int = 10
+    evaluate_every: int = 50
+    patience: int = 4
+    device: str = "auto"
+
+
+def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resume: bool = True) -> dict[str, Any]:
+    """Train, or go on training, and write the model folder.
+
+    Parameters
+    ----------
+    episodes_dir
+        What `recpipe.learn.episodes_folder.write_episodes_folder` wrote.
+    out_dir
+        Model folder to write; with ``resume`` a checkpoint in it is gone on from when it is of the same input and settings.
+    config
+        Settings of the run.
+
+    Returns
+    -------
+    dict
+        What ``summary.json`` says.
+
+    Raises
+    ------
+    TrainingFailed
+        If there is too little history, or the loss is no number; the last good checkpoint stays.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts: the same sums every time
+    import torch
+
+    from recpipe.learn import checkpoint, network
+
+    # --- what to learn from, and what to look at
+    evidence, facts = read_episodes_folder(episodes_dir)
+    seed, metric_k = int(facts["seed"]), int(facts.get("metric_k", 10))
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    valid = cut_windows(evidence, facts, range(1, config.valid_weeks + 1))
+    past = cut_windows(evidence, facts, range(config.valid_weeks + 1, config.valid_weeks + 1 + config.cutoffs))
+    if not valid or not past:
+        raise TrainingFailed(too_little(evidence, facts, config))
+    say(
+        f"{sum(len(w.episodes) for w in past)} episodes of {len(past)} weeks to learn from, {len(support_sizes(valid))} to look at"
+    )
+    closed_form, baselines = select_closed_form(valid, metric_k)
+    save(closed_form, out_dir / "closed_form", facts)
+    for name, (_, quality) in baselines.items():
+        say(f"val nDCG@{metric_k} {quality.ndcg.mean():.4f} of {name}")
+    valid_views = [look(window.evidence, SETTINGS) for window in valid]
+    items = [network.to_items(look(w.evidence, SETTINGS), w.evidence.catalogue.available, device) for w in past]
+
+    # --- the network and its optimiser, as new or as they were left
+    tensors = network.initial_tensors(evidence.catalogue.vectors, items[0].features.shape[1], config.width, device)
+    optimiser = torch.optim.AdamW(network.parameter_groups(tensors, config))
+    run = hashlib.sha256(to_json([asdict(config), (episodes_dir / "facts.json").read_text()])).hexdigest()
+    start, best_step, best_ndcg, losses, rows = 0, 0, -1.0, [], []
+    best = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    file = out_dir / "checkpoint.safetensors"
+    found = checkpoint.read_checkpoint(file, device) if resume else None
+    if found and found[1]["run"] == run:
+        groups, state = found
+        start, best_step, best_ndcg, losses, rows = (state[n] for n in ("step", "best_step", "best_ndcg", "losses", "rows"))
+        best = groups["best"]
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(groups["now"][name])
+        checkpoint.restore_optimiser(optimiser, tensors, groups)
+        say(f"going on from step {start}")
+    elif found:
+        say("the checkpoint is of another input or other settings: starting anew")
+
+    # --- learn
+    began, first = time.monotonic(), start
+    for step in range(start, config.steps + 1):
+        if step % config.evaluate_every == 0 or step == config.steps:
+            learner = network.to_learner(tensors, SETTINGS)
+            parts = [measure_in(learner, learner.place(v), w.evidence.catalogue.available, w.episodes, metric_k)
+                     for v, w in zip(valid_views, valid, strict=True)]  # fmt: skip
+            ndcg = float(np.concatenate([part.ndcg for part in parts]).mean())
+            if not rows or rows[-1]["step"] < step:
+                rows.append({"step": step, "loss": float(np.mean(losses)) if losses else None, "val_ndcg": ndcg})
+            if ndcg > best_ndcg:
+                best_step, best_ndcg = step, ndcg
+                best = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+            groups = {"now": tensors, "best": best, **checkpoint.optimiser_tensors(optimiser, tensors)}
+            state = {"run": run, "step": step, "best_step": best_step, "best_ndcg": best_ndcg, "losses": losses, "rows": rows}
+            checkpoint.write_checkpoint(file, groups, state)
+            write_whole(out_dir / "metrics.jsonl", b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+            pace = (time.monotonic() - began) / max(step - first, 1)
+            shown = f"loss {rows[-1]['loss']:.4f}" if rows[-1]["loss"] is not None else "before training"
+            say(
+                f"step {step} of {config.steps}: {shown}, val nDCG@{metric_k} {ndcg:.4f}, best {best_ndcg:.4f}, {pace:.3f} s/step"
+            )
+            losses = []
+            if step == config.steps or step - best_step >= config.patience * config.evaluate_every:
+                break
+        for group in optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * schedule(step, config)
+        total = 0.0
+        for part in range(config.accumulate):
+            random = np.random.default_rng([seed, step, part])  # of the step alone, so that a resumed run draws the same
+            chosen = int(random.integers(len(past)))
+            batch = network.to_batch(draw(past[chosen].episodes, config, random), items[chosen], SETTINGS["weight_power"])
+            with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+                loss = network.loss_of(tensors, items[chosen], batch) / config.accumulate
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        if not np.isfinite(total):
+            raise TrainingFailed(
+                f"Training on {episodes_dir} broke off at step {step}: the loss is {total}. The checkpoint of the last look, in "
+                f"{out_dir}, is whole. Lower the learning rates (--learning-rate, --projection-learning-rate) and run again."
+            )
+        torch.nn.utils.clip_grad_norm_(list(tensors.values()), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        losses.append(total)
+
+    # --- what came of it
+    learner = network.to_learner(best, SETTINGS)
+    parts = [measure_in(learner, learner.place(v), w.evidence.catalogue.available, w.episodes, metric_k)
+             for v, w in zip(valid_views, valid, strict=True)]  # fmt: skip
+    quality = Quality(np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts]))
+    measured = {learner.name: quality, **{name: held for name, (_, held) in baselines.items()}}
+    summary = {
+        "best_step": best_step,
+        "steps": rows[-1]["step"],
+        "closed_form": closed_form.name,
+        "device": device,
+        "quality": summarise(measured, support_sizes(valid), metric_k, seed),
+    }
+    write_whole(out_dir / "summary.json", to_json(summary))
+    from recpipe.learn.plots import draw_plots
+
+    draw_plots(out_dir / "plots", rows, summary["quality"], metric_k)
+    save(learner, out_dir, {**facts, "training": asdict(config), "best_step": best_step})
+    say(f"model of step {best_step} is in {out_dir}")
+    return summary
+
+
+def cut_windows(evidence: Evidence, facts: Mapping[str, Any], weeks_back: Sequence[int]) -> list[Window]:
+    """Cut the past at some numbers of weeks before its end; weeks with too few users or nothing before them are left out."""
+    last = np.datetime64(str(facts["fitted_until"]), "D")
+    horizon = float(facts.get("horizon_days", 7))
+    windows = []
+    for weeks in weeks_back:
+        cutoff = evidence.until - np.timedelta64(7 * weeks, "D")
+        known = as_of(evidence, cutoff, last - 7 * weeks)
+        episodes = cut_episodes(
+            evidence.history,
+            cutoff,
+            horizon_days=min(horizon, 7.0),  # what came next of a week never reaches into the next one's
+            half_life_days=float(facts.get("half_life_days", 90)),
+            last_events=int(facts.get("last_events", 200)),
+        )
+        if len(known.history.user) and len(episodes) >= 2:
+            windows.append(Window(known, episodes))
+    return windows
+
+
+def draw(episodes: Episodes, config: Config, random: np.random.Generator) -> Episodes:
+    """Draw a batch; some of its users are cut as if they were new."""
+    rows = random.choice(len(episodes), min(config.batch_users, len(episodes)), replace=False)
+    short = random.random(len(rows)) < config.short_share
+    most = np.where(short, random.integers(0, config.short_items + 1, len(rows)), np.iinfo(np.int32).max)
+    return shorten(choose(episodes, rows), most)
+
+
+def schedule(step: int, config: Config) -> float:
+    """Return the share of the learning rate at a step: a line up, then half a cosine down to zero."""
+    rise = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    return float(rise * 0.5 * (1 + np.cos(np.pi * step / max(config.steps, 1))))
+
+
+def summarise(measured: Mapping[str, Quality], k: NDArray[np.int64], metric_k: int, seed: int) -> dict[str, Any]:
+    """Return means with user-bootstrap intervals, by learner, metric and size of the support."""
+    buckets = {"all": np.ones(len(k), bool)}
+    buckets.update({bucket_name(low, high): (k >= low) & (k <= high) for low, high in BUCKETS})
+    out: dict[str, Any] = {}
+    for name, quality in measured.items():
+        for metric, values in ((f"ndcg@{metric_k}", quality.ndcg), (f"recall@{metric_k}", quality.recall)):
+            for bucket, rows in buckets.items():
+                if rows.any():
+                    low, high = bootstrap(values[rows], seed=seed)
+                    entry = {"mean": float(values[rows].mean()), "low": low, "high": high, "users": int(rows.sum())}
+                    out.setdefault(name, {}).setdefault(metric, {})[bucket] = entry
+    return out
+
+
+def bucket_name(low: int, high: int) -> str:
+    """Return how a range of support sizes is shown."""
+    return f"k={low}" if low == high else f"k={low}-{high}" if high < BUCKETS[-1][1] else f"k>={low}"
+
+
+def too_little(evidence: Evidence, facts: Mapping[str, Any], config: Config) -> str:
+    """Return the sentence for a history that no episode can be cut from."""
+    if not len(evidence.history.ts):
+        found = "it holds no event"
+    else:
+        days = (evidence.until - evidence.history.ts.min()) / np.timedelta64(1, "D")
+        found = f"it reaches back {days:.0f} days, with {len(evidence.history.user)} events"
+    return (
+        f"The training input until {facts['fitted_until']} is too little to learn from: {found}. Training needs at least "
+        f"{config.valid_weeks + 2} weeks in which users come back. Take more history in, or go on with a closed form."
+    )
+
+
+def say(text: str) -> None:
+    """Print a line of progress at once."""
+    print(text, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line, without the rest of recpipe."""
+    parser = argparse.ArgumentParser(description="Train the prototypical network on a training input.")
+    parser.add_argument("--episodes", type=Path, required=True, help="folder of the training input")
+    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from a checkpoint")
+    for field in fields(Config):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+    given = vars(parser.parse_args(arguments))
+    try:
+        train(given.pop("episodes"), given.pop("out"), resume=given.pop("resume"), config=Config(**given))
+    except RecpipeError as error:
+        print(f"recpipe: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
