@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     duplicate_memory_mb: int = Field(
         256, ge=64, description="memory (MiB) for the search for duplicates within a day; what does not fit goes to disk"
     )
-    history_days: int = Field(30, gt=0, description="days a commit when history is taken in")
+    history_days: int = Field(60, gt=0, description="days a commit when history is taken in")
 
     # --- who is who
     new_user_days: int = Field(28, gt=0, description="days after registration in which a user counts as new")
