@@ -119,13 +119,9 @@ class Settings(BaseSettings):
     dags_paused: bool = Field(True, description="new DAGs wait to be unpaused")
     preload: list[str] = Field(
         default_factory=lambda: [
-            "great_expectations",
-            "pandas",
-            "deltalake",
-            "pyarrow.dataset",
-            "mlflow",
-            "torch",
-            "transformers",
+            *("great_expectations", "pandas", "deltalake", "pyarrow.dataset", "duckdb", "scipy.sparse", "pydantic_settings"),
+            *("mlflow.pyfunc", "matplotlib.figure", "torch", "transformers.models.auto.modeling_auto"),
+            "transformers.models.bert.modeling_bert",
         ],
         description="modules that the scheduler imports once, so that every task finds them imported",
     )

@@ -29,6 +29,7 @@ ENVIRONMENT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # no queue of background jobs beside the pages
     "HF_HUB_OFFLINE": "1",
     "PYTHONUNBUFFERED": "1",
+    "PYTHONWARNINGS": "ignore::DeprecationWarning:airflow._shared.module_loading.file_discovery",  # its own, in every task log
     "NO_COLOR": "1",
 }
 
