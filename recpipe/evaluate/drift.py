@@ -27,8 +27,11 @@ from recpipe.learn.data import Evidence
 BINS: Final = 10
 K_EDGES: Final = (1, 2, 3, 6, 11, 21, 51)
 """Supports of 0, 1, 2, 3–5, 6–10, 11–20, 21–50 and more distinct items."""
-SMOOTHING: Final = 0.5
-"""Added to every bin, so that an empty one has a share."""
+EVEN_SHARE: Final = 0.01
+"""Share of every distribution that is spread evenly over the bins, so that an empty one counts little, and not endlessly.
+
+It does not depend on the number of events: a smaller window is not further away for being smaller.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Drift:
     event_types
         What kind of events there are.
     supports
-        How many items the users who came had met when the lists were made.
+        How many items the users who came had met before, against those who came in as many days up to the lists.
     users
         Named users who came in the newest days.
     """
@@ -62,13 +65,13 @@ def psi(expected: NDArray[np.integer], actual: NDArray[np.integer]) -> float:
     """Return the population stability index of two arrays of counts over the same bins; 0 where one of them is empty."""
     if not expected.sum() or not actual.sum():
         return 0.0
-    before = (expected + SMOOTHING) / (expected.sum() + SMOOTHING * len(expected))
-    after = (actual + SMOOTHING) / (actual.sum() + SMOOTHING * len(actual))
+    before = (1 - EVEN_SHARE) * expected / expected.sum() + EVEN_SHARE / len(expected)
+    after = (1 - EVEN_SHARE) * actual / actual.sum() + EVEN_SHARE / len(actual)
     return float(((after - before) * np.log(after / before)).sum())
 
 
 def measure_drift(reader: Reader, evidence: Evidence, users: UserDay, settings: Settings, lists_day: date, day: date) -> Drift:
-    """Compare the days after the lists with the ``settings.drift_days`` days up to them.
+    """Compare the days after the lists with the days up to them.
 
     Parameters
     ----------
@@ -84,12 +87,14 @@ def measure_drift(reader: Reader, evidence: Evidence, users: UserDay, settings: 
     first, last = window(lists_day, settings.drift_days)
     columns = ["user_id", "item_id", "event_type"]
     before, after = reader.events(first, last, columns), reader.events(lists_day + ONE_DAY, day, columns)
-    start = np.datetime64(day_start(first, settings.zone).replace(tzinfo=None), "us")
-    groups = item_groups(evidence, start)
+    groups = item_groups(evidence, _instant(first, settings))
+    # who came in as many days before, by what they had met till then: equal windows, each seen from its own start
+    earlier, _ = window(lists_day, (day - lists_day).days)
+    came, then = reader.events(earlier, lists_day, columns), items_met(evidence, users, _instant(earlier, settings))
     return Drift(
         psi(_by_group(before, evidence, groups), _by_group(after, evidence, groups)),
         psi(_by_type(before), _by_type(after)),
-        psi(_by_support(before, users), _by_support(after, users)),
+        psi(_by_support(came, users, then), _by_support(after, users, users.support.k)),
         len(after["user_id"].drop_null().unique()),
     )
 
@@ -119,8 +124,23 @@ def _by_type(events: pa.Table) -> NDArray[np.int64]:
     return np.bincount(codes_of(events["event_type"], np.array(EVENT_TYPES, object)), minlength=len(EVENT_TYPES))
 
 
-def _by_support(events: pa.Table, users: UserDay) -> NDArray[np.int64]:
+def items_met(evidence: Evidence, users: UserDay, instant: np.datetime64) -> NDArray[np.int64]:
+    """Return (users,) distinct items that each user had met before an instant."""
+    history, items = evidence.history, max(len(evidence.catalogue), 1)
+    early = history.ts < instant
+    pairs = np.unique(history.user[early].astype(np.int64) * items + history.item[early])
+    counts = np.bincount(pairs // items, minlength=len(history.user_ids))
+    met = np.zeros(len(users), np.int64)
+    met[np.searchsorted(users.user_ids, history.user_ids)] = counts
+    return met
+
+
+def _by_support(events: pa.Table, users: UserDay, met: NDArray[np.int64]) -> NDArray[np.int64]:
     """Count each user who came once; who was not known when the lists were made had met nothing."""
     row = codes_of(events["user_id"].drop_null().unique(), users.user_ids)
-    k = np.where(row >= 0, users.support.k[row] if len(users) else 0, 0)
+    k = np.where(row >= 0, met[row] if len(users) else 0, 0)
     return np.bincount(np.searchsorted(K_EDGES, k, side="right"), minlength=len(K_EDGES) + 1)
+
+
+def _instant(day: date, settings: Settings) -> np.datetime64:
+    return np.datetime64(day_start(day, settings.zone).replace(tzinfo=None), "us")

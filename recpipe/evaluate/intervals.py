@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_VALUES: Final = 4096
+MOST_VALUES: Final = 1024
 CELLS_AT_ONCE: Final = 4_000_000
 LOW, HIGH = 0.025, 0.975
 

@@ -18,7 +18,7 @@ from recpipe.days import ONE_DAY, days_between
 from recpipe.episodes import Known, UserDay, read_known, users_of
 from recpipe.errors import MissingDay
 from recpipe.evaluate.drift import Drift, measure_drift
-from recpipe.evaluate.intervals import Interval, mean_interval, seed_of
+from recpipe.evaluate.intervals import Gain, Interval, mean_interval, paired_gain, seed_of
 from recpipe.evaluate.lists import Published, published, rank_lists
 from recpipe.evaluate.metrics import Truth, coverage, hit_rate, hits, ndcg, novelty, recall
 from recpipe.evaluate.truth import new_items, seen_items
@@ -47,6 +47,8 @@ class Outcomes:
         Rows of the table ``outcomes``.
     drift
         Parts of the drift signal.
+    gain
+        nDCG of the lists over that of popularity, paired over all users measured.
     inputs
         What was read.
     """
@@ -56,6 +58,7 @@ class Outcomes:
     model_version: str
     rows: pa.Table
     drift: Drift
+    gain: Gain
     inputs: tuple[Input, ...]
 
 
@@ -94,9 +97,10 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     truth = _of_rows(new_items(reader, users, item_ids, lists_day + ONE_DAY, day), rows)
     case = _Case(settings, day, known, made, truth)
     drift = measure_drift(reader, known.evidence, users, settings, lists_day, day)
-    found = [*_measured(case, _all_lists(case, users, rows)), _drift_row(case, drift)]
+    lists = dict(_all_lists(case, users, rows))
+    found = [*_measured(case, lists), _drift_row(case, drift)]
     table = pa.Table.from_pylist([_row(settings, day, *entry) for entry in found], schema=OUTCOMES.schema)
-    return Outcomes(day, lists_day, made.model_version, table, drift, _inputs(reader))
+    return Outcomes(day, lists_day, made.model_version, table, drift, _gain(case, lists), _inputs(reader))
 
 
 def _require(lake: Lake, lists_day: date, day: date) -> None:
@@ -136,12 +140,12 @@ def _all_lists(case: _Case, users: UserDay, rows: NDArray[np.intp]) -> Iterator[
 _Entry = tuple[str, str, str, Interval]
 
 
-def _measured(case: _Case, found: Iterator[tuple[str, NDArray[np.int64]]]) -> Iterator[_Entry]:
+def _measured(case: _Case, found: dict[str, NDArray[np.int64]]) -> Iterator[_Entry]:
     """Yield (cohort, metric, name, interval) of every metric, name and cohort."""
     evidence = case.known.evidence
     events = np.bincount(evidence.popularity_item, minlength=len(evidence.catalogue))
     taken = case.truth.size
-    for name, lists in found:
+    for name, lists in found.items():
         hit = hits(lists, case.truth)
         by_user = {
             "ndcg": ndcg(hit, taken, case.k),
@@ -152,13 +156,23 @@ def _measured(case: _Case, found: Iterator[tuple[str, NDArray[np.int64]]]) -> It
         for cohort in GROUPS:
             mine = np.ones(len(lists), bool) if cohort == ALL else case.made.cohort == cohort
             for metric, values in by_user.items():
-                yield cohort, f"{metric}@{case.k}", name, _interval(case, values[mine], cohort, metric, name)
+                yield cohort, f"{metric}@{case.k}", name, _interval(case, values[mine], cohort, metric)
             yield cohort, f"coverage@{case.k}", name, _coverage(case, lists[mine])
 
 
-def _interval(case: _Case, values: NDArray[np.float64], cohort: str, metric: str, name: str) -> Interval:
+def _gain(case: _Case, found: dict[str, NDArray[np.int64]]) -> Gain:
+    """Return how much better the lists are than popularity for the same users."""
+    taken, settings = case.truth.size, case.settings
+    mine, popular = (
+        ndcg(hits(found[name], case.truth), taken, case.k)[taken > 0] for name in (case.made.model_version, BASELINES[0].name)
+    )
+    return paired_gain(mine, popular, settings.bootstrap_draws, seed_of(settings.seed, case.day, "gain"), settings.min_users)
+
+
+def _interval(case: _Case, values: NDArray[np.float64], cohort: str, metric: str) -> Interval:
+    """Return the interval of a metric; the name has no part in the seed, so that equal lists have equal intervals."""
     settings = case.settings
-    rng = seed_of(settings.seed, case.day, cohort, metric, name)
+    rng = seed_of(settings.seed, case.day, cohort, metric)
     return mean_interval(values, settings.bootstrap_draws, rng, settings.min_users)
 
 

@@ -130,7 +130,7 @@ def drift_plot(drift: Drift, limit: float, days: Sequence[date], values: Sequenc
         numbers = [float("nan") if value is None else value for value in values]
         right.plot(list(days), numbers, "o-", color=COLOURS["lists"], markersize=4)
         right.axhline(limit, color=ALARM, linestyle="--", linewidth=1.2, label="limit")
-        right.set_ylim(bottom=0)
+        right.set_ylim(0, 1.35 * max([limit, *(value for value in values if value is not None)]))
         right.legend(loc="upper left", frameon=False)
         right.grid(axis="y", color=FAINT, linewidth=0.8)
         _day_axis(right, days)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recpipe.config import Settings
+from recpipe.evaluate.intervals import Gain
 from recpipe.evaluate.outcomes import ALL, BASELINES, DRIFT, GROUPS, Outcomes, value_of
 from recpipe.evaluate.plots import COLOURS, LABELS, Point, cohort_plot, drift_plot, trend_plot
 from recpipe.lake import Lake
@@ -19,16 +20,16 @@ COHORT_NAMES: Final = {"all": "all users", "zero": "zero: no event yet", "few": 
 STYLE: Final = """
 :root{--ink:#22303a;--soft:#5d6b75;--line:#e3e7ea;--green:#1f6f5c;--alarm:#b4433f;--paper:#fff;--ground:#f5f6f4}
 *{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",
-Roboto,sans-serif}main{max-width:920px;margin:0 auto;padding:40px 24px 64px}h1{font-size:1.75rem;line-height:1.25;margin:0 0 4px}
+Roboto,sans-serif}main{max-width:1060px;margin:0 auto;padding:40px 24px 64px}h1{font-size:1.75rem;line-height:1.25;margin:0 0 4px}
 h2{font-size:1.12rem;margin:0 0 12px}.sub{color:var(--soft);margin:0 0 24px}section{background:var(--paper);border:1px solid
 var(--line);border-radius:10px;padding:22px 24px;margin:18px 0}.lead{font-size:1.1rem}.tiles{display:grid;grid-template-columns:
 repeat(auto-fit,minmax(180px,1fr));gap:14px;margin:22px 0 4px}.tile{background:var(--paper);border:1px solid var(--line);
 border-radius:10px;padding:14px 18px}.tile b{display:block;font-size:1.7rem;line-height:1.2;font-weight:650}.tile span{color:
 var(--soft);font-size:.88rem}.warn{border-left:5px solid var(--alarm)}.warn li{margin:6px 0}.calm{border-left:5px solid
 var(--green)}svg{width:100%;height:auto;display:block}table{border-collapse:collapse;width:100%;font-variant-numeric:
-tabular-nums;font-size:.92rem}th{text-align:right;font-weight:600;color:var(--soft);border-bottom:2px solid var(--line)}
-td{text-align:right;border-bottom:1px solid var(--line)}th,td{padding:6px 8px;white-space:nowrap}th:first-child,td:first-child,
-th:nth-child(2),td:nth-child(2){text-align:left}tr.first td{border-top:2px solid var(--line)}tr.lists td{font-weight:600}
+tabular-nums;font-size:.88rem;line-height:1.35}th{text-align:right;font-weight:600;color:var(--soft);border-bottom:2px solid var(--line)}
+td{text-align:right;border-bottom:1px solid var(--line)}th,td{padding:5px 8px;white-space:nowrap;vertical-align:top}th:first-child,td:first-child,
+th:nth-child(2),td:nth-child(2){text-align:left}tr.first td{border-top:2px solid var(--line)}tr.lists td{font-weight:600}tr.lists td.none{font-weight:400}
 td small{color:var(--soft);font-weight:400}td.none{color:var(--soft)}.scroll{overflow-x:auto}dl{display:grid;grid-template-columns:
 max-content 1fr;gap:4px 18px;margin:0;font-size:.92rem}dt{color:var(--soft)}dd{margin:0}p.note{color:var(--soft);font-size:.9rem;
 margin:10px 0 0}.dot{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.45em}
@@ -96,7 +97,7 @@ def _lead(settings: Settings, found: Outcomes) -> str:
         return "<p class='lead'>No list was published for that night.</p>"
     return (
         f"<p class='lead'>{listed['users']:,} users had a list; {mine['users']:,} of them met an item in the "
-        f"{settings.horizon_days} days after it that was new to them. {_compared(mine, popular)}</p>"
+        f"{settings.horizon_days} days after it that was new to them. {_compared(found.gain)}</p>"
         f"<div class='tiles'>{_tile(mine, f'nDCG@{settings.metric_k} of the lists')}"
         f"{_tile(popular, f'nDCG@{settings.metric_k} of popularity')}"
         f"{_tile(listed, 'of the catalogue shown', '.1%')}"
@@ -104,15 +105,14 @@ def _lead(settings: Settings, found: Outcomes) -> str:
     )
 
 
-def _compared(mine: dict[str, Any], popular: dict[str, Any]) -> str:
-    if mine["value"] is None or popular["value"] is None:
-        return "That is too few to say how good the lists were."
-    if not popular["value"]:
-        return "Popularity hit nothing."
-    ratio = mine["value"] / popular["value"]
-    apart = mine["ci_low"] > popular["ci_high"] or mine["ci_high"] < popular["ci_low"]
-    surely = "the intervals do not meet" if apart else "the intervals overlap"
-    return f"The lists were <b>{ratio:.2f} ×</b> as good as popularity on these users ({surely})."
+def _compared(gain: Gain) -> str:
+    if gain.relative is None or gain.low is None:
+        return "That is too few to say how good the lists were." if gain.champion else "Popularity hit nothing."
+    upper = f"{1 + gain.high:.2f}" if gain.high is not None else "more"
+    return (
+        f"The lists were <b>{1 + gain.relative:.2f} ×</b> as good as popularity for these users "
+        f"(95 % interval {1 + gain.low:.2f} to {upper}, the same users drawn for both)."
+    )
 
 
 def _tile(row: dict[str, Any] | None, name: str, form: str = ".4f") -> str:
@@ -172,7 +172,9 @@ def _series(name: str) -> str:
 def _table(settings: Settings, found: Outcomes) -> str:
     k, rows = settings.metric_k, found.rows.to_pylist()
     metrics = [f"{name}@{k}" for name in ("ndcg", "recall", "hit_rate", "coverage", "novelty")]
-    head = "".join(f"<th>{name}</th>" for name in ("users", f"nDCG@{k}", f"recall@{k}", f"hit rate@{k}", "coverage", "novelty"))
+    head = "".join(
+        f"<th>{name}</th>" for name in ("users", f"nDCG@{k}", f"recall@{k}", f"hit rate@{k}", "coverage", "novelty, bits")
+    )
     body = []
     for cohort in GROUPS:
         for place, series in enumerate(COLOURS):
@@ -225,7 +227,7 @@ def _about_drift(settings: Settings) -> str:
     return (
         f"How far the newest {settings.horizon_days} days are from the {settings.drift_days} days before the lists: which "
         f"items are met (by how well they sold earlier), which kinds of events there are, how well known the users are who "
-        f"come. 0 is no change; below 0.1 nothing happened, above 0.25 look into it. The signal is the greatest of the three; "
+        f"come (against as many days before). 0 is no change; below 0.1 nothing happened, above 0.25 look into it. The signal is the greatest of the three; "
         f"the dashed line is the limit of {settings.max_drift:g}."
     )
 

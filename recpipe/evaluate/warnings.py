@@ -24,7 +24,9 @@ def warnings_of(settings: Settings, found: Outcomes) -> list[str]:
 
 def _crossed(settings: Settings, found: Outcomes) -> Iterator[str]:
     rows, k = found.rows.to_pylist(), settings.metric_k
-    lists = f"the lists of {found.lists_day} (model version {found.model_version})"
+    lists = f"the lists of {found.lists_day} (" + (
+        f"model version {found.model_version})" if found.model_version else "there were none)"
+    )
 
     def value(metric: str) -> float | None:
         row = value_of(rows, ALL, metric, found.model_version)

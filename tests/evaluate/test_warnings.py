@@ -1,0 +1,85 @@
+"""Warnings: crossed floors become sentences, and sentences reach a real listener or at least the log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from datetime import date
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from recpipe.evaluate import evaluate_day, notify
+
+DAY = date(2026, 3, 15)
+
+
+@pytest.fixture
+def listener():
+    """A local server that keeps what is posted and answers with `server.answer`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.server.posted.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(self.server.answer)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.posted, server.answer = [], 200
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def with_webhook(settings, server):
+    return settings.model_copy(update={"webhook": f"http://127.0.0.1:{server.server_port}/secret-hook"})
+
+
+def test_a_calm_day_warns_of_nothing(settings):
+    calm = settings.model_copy(update={"max_drift": 100.0})
+    assert evaluate_day(calm, DAY)["warnings"] == []
+
+
+def test_each_crossed_floor_is_a_sentence_with_day_and_remedy(settings):
+    strict = settings.model_copy(update={"floor_ndcg": 0.9, "floor_coverage": 0.99, "max_drift": 0.0001})
+    quality, shown, drift = evaluate_day(strict, DAY)["warnings"]
+    assert quality == (
+        "nDCG@3 of the lists of 2026-03-08 (model version 3), measured up to 2026-03-15, is 0.5327, below the floor of 0.9000: "
+        "compare with popularity in the report, look at the verdicts of these days, and promote another version if need be."
+    )
+    assert shown.startswith("The lists of 2026-03-08 (model version 3) show 85.7% of the catalogue, below the floor of 99.0%")
+    assert drift.startswith("Behaviour up to 2026-03-15 has drifted from what the lists of 2026-03-08 (model version 3)")
+
+
+def test_warnings_are_posted_as_json(settings, listener, caplog):
+    sentences = ["The floor was crossed: look."]
+    with caplog.at_level(logging.WARNING):
+        assert notify(with_webhook(settings, listener), sentences, "2026-03-15")
+    expected = {"text": "recpipe, 2026-03-15:\n- The floor was crossed: look.", "day": "2026-03-15", "warnings": sentences}
+    assert listener.posted == [("/secret-hook", expected)]
+    assert "The floor was crossed" in caplog.text
+
+
+def test_nothing_is_posted_without_warnings(settings, listener):
+    assert not notify(with_webhook(settings, listener), [], "2026-03-15")
+    assert listener.posted == []
+
+
+def test_a_webhook_that_refuses_harms_nothing(settings, listener, caplog):
+    listener.answer = 500
+    assert not notify(with_webhook(settings, listener), ["A floor."], "2026-03-15")
+    assert "could not be sent to RECPIPE_WEBHOOK" in caplog.text
+    assert "secret-hook" not in caplog.text
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "file:///etc/passwd", "no address"])
+def test_a_webhook_that_is_not_there_harms_nothing(settings, address, caplog):
+    assert not notify(settings.model_copy(update={"webhook": address}), ["A floor."], "2026-03-15")
+    assert "A floor." in caplog.text
+    assert "could not be sent" in caplog.text
