@@ -58,5 +58,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, parameters: Tensors, gro
     """Put back what `optimiser_tensors` gave."""
     for group, held in groups.items():
         if group.startswith("optimiser."):
+            quantity = group.removeprefix("optimiser.")
             for name, value in held.items():
-                optimiser.state[parameters[name]][group.removeprefix("optimiser.")] = value
+                # AdamW keeps its count of steps on the CPU, wherever the parameters are
+                optimiser.state[parameters[name]][quantity] = value.cpu() if quantity == "step" else value

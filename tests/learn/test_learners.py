@@ -1,0 +1,148 @@
+"""What every learner promises, whatever it is."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from recpipe.learn import load, save, score
+from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
+from recpipe.learn.cut import supports_at
+from recpipe.learn.data import Evidence, ItemSpace
+from recpipe.learn.folder import LEARNERS
+from recpipe.learn.prototypical import SETTINGS, Prototypical
+
+
+def a_prototypical(dimensions=24, width=8, features=4, seed=3):
+    random = np.random.default_rng(seed)
+
+    def array(*shape):
+        return random.standard_normal(shape).astype(np.float32)
+
+    return Prototypical(
+        own=array(dimensions, width),
+        met=array(dimensions, width),
+        gate=array(2),
+        temperature=np.array([1.0, 0.3], np.float32),
+        neighbour=np.array([2.0, -0.4], np.float32),
+        bias=array(features),
+        trend=0.1 * array(2, features),
+        settings={**SETTINGS, "neighbours": 10},
+    )
+
+
+LEARNERS_HERE = [Popularity(30.0), ItemKNN(neighbours=10), TextPrototype(), a_prototypical()]
+READS_TEXT = {"text_prototype", "prototypical"}
+
+
+@pytest.fixture(scope="module")
+def support(evidence):
+    users = np.arange(len(evidence.history.user_ids), dtype=np.int32)
+    return supports_at(evidence.history, evidence.until, 90.0, users)
+
+
+def empty_like(evidence: Evidence) -> Evidence:
+    """The same catalogue on the shop's first day: nothing was ever sold."""
+    history = evidence.history
+    none = dataclasses.replace(
+        history,
+        user_ids=history.user_ids[:0],
+        user=history.user[:0],
+        item=history.item[:0],
+        ts=history.ts[:0],
+        weight=history.weight[:0],
+    )
+    return Evidence(evidence.catalogue, none, history.item[:0], history.ts[:0], evidence.until)
+
+
+def test_every_learner_that_can_be_saved_is_tested_here():
+    assert {learner.name for learner in LEARNERS_HERE} == set(LEARNERS)
+
+
+@pytest.mark.parametrize("learner", LEARNERS_HERE, ids=lambda learner: learner.name)
+class TestEveryLearner:
+    def test_comes_back_from_its_folder_with_the_same_scores(self, learner, evidence, support, tmp_path):
+        save(learner, tmp_path, {"encoder": "abc"})
+        again = load(tmp_path)
+        assert type(again) is type(learner)
+        space, other = learner.items(evidence), again.items(evidence)
+        np.testing.assert_array_equal(score(space, learner.adapt(space, support)), score(other, again.adapt(other, support)))
+
+    def test_scores_are_the_same_bits_whatever_the_batch(self, learner, evidence, support):
+        space = learner.items(evidence)
+        whole = score(space, learner.adapt(space, support))
+        for size in (1, 2, 7, 64):
+            parts = [
+                score(space, learner.adapt(space, support.users(start, min(start + size, len(support)))))
+                for start in range(0, len(support), size)
+            ]
+            np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+    def test_scores_are_the_same_bits_whatever_the_order_of_users(self, learner, evidence, make_support):
+        users = [[(3, 1, 1.0), (8, 1, 0.5)], [], [(11, 1, 0.7)], [(1, 0, 1.0), (2, 1, 1.0), (40, 1, 0.1)]]
+        space = learner.items(evidence)
+        forth = score(space, learner.adapt(space, make_support(*users)))
+        back = score(space, learner.adapt(space, make_support(*users[::-1])))
+        np.testing.assert_array_equal(forth, back[::-1])
+
+    def test_without_support_the_user_is_zero_and_the_bias_decides(self, learner, evidence, make_support):
+        space = learner.items(evidence)
+        users = learner.adapt(space, make_support([], [(3, 0, 1.0)]))
+        assert not (users.toarray() if sp.issparse(users) else users).any()
+        np.testing.assert_array_equal(score(space, users), np.stack([space.bias] * 2))
+        assert len(np.unique(space.bias)) > 30
+
+    def test_users_have_the_length_of_items(self, learner, evidence, support):
+        space = learner.items(evidence)
+        users = learner.adapt(space, support)
+        assert space.vectors.shape == (len(evidence.catalogue), users.shape[1])
+        assert users.shape[0] == len(support)
+        assert space.bias.dtype == np.float32
+        assert space.vectors.dtype == np.float32
+        assert users.dtype == np.float32
+
+    def test_no_score_is_nan_even_on_the_first_day(self, learner, evidence, support):
+        for known in (evidence, empty_like(evidence)):
+            space = learner.items(known)
+            assert np.isfinite(score(space, learner.adapt(space, support))).all()
+
+    def test_a_catalogue_of_one_item_and_no_user_pass(self, learner, evidence, make_support):
+        catalogue = evidence.catalogue
+        one = dataclasses.replace(
+            catalogue,
+            **{
+                n: getattr(catalogue, n)[:1]
+                for n in ("item_ids", "texts", "vectors", "first_day", "available", "price", "categories")
+            },
+        )
+        space = learner.items(dataclasses.replace(empty_like(evidence), catalogue=one))
+        assert score(space, learner.adapt(space, make_support([(0, 1, 1.0)]))).shape == (1, 1)
+        assert score(space, learner.adapt(space, make_support())).shape == (0, 1)
+
+    def test_what_was_sent_back_counts_nothing(self, learner, evidence, make_support):
+        space = learner.items(evidence)
+        users = learner.adapt(space, make_support([(3, 1, 1.0), (9, 0, 1.0)], [(3, 1, 1.0)]))
+        found = score(space, users)
+        np.testing.assert_array_equal(found[0], found[1])
+
+    def test_sparse_and_dense_vectors_give_the_same_scores(self, learner, evidence, support):
+        space = learner.items(evidence)
+        users = learner.adapt(space, support)
+
+        def dense(matrix):
+            return matrix.toarray() if sp.issparse(matrix) else matrix
+
+        wanted = dense(users).astype(np.float64) @ dense(space.vectors).astype(np.float64).T + space.bias
+        for one in (dense, sp.csr_matrix):
+            for other in (dense, sp.csr_matrix):
+                found = score(ItemSpace(other(space.vectors), space.bias), one(users))
+                np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5)
+
+    def test_an_item_that_nobody_met_is_scored_by_its_text(self, learner, evidence, make_support):
+        if learner.name not in READS_TEXT:
+            pytest.skip("this learner reads no text")
+        space = learner.items(evidence)
+        found = score(space, learner.adapt(space, make_support([(0, 1, 1.0)], [(1, 1, 1.0)])))
+        assert not np.bincount(evidence.history.item, minlength=70)[65:].any()
+        assert len(np.unique(found[:, 65:])) == 10
