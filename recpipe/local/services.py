@@ -270,14 +270,15 @@ def _health(settings: Settings) -> dict[str, bool]:
         name: (parts.get(key) or {}).get("status") == "healthy"
         for name, key in (("scheduler", "scheduler"), ("dag-processor", "dag_processor"), ("triggerer", "triggerer"))
     }
-    found["api-server"] = text is not None
+    # tasks talk to another part of the api-server, which is built at its first request: some seconds, so that comes here
+    found["api-server"] = text is not None and _get(f"{places.base_url(settings)}/execution/health", seconds=60) is not None
     found["mlflow"] = _get(f"{places.mlflow_url(settings)}/health") is not None
     return found
 
 
-def _get(url: str) -> str | None:
+def _get(url: str, seconds: float = 5) -> str | None:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own address, http
+        with urllib.request.urlopen(url, timeout=seconds) as answer:  # noqa: S310  # our own address, http
             return str(answer.read().decode())
     except (urllib.error.URLError, OSError, ValueError):
         return None

@@ -71,7 +71,7 @@ def trouble(dag_id: str) -> str:
 
 def _answers(server: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=10) as answer:  # noqa: S310  # configured address
+        with urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=60) as answer:  # noqa: S310  # configured address
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False
