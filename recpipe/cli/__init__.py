@@ -24,8 +24,10 @@ def main() -> None:
 
 
 from recpipe.cli import demo
+from recpipe.cli import evaluate
 from recpipe.cli import ingest
 from recpipe.cli import local
+from recpipe.cli import models
 from recpipe.cli import recommend
 from recpipe.cli import tables
 from recpipe.cli import train

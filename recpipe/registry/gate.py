@@ -114,7 +114,9 @@ def promote(settings: Settings, version: str, day: date) -> Decision:
 
 
 def ensure_first_champion(settings: Settings, day: date, folder: str) -> Decision | None:
-    """Register and promote a model without comparison if nothing is promoted that could serve beside a week's candidate.
+    """Register and promote a model without comparison if nothing is promoted that a week's candidate could be compared with.
+
+    Call it before the candidate is registered: of equally new promoted versions the highest serves.
 
     Parameters
     ----------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
+from recpipe.registry.store import client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -101,6 +103,24 @@ def _version(number: str | int, tags: dict[str, str], run_id: str) -> Version:
         tags["content"],
         run_id,
     )
+
+
+def overview(settings: Settings) -> list[dict[str, str]]:
+    """Return what is known of each version, as text, newest first, for people.
+
+    Keys: version, learner, trained_until, fitted_until, promoted_on, aliases, reason.
+    """
+    store = client(settings)
+    versions = all_versions(store, settings)
+    aliases = dict(store.get_registered_model(settings.registered_model).aliases) if versions else {}
+    rows = []
+    for version in sorted(versions, key=lambda v: v.rank, reverse=True):
+        tags = store.get_model_version(settings.registered_model, str(version.number)).tags
+        names = sorted(name for name, number in aliases.items() if str(number) == str(version.number))
+        row = {name: str(tags.get(name, "")) for name in ("learner", "trained_until", "fitted_until", "promoted_on")}
+        reason = json.loads(tags["decision"])["reason"] if "decision" in tags else ""
+        rows.append({"version": str(version.number), **row, "aliases": ", ".join(names), "reason": reason})
+    return rows
 
 
 def point_alias(store: MlflowClient, settings: Settings, alias: str, *, promoted: bool) -> None:

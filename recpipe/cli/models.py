@@ -1,0 +1,59 @@
+"""Commands that register and promote models, and say which serve when."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from recpipe.cli import app
+
+Day = Annotated[str, typer.Option("--day", help="last day of the training's week, such as 2011-08-28")]
+
+
+@app.command()
+def models() -> None:
+    """Show the registered versions: what they are, until when they were trained, what the gate decided."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from recpipe.config import load_settings
+    from recpipe.registry import overview
+
+    table = Table("version", "learner", "trained until", "fitted until", "promoted on", "alias", "decision")
+    for row in overview(load_settings()):
+        names = ("version", "learner", "trained_until", "fitted_until", "promoted_on", "aliases", "reason")
+        table.add_row(*(row[name] for name in names))
+    Console().print(table)
+
+
+@app.command()
+def register(
+    folder: Annotated[str, typer.Argument(help="model folder that `recpipe train` wrote")],
+    day: Day,
+    first: Annotated[str, typer.Option(help="folder of a closed form that becomes the first champion if there is none")] = "",
+) -> None:
+    """Register a model folder; the same folder again keeps its version."""
+    from recpipe.config import load_settings
+    from recpipe.days import parse_day
+    from recpipe.registry import ensure_first_champion
+    from recpipe.registry import register as register_folder
+
+    settings, last = load_settings(), parse_day(day)
+    if first:  # before the candidate: of equally new versions the higher one serves
+        ensure_first_champion(settings, last, first)
+    print(f"version {register_folder(settings, folder, last)}")
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="version in the registry")],
+    day: Day,
+) -> None:
+    """Hold a version against the champion of its week, and promote it if it is not clearly worse."""
+    from recpipe.config import load_settings
+    from recpipe.days import parse_day
+    from recpipe.registry import promote as hold
+
+    decision = hold(load_settings(), version, parse_day(day))
+    print(f"version {version} {'is promoted' if decision.promoted else 'is not promoted'}: {decision.reason}")
