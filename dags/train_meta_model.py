@@ -56,10 +56,11 @@ def train_meta_model() -> None:
 
     @task(outlets=[MODEL])
     def register(folder: str) -> str:
-        """Log and register the model; returns its version."""
+        """Log and register the model, and before it the best closed form if nothing serves yet; returns its version."""
         from recpipe import registry
 
         with run_day() as (settings, day):
+            registry.ensure_first_champion(settings, day, f"{folder}/closed_form")
             return registry.register(settings, folder, day)
 
     @task(outlets=[MODEL])
