@@ -24,7 +24,7 @@ from recpipe.recommend.blocks import blocks_of, shard_of, users_a_block
 from recpipe.recommend.fallback import Fallback, kind_of, open_fallback
 from recpipe.recommend.plan import day_of
 from recpipe.recommend.ranking import category_codes, rank
-from recpipe.recommend.reasons import because
+from recpipe.recommend.reasons import because, brought_by_any
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,11 @@ class Night:
     def space(self) -> ItemSpace:
         """Where the model places the items of the day."""
         return self.learner.items(self.known.evidence)
+
+    @cached_property
+    def alike(self) -> NDArray[np.float64]:
+        """(items,) what any support brings, whatever stands in it: no item is named for that."""
+        return brought_by_any(self.learner, self.space)
 
     @cached_property
     def fallback(self) -> Fallback:
@@ -145,7 +150,7 @@ def _by_model(night: Night, rows: NDArray[np.intp]) -> _Lists:
     support = take_users(night.users.support, rows)
     scores = score(night.space, night.learner.adapt(night.space, support))
     item, points = _ranked(night, rows, scores)
-    cause = because(night.learner, night.space, support, item)
+    cause = because(night.learner, night.space, support, item, night.alike)
     kind = np.where(cause[:, :, 0] >= 0, "support", "popular").astype(object)
     return _Lists(item, points, kind, cause)
 

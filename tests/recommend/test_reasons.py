@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
 from recpipe.learn.data import ItemSpace, Support, score
-from recpipe.recommend.reasons import because
+from recpipe.recommend import reasons
 
 ITEMS = 12
 SIMILAR = np.round(np.random.default_rng(1).uniform(-0.3, 1, (ITEMS, ITEMS)), 3).astype(np.float32)
@@ -28,6 +28,10 @@ def support(*users: list[tuple[int, float, float]]) -> Support:
 
 def space(bias: float = 0.0) -> ItemSpace:
     return ItemSpace(sp.csr_matrix(np.maximum(SIMILAR, 0)), np.full(ITEMS, bias, np.float32))
+
+
+def because(learner, place, given_, lists):
+    return reasons.because(learner, place, given_, lists, reasons.brought_by_any(learner, place))
 
 
 class Sum:
@@ -75,6 +79,34 @@ def test_users_stand_side_by_side():
     assert (both[0] == because(ItemKNN(), space(), support(one), lists[:1])[0]).all()
     assert (both[1] == -1).all()
     assert (both[2] == because(ItemKNN(), space(), support(two), lists[1:])[0]).all()
+
+
+class Trend(Sum):
+    """As before, and whoever has met anything is offered the last items more."""
+
+    def adapt(self, space, support):
+        return np.hstack([super().adapt(ItemSpace(space.vectors[:, :-1], space.bias), support), (support.k > 0)[:, None]])
+
+
+def test_what_any_item_brings_alike_is_no_reason():
+    trend = np.arange(ITEMS, dtype=np.float32)[:, None] - 20
+    place = ItemSpace(np.hstack([np.eye(ITEMS), trend]).astype(np.float32), np.zeros(ITEMS, np.float32))
+    assert reasons.brought_by_any(Trend(), place).tolist() == trend.ravel().tolist()
+    assert because(Trend(), place, support([(3, 1, 1.0), (4, 1, 1.0)]), np.array([[11, 3]])).tolist() == [[[-1, -1], [3, -1]]]
+
+
+@pytest.mark.parametrize("power", [1.0, 0.5, 0.0])
+def test_the_reading_of_the_weights_that_the_learner_takes_is_found(power):
+    class Mean(Sum):
+        def adapt(self, space, support):
+            damped = Support(support.indptr, support.item, support.label, support.weight**power, support.age_days)
+            return super().adapt(space, damped)
+
+    place = ItemSpace(SIMILAR, np.zeros(ITEMS, np.float32))
+    users = support([(0, 1, 0.1), (1, 1, 1.0), (2, 1, 0.3)], [(4, 1, 0.9), (5, 0, 0.2), (6, 1, 0.02)])
+    parts = Mean().adapt(place, reasons._single(users))
+    share = reasons._shares(Mean().adapt(place, users), parts, users)
+    assert share.tolist() == pytest.approx((users.label * users.weight**power).tolist())
 
 
 entries = st.lists(
