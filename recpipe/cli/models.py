@@ -28,21 +28,13 @@ def models() -> None:
 
 
 @app.command()
-def register(
-    folder: Annotated[str, typer.Argument(help="model folder that `recpipe train` wrote")],
-    day: Day,
-    first: Annotated[str, typer.Option(help="folder of a closed form that becomes the first champion if there is none")] = "",
-) -> None:
+def register(folder: Annotated[str, typer.Argument(help="model folder that `recpipe train` wrote")], day: Day) -> None:
     """Register a model folder; the same folder again keeps its version."""
     from recpipe.config import load_settings
     from recpipe.days import parse_day
-    from recpipe.registry import ensure_first_champion
     from recpipe.registry import register as register_folder
 
-    settings, last = load_settings(), parse_day(day)
-    if first:  # before the candidate: of equally new versions the higher one serves
-        ensure_first_champion(settings, last, first)
-    print(f"version {register_folder(settings, folder, last)}")
+    print(f"version {register_folder(load_settings(), folder, parse_day(day))}")
 
 
 @app.command()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
 from recpipe.errors import MissingModel
-from recpipe.registry.models import register
 from recpipe.registry.serving import fetch
 from recpipe.registry.store import client
 from recpipe.registry.versions import CHAMPION, Version, all_versions, opponent, point_alias
@@ -98,52 +97,19 @@ def promote(settings: Settings, version: str, day: date) -> Decision:
     """
     store = client(settings)
     versions = all_versions(store, settings)
-    candidate = _find(versions, version, settings)
+    candidate = find(versions, version, settings)
     decision = _stored(store, settings, candidate)
     if decision is None:
         champion = opponent(versions, candidate)
         if champion is None:
             raise MissingModel(
                 f"Version {version} has no champion to be compared with: promote a first one that was fitted on days up to "
-                f"{candidate.fitted_until} (`ensure_first_champion`)."
+                f"{candidate.fitted_until} (`recpipe register` does, from the closed form that `recpipe train` leaves in its folder)."
             )
         gain, per_user = _compare(settings, candidate, champion, day)
         decision = _decide(settings, candidate, champion, day, gain)
         _log_evidence(store, candidate.run_id, decision, per_user)
-    return _record(store, settings, candidate, decision, day)
-
-
-def ensure_first_champion(settings: Settings, day: date, folder: str) -> Decision | None:
-    """Register and promote a model without comparison if nothing is promoted that a week's candidate could be compared with.
-
-    Call it before the candidate is registered: of equally new promoted versions the highest serves.
-
-    Parameters
-    ----------
-    settings
-        Where MLflow and the lake are.
-    day
-        Last day of the training's week.
-    folder
-        Model folder of the best closed form.
-
-    Returns
-    -------
-    Decision | None
-        None if a champion was there already.
-    """
-    store = client(settings)
-    before = day - timedelta(days=settings.gate_days)
-    known = all_versions(store, settings)
-    if any(v.promoted_on and v.trained_until <= day and v.fitted_until <= before for v in known):
-        point_alias(store, settings, CHAMPION, promoted=True)  # a killed run may have stopped before it
-        return None
-    first = _find_after(settings, register(settings, folder, day))
-    decision = Decision(
-        str(first.number), "", day.isoformat(), "", True, "The best closed form is the first champion: nothing served before.",
-        f"ndcg@{settings.metric_k}", None, None, None, None, None, settings.promotion_margin, 0,
-    )  # fmt: skip
-    return _record(store, settings, first, decision, day)
+    return record(store, settings, candidate, decision, day)
 
 
 def judge(gain: Gain, settings: Settings) -> tuple[bool, str]:
@@ -203,8 +169,8 @@ def _decide(settings: Settings, candidate: Version, champion: Version, day: date
     )
 
 
-def _record(store: MlflowClient, settings: Settings, version: Version, decision: Decision, day: date) -> Decision:
-    """Write the decision, then the promotion, then the alias: whoever is killed in between is finished by the next call."""
+def record(store: MlflowClient, settings: Settings, version: Version, decision: Decision, day: date) -> Decision:
+    """Write a decision, then the promotion, then the alias: whoever is killed in between is finished by the next call."""
     name, number = settings.registered_model, str(version.number)
     store.set_model_version_tag(name, number, DECISION, json.dumps(asdict(decision)))
     if decision.promoted:
@@ -220,15 +186,12 @@ def _stored(store: MlflowClient, settings: Settings, version: Version) -> Decisi
     return Decision(**json.loads(tags[DECISION])) if DECISION in tags else None
 
 
-def _find(versions: list[Version], number: str, settings: Settings) -> Version:
+def find(versions: list[Version], number: str, settings: Settings) -> Version:
+    """Return a version by its number; MissingModel if there is none of it."""
     found = next((v for v in versions if str(v.number) == str(number)), None)
     if found is None:
         raise MissingModel(f"Model {settings.registered_model} has no version {number}: see `recpipe models` for those it has.")
     return found
-
-
-def _find_after(settings: Settings, number: str) -> Version:
-    return _find(all_versions(client(settings), settings), number, settings)
 
 
 def _log_evidence(

@@ -44,31 +44,8 @@ CODE: Final = ("__init__.py", "py.typed", "errors.py", "learn")
 """What the model's code needs of recpipe; it travels with the model."""
 
 
-def register(settings: Settings, folder: str, day: date) -> str:
-    """Log a model folder and register it; the same folder again returns the version it already has.
-
-    The run in the experiment ``recpipe`` holds parameters, curves, pictures, the lake tables it was trained on, and the
-    model as code with its weights in safetensors. The alias ``candidate`` points to the newest week registered.
-
-    Parameters
-    ----------
-    settings
-        Where MLflow and the lake are.
-    folder
-        What `recpipe train` wrote.
-    day
-        The day as of which the catalogue is stored beside the model: the last day of the training's week.
-
-    Returns
-    -------
-    str
-        Version in the registry.
-
-    Raises
-    ------
-    MissingModel
-        If the folder is no model folder.
-    """
+def register_folder(settings: Settings, folder: str, day: date) -> str:
+    """Log and register one model folder, once (see `recpipe.registry.register`)."""
     place = Path(folder)
     content, store = content_hash(place), client(settings)
     known = next((v for v in all_versions(store, settings) if v.content == content), None)
