@@ -65,6 +65,7 @@ def test_ranking_that_is_killed_leaves_no_file_and_can_be_run_again(shop):
     assert [pq.read_table(rank_shard(shop.settings, plan, shard)) for shard in range(2)] == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["before the commit", "between commit and register"])
 def test_publication_that_is_killed_shows_nothing_half_and_can_be_run_again(shop, point):
     plan = shop.plan(TEXT, DAY)
@@ -77,6 +78,7 @@ def test_publication_that_is_killed_shows_nothing_half_and_can_be_run_again(shop
     assert publish_night(shop.settings, plan, files) == wanted.num_rows  # and so does a retry after success
 
 
+@pytest.mark.slow
 def test_a_killed_replacement_leaves_a_whole_night(shop):
     old = shop.plan(Popularity(), DAY, version="1")
     publish_night(shop.settings, old, [rank_shard(shop.settings, old, 0)])
