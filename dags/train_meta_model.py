@@ -10,7 +10,7 @@ if the gate opens, `champion`.
 
 - `wait_for_days` failed: days of the week are not published; look at `ingest_clickstream`.
 - `train` failed: the error shows the last lines of the job. Clear the task: the job goes on from its last checkpoint. Out of
-  memory on the GPU: see the options of `recpipe train --help`.
+  memory on the GPU: set RECPIPE_TRAIN_OPTIONS to a smaller `--batch-users`, see `recpipe train --help`.
 - `train` waits: the pool `gpu` has no free slot; see who holds it on the page of the pools.
 - `promote` succeeded and moved nothing: that is no failure. Its log says why the gate stayed shut.
 - A bad champion: `recpipe --help` shows how to promote an older version by hand; the lists change with the next night.
@@ -74,7 +74,7 @@ def train_meta_model() -> None:
     exported = export()
     train = JobOperator(
         task_id="train",
-        command=["recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]],
+        command=["recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"], *SETTINGS.train_options],
         pool="gpu",
     )
     wait_for_days >> exported

@@ -91,6 +91,9 @@ class Settings(BaseSettings):
         -0.05, description="a candidate is promoted when the lower end of its paired relative gain is above this"
     )
     gate_days: int = Field(7, gt=0, description="days before the promotion on which candidate and champion are compared")
+    train_options: list[str] = Field(
+        default_factory=list, description="further options of `recpipe train` in train_meta_model, such as --batch-users and 32"
+    )
     train_weeks: int = Field(52, gt=0, description="weeks of history that a training run sees")
 
     # --- outcomes
