@@ -163,7 +163,7 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
             groups = {"now": tensors, "best": best, **checkpoint.optimiser_tensors(optimiser, tensors)}
             state = {"run": run, "step": step, "best_step": best_step, "best_ndcg": best_ndcg, "losses": losses, "rows": rows}
             checkpoint.write_checkpoint(file, groups, state)
-            write_whole(out_dir / "metrics.jsonl", b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+            write_whole(out_dir / "metrics.jsonl", b"".join(json.dumps(row, sort_keys=True).encode() + b"\n" for row in rows))
             pace = (time.monotonic() - began) / max(step - first, 1)
             shown = f"loss {rows[-1]['loss']:.4f}" if rows[-1]["loss"] is not None else "before training"
             say(
