@@ -17,7 +17,7 @@ from recpipe.config import Settings
 from recpipe.contract import TABLES
 from recpipe.errors import RecpipeError
 from recpipe.ingest.stage import FACTS, left_open_if_refused, staged_files
-from recpipe.lake import Input, Lake
+from recpipe.lake import Input, Lake, stream
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _audit(settings: Settings, days: Sequence[date], folder: Path, facts: dict[s
 
     for table in ORDER:
         # a generator: one day's staged files are open at a time
-        parts = (DayPart(day, staged_rows(folder, table, [day]).to_batches(), facts[str(day)].get(table, {})) for day in days)
+        parts = (DayPart(day, stream(staged_rows(folder, table, [day])), facts[str(day)].get(table, {})) for day in days)
         for verdict in audit_days(settings, table, parts):
             with left_open_if_refused(settings, verdict.day):
                 verdict.raise_if_failed()

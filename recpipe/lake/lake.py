@@ -11,7 +11,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -19,7 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from recpipe import __version__
@@ -28,6 +29,10 @@ from recpipe.contract import CLOSED, DAYS, EMPTY, OPEN, TABLES
 from recpipe.errors import MissingDay, RecpipeError
 
 COMMIT_TRIES = 12
+STREAM_ROWS = 65_536
+"""Rows that are held at a time where a dataset is read or written."""
+WRITING = WriterProperties(max_row_group_size=2 * STREAM_ROWS, compression="ZSTD", compression_level=3)
+"""The writer holds a row group in memory; its own default is a million rows."""
 
 
 @dataclass(frozen=True)
@@ -209,12 +214,12 @@ class Lake:
         predicate = "day IN (" + ", ".join(f"DATE '{day}'" for day in days) + ")"
         for attempt in range(COMMIT_TRIES):
             mark = uuid.uuid4().hex
-            batches = data.to_reader() if isinstance(data, pa.Table) else data.scanner().to_reader()
+            batches = stream(data)
             try:
                 write_deltalake(
                     self.uri(table), batches, mode="overwrite", predicate=predicate,
                     storage_options=dict(self.storage_options) or None,
-                    commit_properties=CommitProperties(custom_metadata={"recpipe": mark}),
+                    commit_properties=CommitProperties(custom_metadata={"recpipe": mark}), writer_properties=WRITING,
                 )  # fmt: skip
             except CommitFailedError:
                 # another writer changed the same day between our read and our commit: the whole replacement runs again
@@ -329,6 +334,24 @@ def _newest(rows: pa.Table, key: list[str]) -> pa.Table:
     return rows.filter(pa.concat_arrays([changed, pa.array([True])]))
 
 
+def stream(data: pa.Table | ds.Dataset, columns: list[str] | None = None) -> pa.RecordBatchReader:
+    """Return the rows a batch at a time, so that memory is bounded by the batch whatever the reader's pace."""
+    if isinstance(data, pa.Table):
+        return (data if columns is None else data.select(columns)).to_reader()
+    if not isinstance(data, ds.FileSystemDataset):
+        return data.scanner(columns=columns).to_reader()
+    schema = data.schema if columns is None else pa.schema([data.schema.field(name) for name in columns])
+    return pa.RecordBatchReader.from_batches(schema, _file_batches(data, schema))
+
+
+def _file_batches(data: ds.FileSystemDataset, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    # not a scanner: it reads ahead of a slow reader, up to a GiB
+    for file in data.files:
+        with pq.ParquetFile(file, filesystem=data.filesystem, pre_buffer=False) as opened:
+            for batch in opened.iter_batches(STREAM_ROWS, columns=schema.names, use_threads=False):
+                yield batch.select(schema.names).cast(schema)
+
+
 def _rows_by_day(table: str, days: Sequence[date], data: pa.Table | ds.Dataset) -> dict[date, int]:
     schema = TABLES[table].schema
     if not data.schema.equals(schema):
@@ -336,8 +359,7 @@ def _rows_by_day(table: str, days: Sequence[date], data: pa.Table | ds.Dataset) 
             f"Rows for table {table} have other columns or types than its contract: {_difference(data.schema, schema)}."
         )
     counts = dict.fromkeys(days, 0)
-    batches = data.to_batches() if isinstance(data, pa.Table) else data.scanner(columns=["day"]).to_batches()
-    for batch in batches:
+    for batch in stream(data, ["day"]):
         for entry in pc.value_counts(batch.column("day")).to_pylist():
             if entry["values"] not in counts:
                 raise RecpipeError(
