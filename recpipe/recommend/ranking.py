@@ -14,6 +14,8 @@ GRID_BITS = 20
 BARRED = -(2**62)
 """Below every key, and still a number whose opposite can be sorted."""
 NOTHING = -1
+HEAD_LISTS = 4
+"""Lists' lengths of items that are looked at first where categories are limited."""
 
 
 def rank(
@@ -50,17 +52,12 @@ def rank(
     items = scores.shape[1]
     key = level * items + (items - 1 - np.arange(items))  # one number holds both parts of the order
     key[barred] = BARRED
-    if most:
-        _limit(key, category, most)
-    width = min(k, items)
-    best = np.argpartition(key, items - width, axis=1)[:, items - width :] if items > width else _all(key)
-    value = np.take_along_axis(key, best, axis=1)
-    order = np.argsort(-value, axis=1)
-    best, value = np.take_along_axis(best, order, axis=1), np.take_along_axis(value, order, axis=1)
+    best = _best(key, min(k, items)) if not most else _best_of_each(key, k, category, most)
+    eligible = (best != NOTHING) & (np.take_along_axis(key, best, axis=1) != BARRED)
     found = np.full((len(key), k), NOTHING, np.int64)
-    found[:, :width] = np.where(value == BARRED, NOTHING, best)
+    found[:, : best.shape[1]] = np.where(eligible, best, NOTHING)
     points = np.zeros((len(key), k))
-    points[:, :width] = np.take_along_axis(level, best, axis=1) * step
+    points[:, : best.shape[1]] = np.where(eligible, np.take_along_axis(level, best, axis=1) * step, 0.0)
     return found, points
 
 
@@ -86,20 +83,47 @@ def _levels(scores: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np
     return np.rint(scores / step).astype(np.int64), step
 
 
-def _all(key: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.broadcast_to(np.arange(key.shape[1]), key.shape)
+def _best(key: NDArray[np.int64], width: int) -> NDArray[np.intp]:
+    """Return (users, width) columns of the greatest keys, greatest first."""
+    items = key.shape[1]
+    if width < items:
+        best = np.argpartition(key, items - width, axis=1)[:, items - width :]
+    else:
+        best = np.broadcast_to(np.arange(items), key.shape)
+    order = np.argsort(-np.take_along_axis(key, best, axis=1), axis=1)
+    return np.take_along_axis(best, order, axis=1)
 
 
-def _limit(key: NDArray[np.int64], category: NDArray[np.int64], most: int) -> None:
-    """Bar all but the best few of each category.
+def _best_of_each(key: NDArray[np.int64], k: int, category: NDArray[np.int64], most: int) -> NDArray[np.intp]:
+    """Return the best k columns with at most so many of a category, −1 where nothing more is eligible.
 
-    A list takes items from best to worst and passes over full categories, so of each category it can only ever hold
-    the best few that are not barred: barring the others first leaves the same list.
+    Most lists are complete within a few times k items; only for users whose list is not, one looks further down.
     """
-    codes, counts = np.unique(category[category >= 0], return_counts=True)
-    for code in codes[counts > most]:
-        members = np.flatnonzero(category == code)
-        some = key[:, members]
-        worst = np.argpartition(some, len(members) - most, axis=1)[:, : len(members) - most]
-        np.put_along_axis(some, worst, BARRED, axis=1)
-        key[:, members] = some
+    items = key.shape[1]
+    width = min(HEAD_LISTS * k, items)
+    found = np.zeros((len(key), min(k, items)), np.intp)
+    rest = np.arange(len(key))
+    while len(rest):
+        head = _best(key[rest], width)
+        value = np.take_along_axis(key[rest], head, axis=1)
+        taken = _within_limit(category[head], most) & (value != BARRED)
+        complete = (taken.sum(axis=1) >= found.shape[1]) | (width == items)
+        # what is taken moves to the front and keeps its order
+        front = np.argsort(~taken, axis=1, kind="stable")[:, : found.shape[1]]
+        chosen = np.where(np.take_along_axis(taken, front, axis=1), np.take_along_axis(head, front, axis=1), NOTHING)
+        found[rest[complete]] = chosen[complete]
+        rest, width = rest[~complete], min(width * HEAD_LISTS, items)
+    return found
+
+
+def _within_limit(category: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
+    """Return (users, places) bool: whether fewer than ``most`` places before this one have its category."""
+    order = np.argsort(category, axis=1, kind="stable")
+    grouped = np.take_along_axis(category, order, axis=1)
+    place = np.arange(grouped.shape[1])
+    starts = np.ones_like(grouped, dtype=np.bool_)
+    starts[:, 1:] = grouped[:, 1:] != grouped[:, :-1]
+    before = place - np.maximum.accumulate(np.where(starts, place, 0), axis=1)
+    fits = np.empty_like(starts)
+    np.put_along_axis(fits, order, (before < most) | (grouped < 0), axis=1)
+    return fits
