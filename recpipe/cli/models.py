@@ -14,17 +14,17 @@ Day = Annotated[str, typer.Option("--day", help="last day of the training's week
 @app.command()
 def models() -> None:
     """Show the registered versions: what they are, until when they were trained, what the gate decided."""
-    from rich.console import Console
-    from rich.table import Table
-
     from recpipe.config import load_settings
     from recpipe.registry import overview
 
-    table = Table("version", "learner", "trained until", "fitted until", "promoted on", "alias", "decision")
-    for row in overview(load_settings()):
-        names = ("version", "learner", "trained_until", "fitted_until", "promoted_on", "aliases", "reason")
-        table.add_row(*(row[name] for name in names))
-    Console().print(table)
+    rows = overview(load_settings())
+    if not rows:
+        print("No version is registered yet: run the DAG train_meta_model, or `recpipe register`.")
+    for row in rows:
+        fitted = f"trained until {row['trained_until']}, fitted until {row['fitted_until']}"
+        print(f"version {row['version']}  {row['learner']}  {fitted}  {row['aliases']}".rstrip())
+        promoted = f"promoted on {row['promoted_on']}" if row["promoted_on"] else "not promoted"
+        print(f"    {promoted}. {row['reason']}".rstrip())
 
 
 @app.command()
