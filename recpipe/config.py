@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -139,6 +140,15 @@ class Settings(BaseSettings):
     def _known_zone(cls, value: str) -> str:
         if value not in available_timezones():
             raise ValueError(f"'{value}' is no time zone; use a name such as 'Europe/London'")
+        return value
+
+    @field_validator("item_id_pattern")
+    @classmethod
+    def _readable_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"'{value}' is no regular expression ({error})") from None
         return value
 
     @property
