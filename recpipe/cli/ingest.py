@@ -40,13 +40,16 @@ def history(
     first: First,
     last: Last,
     skip_incomplete: Annotated[bool, typer.Option(help="leave out days whose delivery is not complete")] = False,
+    missing_only: Annotated[bool, typer.Option("--missing-only", help="leave out days that are published")] = False,
 ) -> None:
     """Take in many days in one process, with the checks of a nightly run."""
     from recpipe.config import load_settings
     from recpipe.days import parse_day
     from recpipe.ingest import ingest_history
 
-    rows = ingest_history(load_settings(), parse_day(first), parse_day(last), skip_incomplete=skip_incomplete)
+    rows = ingest_history(
+        load_settings(), parse_day(first), parse_day(last), skip_incomplete=skip_incomplete, missing_only=missing_only
+    )
     _say(rows, f"{first} to {last}")
 
 

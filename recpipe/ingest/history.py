@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from datetime import date
 
 from recpipe.config import Settings
+from recpipe.contract import EVENTS
 from recpipe.days import days_between
 from recpipe.errors import AuditFailed, BadDelivery
 from recpipe.ingest.delivery import find_delivery
 from recpipe.ingest.publish import publish_day, publish_days
 from recpipe.ingest.stage import stage_day, stage_days
+from recpipe.lake import Lake
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,9 @@ def ingest_day(settings: Settings, day: date) -> dict[str, int]:
     return publish_day(settings, day, stage_day(settings, day))
 
 
-def ingest_history(settings: Settings, first: date, last: date, *, skip_incomplete: bool = False) -> dict[str, int]:
+def ingest_history(
+    settings: Settings, first: date, last: date, *, skip_incomplete: bool = False, missing_only: bool = False
+) -> dict[str, int]:
     """Take in many days with the checks of a nightly run, in one process, several days a commit.
 
     Parameters
@@ -44,6 +48,8 @@ def ingest_history(settings: Settings, first: date, last: date, *, skip_incomple
         The first and last day, both included.
     skip_incomplete
         Leave out days whose delivery is not complete, instead of refusing to begin.
+    missing_only
+        Leave out days that are published, instead of replacing them.
 
     Returns
     -------
@@ -58,6 +64,9 @@ def ingest_history(settings: Settings, first: date, last: date, *, skip_incomple
         If an expectation does not hold; the days before it are published.
     """
     days = _complete_days(settings, first, last, skip_incomplete)
+    if missing_only:
+        published = {record.day for record in Lake.from_settings(settings).days(EVENTS.name) if record.complete}
+        days = [day for day in days if day not in published]
     rows: Counter[str] = Counter()
     for start in range(0, len(days), settings.history_days):
         chunk = days[start : start + settings.history_days]
