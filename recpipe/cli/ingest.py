@@ -95,4 +95,5 @@ def stale() -> None:
 
 
 def _say(rows: dict[str, int], what: str) -> None:
-    print(f"{what} taken in: " + ", ".join(f"{count:,} rows of {table}" for table, count in rows.items()) + ".")
+    taken = ", ".join(f"{count:,} rows of {table}" for table, count in rows.items())
+    print(f"{what} taken in: {taken or 'every day is published already'}.")
