@@ -26,6 +26,9 @@ INGESTED = (date(2011, 9, 1), date(2011, 9, 10))
 RECOMMENDED = (date(2011, 9, 1), date(2011, 9, 3))
 EVALUATED = (date(2011, 9, 8), date(2011, 9, 10))
 
+LOCAL = {"RECPIPE_DAGS_PAUSED": "false"}
+"""Settings of the demo beside those of its shop: its days have passed, so nothing starts by itself."""
+
 
 @dataclass
 class Clock:
@@ -87,7 +90,7 @@ def run() -> None:
 def prepare(home: Path) -> Settings:
     """Lay out the embedded home and its settings file, and return the settings."""
     home.mkdir(exist_ok=True)
-    lines = [f"{name}='{value}'" for name, value in SETTINGS.items()]
+    lines = [f"{name}='{value}'" for name, value in {**SETTINGS, **LOCAL}.items()]
     (home / "recpipe.env").write_text("\n".join(["# the settings of the demo's shop", *lines]) + "\n")
     return load_settings(home=home.resolve())
 
