@@ -77,7 +77,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
             patch.setenv(name, value)
         settings = load_settings(
             home=folder / "home", dags_folder=str(dags), airflow_port=free_port(), mlflow_port=free_port(),
-            dags_paused=False, retry_seconds=1.0, backfill_wait_minutes=0.05, poll_seconds=0.5,
+            dags_paused=False, retry_seconds=1.0, backfill_wait_minutes=0.05, poll_seconds=0.5, train_options=["--steps", "20"],
         )  # fmt: skip
     try:
         up(settings)

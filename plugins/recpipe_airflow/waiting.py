@@ -149,6 +149,6 @@ def _wait(sensor: BaseOperator, context: Any, settings: Settings, look: str, arg
 def _end(missing: str, minutes: float) -> None:
     if missing:
         raise AirflowFailException(
-            f"{missing} It was waited for {minutes:g} minutes (RECPIPE_WAIT_MINUTES for scheduled runs, "
+            f"{missing} It was waited for {minutes:g} min (RECPIPE_WAIT_MINUTES for scheduled runs, "
             f"RECPIPE_BACKFILL_WAIT_MINUTES for others)."
         )

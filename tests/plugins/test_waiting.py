@@ -77,7 +77,7 @@ def test_a_missing_delivery_is_named_when_the_time_is_up(home: Path) -> None:
     with pytest.raises(AirflowFailException) as failed:
         getattr(sensor, deferred.value.method_name)(context(), missing, **deferred.value.kwargs)
     assert "The delivery of 2011-09-01 is not complete: _SUCCESS is missing in users/day=2011-09-01" in str(failed.value)
-    assert "It was waited for 0.01 minutes (RECPIPE_WAIT_MINUTES" in str(failed.value)
+    assert "It was waited for 0.01 min (RECPIPE_WAIT_MINUTES" in str(failed.value)
 
 
 def test_a_delivery_that_comes_later_is_noticed(home: Path) -> None:
