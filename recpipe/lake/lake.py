@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs as fs
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
@@ -117,6 +118,15 @@ class Lake:
         except TableNotFoundError:
             return None
 
+    def dataset(self, delta: DeltaTable, table: str) -> ds.Dataset:
+        """Return a table as a pyarrow dataset; local files are read by Arrow itself.
+
+        Through Delta's own file system Arrow holds Python buffers on threads of its own, and a process that ends while
+        one of them is still being let go is aborted ("terminate called without an active exception").
+        """
+        local = None if "://" in self.root else fs.SubTreeFileSystem(self.uri(table), fs.LocalFileSystem())
+        return delta.to_pyarrow_dataset(filesystem=local)
+
     # --- the register
 
     def days(self, table: str | None = None, version: int | None = None) -> list[DayRecord]:
@@ -126,7 +136,7 @@ class Lake:
             return []
         where = (ds.field("table") == table) if table else None
         newest: dict[tuple[str, date], DayRecord] = {}
-        for row in delta.to_pyarrow_dataset().to_table(filter=where).to_pylist():
+        for row in self.dataset(delta, DAYS.name).to_table(filter=where).to_pylist():
             record = _record(row)
             known = newest.get((record.table, record.day))
             if known is None or _order(record) > _order(known):
@@ -292,7 +302,7 @@ class Reader:
         day = ds.field("day")
         where = (day >= days[0]) & (day <= days[-1]) & day.isin(days)
         where = where if only is None else where & only
-        found = delta.to_pyarrow_dataset().to_table(columns=wanted.names, filter=where)
+        found = self._lake.dataset(delta, table).to_table(columns=wanted.names, filter=where)
         return found.cast(wanted)
 
     def as_of(self, table: str, day: date, columns: list[str] | None = None, only: ds.Expression | None = None) -> pa.Table:
