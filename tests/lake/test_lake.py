@@ -144,6 +144,12 @@ def test_tasks_of_one_run_can_read_the_same_versions(lake):
     assert titles(lake.reader().read("items")) == {"a": "new", "b": "later"}
 
 
+def test_local_files_are_read_without_python_on_arrows_threads(lake):
+    # a buffer of Python that such a thread lets go while the process ends aborts the process
+    lake.publish("items", [day(0)], items(0, {"a": "mug"}))
+    assert lake.dataset(lake.delta("items"), "items").filesystem.type_name == "subtree"
+
+
 def test_a_commit_that_was_never_registered_is_not_seen(lake):
     lake.publish("items", [day(0)], items(0, {"a": "x"}))
     lake._replace("items", [day(1)], items(1, {"b": "unregistered"}))  # what a kill between the two commits leaves behind
