@@ -65,8 +65,8 @@ def tables() -> None:
     print(f"Each is a Delta table under {settings.lake_root}; docs/tables.md says how to read them.")
 
 
-def print_list(shown: UserList) -> None:
-    """Print a user's list for a person."""
+def print_list(shown: UserList, most: int | None = None) -> None:
+    """Print a user's list for a person, or the first so many places of it."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -79,7 +79,7 @@ def print_list(shown: UserList) -> None:
     if not (shown.support or shown.query_texts):
         console.print(Text("Nothing is known of this user yet."))
     table = Table("", "item", "title", "score", "why")
-    for entry in shown.entries:
+    for entry in shown.entries[:most]:
         cells = (str(entry.rank), entry.item_id, entry.title, f"{entry.score:.3f}", entry.reason)
         table.add_row(*(Text(cell) for cell in cells))  # Text: a title may hold what rich takes for markup
     console.print(table)

@@ -24,7 +24,7 @@ def show_results(settings: Settings, console: Console, lists_day: date, evaluate
     """Print the lists of three users, the outcomes of some days, and where the tables and pages are."""
     reader = Lake.from_settings(settings).reader()
     for user in three_users(reader, lists_day):
-        print_list(read_list(settings, user, lists_day))
+        print_list(read_list(settings, user, lists_day), most=10)
         console.print()
     console.print(outcome_table(settings, list(days_between(*evaluated))), highlight=False)
     console.print()
@@ -58,7 +58,7 @@ def _say_where(settings: Settings, console: Console) -> None:
     lines = [
         "[bold]The tables[/] are Delta tables; recpipe tables lists them, docs/tables.md is their contract.",
         f"  pandas   deltalake.DeltaTable('{table}').to_pandas(filters=[('day', '=', datetime.date(2011, 9, 3))])",
-        f"  DuckDB   t = deltalake.DeltaTable('{table}').to_pyarrow_dataset(); duckdb.sql('from t where day = date ' + \"'2011-09-03'\")",
+        f"  DuckDB   t = recpipe.lake.Lake('{table.parent}').reader().read('recommendations'); duckdb.sql('from t limit 5')",
         f"  Spark    spark.read.format('delta').load('{table}').where(\"day = '2011-09-03'\")",
         "[bold]The pages[/]",
         f"  Airflow  {base_url(settings)}  (login {user} / {password})",
