@@ -26,6 +26,7 @@ os.environ.update(
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://127.0.0.1:9/execution/",  # nobody's: not that of a running demo
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
     }
 )

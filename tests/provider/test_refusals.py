@@ -60,7 +60,7 @@ def test_a_missing_api_server_is_told_of(call: Callable[..., int]) -> None:
         session.add(job)
     try:
         with pytest.raises(
-            RecpipeError, match=r"The api-server does not answer at http://localhost:.*: start it with `recpipe up`"
+            RecpipeError, match=r"The api-server does not answer at http://127.0.0.1:9/.*: start it with `recpipe up`"
         ):
             call("tiny_plain", DAY, DAY)
     finally:
