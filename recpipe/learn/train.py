@@ -57,27 +57,33 @@ class Config:
     cutoffs, valid_weeks
         Weekly instants to learn from, and the weeks after them that decide when to stop.
     short_share, short_items
-        Share of the episodes that are cut as if the user were new, to 0 … short_items items.
+        Share of the episodes that are cut as if the user were new, to 0 … short_items items. Few on purpose: what a known
+        user takes next is not what a new one takes, and a half of such episodes cost 11 % of nDCG on Online Retail II.
     evaluate_every, patience
-        Updates between looks at the later weeks (and checkpoints); looks without gain before the run stops.
+        Updates between looks at the later weeks (and checkpoints); looks without gain before the run stops. Only looks from
+        half of the steps on count: before, the learning rate is high and nDCG of some hundred users mostly noise.
+    threads
+        Of torch on the CPU. One is as fast as more for these sizes where other work runs beside, and the bytes of a model
+        would depend on the number.
     device
         ``cpu``, ``cuda``, or ``auto``: a GPU where there is one, with bfloat16 there.
     """
 
-    steps: int = 600
+    steps: int = 400
     warmup_steps: int = 30
     batch_users: int = 64
     accumulate: int = 1
     learning_rate: float = 1.5e-2
-    projection_learning_rate: float = 3e-4
+    projection_learning_rate: float = 2e-4
     weight_decay: float = 1e-2
     width: int = 128
     cutoffs: int = 10
     valid_weeks: int = 2
-    short_share: float = 0.5
+    short_share: float = 0.1
     short_items: int = 10
     evaluate_every: int = 50
     patience: int = 4
+    threads: int = 1
     device: str = "auto"
 
 
@@ -112,6 +118,7 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
     evidence, facts = read_episodes_folder(episodes_dir)
     seed, metric_k = int(facts["seed"]), int(facts.get("metric_k", 10))
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     valid = cut_windows(evidence, facts, range(1, config.valid_weeks + 1))
     past = cut_windows(evidence, facts, range(config.valid_weeks + 1, config.valid_weeks + 1 + config.cutoffs))
@@ -157,7 +164,7 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
             ndcg = float(np.concatenate([part.ndcg for part in parts]).mean())
             if not rows or rows[-1]["step"] < step:
                 rows.append({"step": step, "loss": float(np.mean(losses)) if losses else None, "val_ndcg": ndcg})
-            if ndcg > best_ndcg:
+            if step >= config.steps // 2 and ndcg > best_ndcg:
                 best_step, best_ndcg = step, ndcg
                 best = {name: tensor.detach().clone() for name, tensor in tensors.items()}
             groups = {"now": tensors, "best": best, **checkpoint.optimiser_tensors(optimiser, tensors)}
@@ -166,11 +173,9 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
             write_whole(out_dir / "metrics.jsonl", b"".join(json.dumps(row, sort_keys=True).encode() + b"\n" for row in rows))
             pace = (time.monotonic() - began) / max(step - first, 1)
             shown = f"loss {rows[-1]['loss']:.4f}" if rows[-1]["loss"] is not None else "before training"
-            say(
-                f"step {step} of {config.steps}: {shown}, val nDCG@{metric_k} {ndcg:.4f}, best {best_ndcg:.4f}, {pace:.3f} s/step"
-            )
+            say(f"step {step} of {config.steps}: {shown}, val nDCG@{metric_k} {ndcg:.4f}, {pace:.3f} s/step")
             losses = []
-            if step == config.steps or step - best_step >= config.patience * config.evaluate_every:
+            if step == config.steps or (best_step and step - best_step >= config.patience * config.evaluate_every):
                 break
         for group in optimiser.param_groups:
             group["lr"] = group["initial_lr"] * schedule(step, config)

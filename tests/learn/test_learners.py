@@ -139,10 +139,10 @@ class TestEveryLearner:
                 found = score(ItemSpace(other(space.vectors), space.bias), one(users))
                 np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5)
 
-    def test_an_item_that_nobody_met_is_scored_by_its_text(self, learner, evidence, make_support):
-        if learner.name not in READS_TEXT:
-            pytest.skip("this learner reads no text")
-        space = learner.items(evidence)
-        found = score(space, learner.adapt(space, make_support([(0, 1, 1.0)], [(1, 1, 1.0)])))
-        assert not np.bincount(evidence.history.item, minlength=70)[65:].any()
-        assert len(np.unique(found[:, 65:])) == 10
+
+@pytest.mark.parametrize("learner", [one for one in LEARNERS_HERE if one.name in READS_TEXT], ids=lambda learner: learner.name)
+def test_an_item_that_nobody_met_is_scored_by_its_text(learner, evidence, make_support):
+    space = learner.items(evidence)
+    found = score(space, learner.adapt(space, make_support([(0, 1, 1.0)], [(1, 1, 1.0)])))
+    assert not np.bincount(evidence.history.item, minlength=70)[65:].any()
+    assert len(np.unique(found[:, 65:])) == 10
