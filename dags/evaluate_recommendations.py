@@ -7,8 +7,10 @@
 
 **Triage**
 
-- `wait_for_day` failed: `events` of D or `recommendations` of D - 7 are not published; look at the DAG that writes them. In the
+- `wait_for_day` failed: `events` of D - 6 to D or `recommendations` of D - 7 are not published; look at the DAG that writes them. In the
   first week of a shop there are no lists of D - 7 yet: start a week later.
+- `evaluate` failed on an expectation: the verdict page named in the message says which; nothing was published. Killed: clear it,
+  the rows are the same.
 - `warn` shows a crossed floor: look at the report of the day, cohort by cohort, beside the baselines. If popularity fell as
   well, the shop changed (season, a sale, missing deliveries); if only the model fell, see which version served the day, and
   consider the version before it.
@@ -21,7 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import dag, task
-from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_settings, schedule, table
+from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, refusals, run_day, run_settings, schedule, table
 from recpipe_airflow.waiting import DaySensor
 
 from recpipe.config import load_settings
@@ -35,12 +37,13 @@ SETTINGS = load_settings()
     description="Outcomes of the lists of a week ago, with baselines and drift",
     tags=["recpipe", "daily", "evaluate", "tier-2"],
     max_active_runs=4,
+    dagrun_timeout=RUN_LIMIT,
     params={"day": day_param()},
     default_args=default_args(SETTINGS, minutes=60),
 )
 def evaluate_recommendations() -> None:
     horizon = SETTINGS.horizon_days
-    wait_for_day = DaySensor(task_id="wait_for_day", needs={"events": (0, 0), "recommendations": (horizon, horizon)})
+    wait_for_day = DaySensor(task_id="wait_for_day", needs={"events": (horizon - 1, 0), "recommendations": (horizon, horizon)})
 
     @task(inlets=[table(SETTINGS, name) for name in ("events", "recommendations")], outlets=[table(SETTINGS, "outcomes")])
     def evaluate() -> dict[str, Any]:

@@ -22,10 +22,11 @@ D + 2 at the latest, as new users are served without their events until then.
 from __future__ import annotations
 
 from airflow.sdk import dag, task
-from recpipe_airflow.runs import DAILY, day_param, default_args, run_day, schedule, table
+from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, run_day, schedule, table
 from recpipe_airflow.waiting import DeliverySensor
 
 from recpipe.config import load_settings
+from recpipe.errors import MissingDay
 
 SETTINGS = load_settings()
 
@@ -36,6 +37,7 @@ SETTINGS = load_settings()
     description="A delivered day becomes clean events, items and users",
     tags=["recpipe", "daily", "ingest", "tier-1"],
     max_active_runs=4,
+    dagrun_timeout=RUN_LIMIT,
     params={"day": day_param()},
     default_args=default_args(SETTINGS, minutes=60),
 )
@@ -47,7 +49,8 @@ def ingest_clickstream() -> None:
         """Check the rows of the delivery and write them aside; returns the folder."""
         from recpipe import ingest
 
-        with run_day() as (settings, day):
+        # days are taken in side by side: the items of an earlier one may still be on their way
+        with run_day(worth_trying_again=(MissingDay,)) as (settings, day):
             return ingest.stage_day(settings, day)
 
     @task(outlets=[table(SETTINGS, name) for name in ("items", "users", "quarantine", "events")])

@@ -15,7 +15,7 @@ Users of D who are new see the shop's popular items. After three days the lists 
 - `episodes` or `publish` failed on an expectation: the verdict page named in the message says which; nothing was published,
   and the lists of D - 1 stay.
 - `rank` failed or was killed: clear it; every shard is staged apart, and a rerun ends in the same rows. Out of memory:
-  raise RECPIPE_SHARDS; the rows do not depend on it.
+  raise RECPIPE_SHARDS and clear from `plan` on; the rows do not depend on it.
 
 **Whom to call.** The owner, in working hours; at once if the lists of three days are missing.
 """
@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
-from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_settings, schedule, table
+from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, refusals, run_day, run_settings, schedule, table
 from recpipe_airflow.waiting import DaySensor
 
 from recpipe.config import load_settings
@@ -39,6 +39,7 @@ SETTINGS = load_settings()
     description="A list of products for every user",
     tags=["recpipe", "daily", "recommend", "tier-1"],
     max_active_runs=4,
+    dagrun_timeout=RUN_LIMIT,
     params={
         "day": day_param(),
         "model_version": Param(
@@ -55,43 +56,44 @@ def recommend_nightly() -> None:
     wait_for_day = DaySensor(task_id="wait_for_day", needs={"events": (0, 0)})
 
     @task(inlets=[table(SETTINGS, name) for name in ("events", "items", "users")])
-    def plan() -> dict[str, Any]:
-        """Resolve once what the night reads: model version and table versions."""
+    def plan() -> list[dict[str, Any]]:
+        """Resolve once what the night reads: model version and table versions; returns the plan, once a shard."""
         from recpipe import recommend
 
         with run_day() as (settings, day):
-            return recommend.plan_night(settings, day, get_current_context()["params"]["model_version"])
+            night = recommend.plan_night(settings, day, get_current_context()["params"]["model_version"])
+        return [{"night": night, "shard": shard} for shard in range(night["shards"])]
 
     @task(outlets=[table(SETTINGS, "episodes")])
-    def episodes(night: dict[str, Any]) -> int:
+    def episodes(plans: list[dict[str, Any]]) -> int:
         """Publish cohorts and supports of the new users; returns the rows."""
         from recpipe import recommend
 
         with refusals():
-            return recommend.publish_episodes(run_settings(), night)
+            return recommend.publish_episodes(run_settings(), plans[0]["night"])
 
-    @task(map_index_template="shard {{ task.op_kwargs['shard'] }}")
-    def rank(night: dict[str, Any], shard: int) -> str:
+    @task(map_index_template="shard {{ task.op_kwargs['part']['shard'] }}")
+    def rank(part: dict[str, Any]) -> str:
         """Rank the catalogue for one shard of the users; returns the staged file."""
         from recpipe import recommend
 
         with refusals():
-            return recommend.rank_shard(run_settings(), night, shard)
+            return recommend.rank_shard(run_settings(), part["night"], part["shard"])
 
     @task(outlets=[table(SETTINGS, "recommendations")])
-    def publish(night: dict[str, Any], files: list[str]) -> int:
+    def publish(plans: list[dict[str, Any]], files: list[str]) -> int:
         """Audit the lists and publish them; returns the rows."""
         from recpipe import recommend
 
         with refusals():
-            return recommend.publish_night(run_settings(), night, list(files))
+            return recommend.publish_night(run_settings(), plans[0]["night"], list(files))
 
-    night = plan()
-    published = episodes(night)
-    files = rank.partial(night=night).expand(shard=list(range(SETTINGS.shards)))
-    wait_for_day >> night
+    plans = plan()
+    published = episodes(plans)
+    files = rank.expand(part=plans)
+    wait_for_day >> plans
     published >> files
-    publish(night, files)
+    publish(plans, files)
 
 
 recommend_nightly()

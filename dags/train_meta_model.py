@@ -9,9 +9,11 @@ if the gate opens, `champion`.
 **Triage**
 
 - `wait_for_days` failed: days of the week are not published; look at `ingest_clickstream`.
+- `export` failed: the encoder of the settings cannot be loaded, or the disk is full; its message says which.
 - `train` failed: the error shows the last lines of the job. Clear the task: the job goes on from its last checkpoint. Out of
   memory on the GPU: set RECPIPE_TRAIN_OPTIONS to a smaller `--batch-users`, see `recpipe train --help`.
 - `train` waits: the pool `gpu` has no free slot; see who holds it on the page of the pools.
+- `register` failed: MLflow does not answer; clear it, the same folder is registered once.
 - `promote` succeeded and moved nothing: that is no failure. Its log says why the gate stayed shut.
 - A bad champion: `recpipe --help` shows how to promote an older version by hand; the lists change with the next night.
 
@@ -25,7 +27,7 @@ from typing import Any
 
 from airflow.sdk import Asset, dag, task
 from recpipe_airflow.jobs import JobOperator
-from recpipe_airflow.runs import WEEKLY, day_param, default_args, run_day, run_folder, schedule, table
+from recpipe_airflow.runs import RUN_LIMIT, WEEKLY, day_param, default_args, run_day, run_folder, schedule, table
 from recpipe_airflow.waiting import DaySensor
 
 from recpipe.config import load_settings
@@ -40,11 +42,12 @@ MODEL = Asset(name="recpipe.model", uri=f"recpipe://models/{SETTINGS.registered_
     description="A new model version from the weeks up to Sunday",
     tags=["recpipe", "weekly", "train", "tier-2"],
     max_active_runs=1,
+    dagrun_timeout=RUN_LIMIT,
     params={"day": day_param()},
     default_args=default_args(SETTINGS, minutes=120),
 )
 def train_meta_model() -> None:
-    wait_for_days = DaySensor(task_id="wait_for_days", needs={"events": (6, 0)})
+    wait_for_days = DaySensor(task_id="wait_for_days", needs={"events": (max(7, SETTINGS.gate_days) - 1, 0)})
 
     @task(inlets=[table(SETTINGS, name) for name in ("events", "items", "users")], multiple_outputs=True)
     def export() -> dict[str, str]:
@@ -60,7 +63,6 @@ def train_meta_model() -> None:
         from recpipe import registry
 
         with run_day() as (settings, day):
-            registry.ensure_first_champion(settings, day, f"{folder}/closed_form")
             return registry.register(settings, folder, day)
 
     @task(outlets=[MODEL])

@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     dags_folder: str = Field("", description="folder of the DAG files; dags/ beside the package if empty")
     plugins_folder: str = Field("", description="folder of the Airflow plugins; plugins/ beside the package if empty")
     parallel_tasks: int = Field(4, gt=0, description="tasks that run at a time on this machine")
-    gpus: int = Field(0, ge=0, description="GPUs of this machine; the pool gpu gets that many slots, at least one")
+    gpus: int = Field(0, ge=0, description="GPUs of this machine, 0: counted; the pool gpu gets that many slots, at least one")
     dags_paused: bool = Field(True, description="new DAGs wait to be unpaused")
     preload: list[str] = Field(
         default_factory=lambda: [

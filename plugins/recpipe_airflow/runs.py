@@ -21,6 +21,9 @@ TAGS = frozenset({"recpipe", "daily", "weekly", "ingest", "train", "recommend", 
 """The tags that DAGs may carry. Tier 1: consumers notice within hours. Tier 2: within a week."""
 
 OWNER = "recommendations"
+RUN_LIMIT = timedelta(hours=12)
+"""A run that takes longer waits for something that will not come."""
+
 DAILY = "0 0 * * *"
 WEEKLY = "0 0 * * 1"
 
@@ -88,18 +91,20 @@ def day_of_context(context: Any, settings: Settings) -> date:
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def refusals(worth_trying_again: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Let what cannot succeed the second time fail at once, with its sentence and without a traceback of recpipe."""
     try:
         yield
     except REFUSALS as error:
+        if isinstance(error, worth_trying_again):
+            raise
         raise AirflowFailException(str(error)) from None
 
 
 @contextmanager
-def run_day() -> Iterator[tuple[Settings, date]]:
+def run_day(worth_trying_again: tuple[type[Exception], ...] = ()) -> Iterator[tuple[Settings, date]]:
     """Give a task its settings, which name the run, and its day; what recpipe refuses is not tried again."""
-    with refusals():
+    with refusals(worth_trying_again):
         settings = run_settings()
         yield settings, day_of_context(get_current_context(), settings)
 

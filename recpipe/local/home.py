@@ -15,6 +15,7 @@ from recpipe.config import Settings
 from recpipe.errors import BadSetting
 
 USER = "admin"
+SQLITE = "sqlite:///"
 
 # one thread a task: several tasks run at a time. Nothing phones home.
 ENVIRONMENT = {
@@ -62,13 +63,25 @@ def serves_mlflow(settings: Settings) -> bool:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Return the settings as ``RECPIPE_*`` variables, so that processes started from here read the same.
 
-    Only values that differ from the defaults are named, and the home as an absolute path.
+    Only values that differ from the defaults are named, and the home. Paths are absolute: services run in another folder.
     """
     values = settings.model_dump(mode="json", exclude_defaults=True)
     values["home"] = str(settings.home.resolve())
-    if settings.landing:
-        values["landing"] = str(Path(settings.landing).resolve())
+    for name in ("lake", "landing", "encoder"):
+        given = values.get(name)
+        if given and "://" not in given:
+            values[name] = str(Path(given).resolve())
+    if "mlflow_uri" in values:
+        values["mlflow_uri"] = _absolute_sqlite(values["mlflow_uri"])
     return {f"RECPIPE_{name.upper()}": _text(value) for name, value in values.items()}
+
+
+def _absolute_sqlite(uri: str) -> str:
+    """Return the address of an SQLite file with its whole path; every other address stays as it is."""
+    path, question, options = uri.removeprefix(SQLITE).partition("?")
+    if not uri.startswith(SQLITE) or not path or path.startswith(":memory:"):
+        return uri
+    return f"{SQLITE}{Path(path).resolve()}{question}{options}"
 
 
 def _text(value: object) -> str:

@@ -74,7 +74,7 @@ def backfill(args: Namespace) -> int:
             console.print(f"{run.label} {run.action} ({run.existing})", highlight=False)
     if loaded is not None:
         return foreground.run_days(console, loaded, request, runs)
-    if not any(run.wanted for run in runs):
+    if not any(run.followed for run in runs):
         return _nothing_to_do(console, runs)
     return _start(console, request, dag, runs, args.max_active_runs)
 
@@ -121,16 +121,19 @@ def _nothing_to_do(console: Console, runs: list[Run]) -> int:
 
 
 def _start(console: Console, request: Request, dag: Any, runs: list[Run], max_active_runs: int | None) -> int:
-    _own_intervals(request.dag_id, [run for run in runs if run.action == AGAIN])
-    # the service's own default is 10 runs at a time, whatever the DAG says
-    created = _create(request, bounds(request, schedule_zone(dag)), max_active_runs or dag.max_active_runs)
+    created = None
+    if any(run.wanted for run in runs):
+        _own_intervals(request.dag_id, [run for run in runs if run.action == AGAIN])
+        # the service's own default is 10 runs at a time, whatever the DAG says
+        created = _create(request, bounds(request, schedule_zone(dag)), max_active_runs or dag.max_active_runs)
     try:
         failed = follow(console, created, request.dag_id, runs)
     except KeyboardInterrupt:
-        give_up(created)
-        console.print("Stopped: runs that were waiting are marked failed, those that ran end by themselves.")
+        if created is not None:
+            give_up(created)
+        console.print("Stopped: runs of this backfill that were waiting are marked failed, those that ran end by themselves.")
         return CANCELLED
-    before = [run.label for run in runs if run.existing == "failed" and not run.wanted]
+    before = [run.label for run in runs if run.existing == "failed" and not run.followed]
     if before:
         console.print(f"Failed before: {', '.join(before)}. Give --rerun-failed-tasks to run them again.", highlight=False)
     return 1 if failed or before else 0

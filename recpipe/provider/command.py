@@ -39,7 +39,7 @@ ARGUMENTS = (
 DESCRIPTION = (
     "Run a DAG for every day of a range, both ends included, and wait until the runs are done. A run belongs to the day on "
     "which its data interval starts, so a weekly DAG runs for the weeks that start in the range. Days that have a run already "
-    "are left alone, unless --rerun-failed-tasks or --reset-dagruns is given. The exit code is 0 when every run succeeded, 1 "
+    "are left alone, unless --rerun-failed-tasks or --reset-dagruns is given; runs under way are waited for. The exit code is 0 when every run succeeded, 1 "
     "when one failed, 2 when the backfill was refused. Ctrl-C stops the following, then asks the backfill to stop: runs that "
     "wait are given up, running ones end by themselves."
 )

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from airflow.configuration import conf
 from airflow.executors.base_executor import get_execution_api_server_url
 from airflow.jobs.job import most_recent_job
-from airflow.models.backfill import Backfill, BackfillDagRun
+from airflow.models.backfill import Backfill
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
@@ -60,6 +60,9 @@ def trouble(dag_id: str) -> str:
         scheduler = most_recent_job("SchedulerJob", session=session)
         if scheduler is None or not scheduler.is_alive():
             return "No scheduler is running: start one with `recpipe up` (or `airflow scheduler`), or give --local."
+        triggerer = most_recent_job("TriggererJob", session=session)
+        if triggerer is None or not triggerer.is_alive():
+            return "No triggerer is running, and sensors wait there: start one with `recpipe up` (or `airflow triggerer`), or give --local."
     server = get_execution_api_server_url()
     if not _answers(server):
         return (
@@ -77,23 +80,34 @@ def _answers(server: str) -> bool:
         return False
 
 
-def follow(console: Console, backfill_id: int, dag_id: str, runs: list[Run]) -> list[str]:
+def follow(console: Console, backfill_id: int | None, dag_id: str, runs: list[Run]) -> list[str]:
     """Show the runs until all of them ended, note the completion, and name what failed.
 
     Airflow's scheduler notes completion by a timer of 30 s, and refuses another backfill of the DAG until then; so it
     is noted here as soon as it is so.
+
+    Parameters
+    ----------
+    console
+        Where to show them.
+    backfill_id
+        The backfill that was created; None where all runs were started by somebody else.
+    dag_id
+        The DAG.
+    runs
+        The plan; those to be followed are.
 
     Returns
     -------
     list of str
         Labels of the runs that failed.
     """
-    labels = {run.logical_date: run.label for run in runs}
+    labels = {run.logical_date: run.label for run in runs if run.followed}
     shown: dict[str, RunState] = {}
     asked = time.monotonic()
     with _display(console) as show:
         while True:
-            states = _states(backfill_id, labels)
+            states = _states(dag_id, labels)
             show(states, shown)
             shown = {state.run_id: state for state in states}
             if all(state.finished for state in states):
@@ -103,7 +117,8 @@ def follow(console: Console, backfill_id: int, dag_id: str, runs: list[Run]) -> 
                 if sentence := trouble(dag_id):
                     console.print(f"Waiting: {sentence}", highlight=False)
             time.sleep(POLL_SECONDS)
-    _complete(backfill_id)
+    if backfill_id is not None:
+        _complete(backfill_id)
     return _report(console, dag_id, states)
 
 
@@ -130,25 +145,20 @@ def _complete(backfill_id: int) -> None:
         )
 
 
-def _states(backfill_id: int, labels: dict[datetime, str]) -> list[RunState]:
-    """Return the runs that the backfill created, in its order; those it left alone are not its own."""
+def _states(dag_id: str, labels: dict[datetime, str]) -> list[RunState]:
+    """Return where the runs of some logical dates stand, in their order."""
     with create_session() as session:
-        found = session.scalars(
-            select(DagRun)
-            .join(BackfillDagRun, BackfillDagRun.dag_run_id == DagRun.id)
-            .where(BackfillDagRun.backfill_id == backfill_id)
-            .order_by(BackfillDagRun.sort_ordinal)
-        ).all()
-        return [_state(session, run, labels) for run in found]
+        found = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.logical_date.in_(list(labels)))).all()
+        by_date = {run.logical_date: run for run in found}
+        return [_state(session, by_date[moment], label) for moment, label in labels.items() if moment in by_date]
 
 
-def _state(session: Session, run: DagRun, labels: dict[datetime, str]) -> RunState:
+def _state(session: Session, run: DagRun, label: str) -> RunState:
     where = (TaskInstance.dag_id == run.dag_id, TaskInstance.run_id == run.run_id)
     tasks = session.scalars(select(TaskInstance.state).where(*where)).all()
     done = sum(state in (TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED) for state in tasks)
     end = run.end_date or datetime.now(UTC)
     seconds = (end - run.start_date).total_seconds() if run.start_date else 0.0
-    label = labels.get(run.logical_date, str(run.logical_date)) if run.logical_date else run.run_id
     return RunState(label, run.run_id, str(run.state), seconds, done, len(tasks))
 
 
@@ -166,6 +176,8 @@ def _print_changes(console: Console, states: list[RunState], before: dict[str, R
     done = sum(state.finished for state in states)
     for state in states:
         known = before.get(state.run_id)
+        if known is not None and known.state == state.state and known.tasks_done < state.tasks_done and not state.finished:
+            console.print(f"{state.label} {state.tasks_done} of {state.tasks} tasks, {state.seconds:.0f} s", highlight=False)
         if known is None or known.state != state.state:
             took = f" after {state.seconds:.0f} s" if state.finished else ""
             console.print(f"{state.label} {state.state}{took} ({done} of {len(states)} done)", highlight=False)

@@ -23,6 +23,7 @@ from recpipe.errors import BadSetting, RecpipeError
 
 NEW = "new"
 AGAIN = "run again"
+IN_FLIGHT = "waited for: it is queued or running already"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Run:
     existing
         State of the run that stands there already; empty if there is none.
     action
-        ``new``, ``run again``, or why the run is left alone.
+        ``new``, ``run again``, waited for, or why the run is left alone.
     """
 
     logical_date: datetime
@@ -64,6 +65,11 @@ class Run:
     def wanted(self) -> bool:
         """Whether the backfill would run it."""
         return self.action in (NEW, AGAIN)
+
+    @property
+    def followed(self) -> bool:
+        """Whether the command waits for it: its own runs, and those that somebody started before."""
+        return self.wanted or self.action == IN_FLIGHT
 
     @property
     def last_day(self) -> date:
@@ -223,7 +229,7 @@ def _run(session: Any, request: Request, info: Any, zone: tzinfo) -> Run:
         reason = _get_dag_run_no_create_reason(existing, request.behaviour)
         action = {
             None: AGAIN,
-            BackfillDagRunExceptionReason.IN_FLIGHT: "left alone: it is queued or running",
+            BackfillDagRunExceptionReason.IN_FLIGHT: IN_FLIGHT,
         }.get(BackfillDagRunExceptionReason(reason) if reason else None, "left alone: its run stands there")
     interval = info.data_interval
     state = str(existing.state) if existing is not None else ""
