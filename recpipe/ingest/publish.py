@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import uuid
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -14,9 +15,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from recpipe.config import Settings
-from recpipe.contract import TABLES
+from recpipe.contract import DELIVERED, TABLES
 from recpipe.errors import RecpipeError
-from recpipe.ingest.stage import FACTS, left_open_if_refused, staged_files
+from recpipe.ingest.stage import DONE, FACTS, left_open_if_refused, staged_files
 from recpipe.lake import Input, Lake, stream
 
 log = logging.getLogger(__name__)
@@ -47,16 +48,20 @@ def publish_day(settings: Settings, day: date, folder: str) -> dict[str, int]:
     AuditFailed
         If an expectation does not hold. Nothing is published, and what was published before stays.
     RecpipeError
-        If the staged folder is not there (any more).
+        If the staged folder is not there (any more), or does not hold all that was staged. A folder that is gone because
+        this very run has published it (a run with an id, tried again) is no error.
     """
     return publish_days(settings, [day], Path(folder))
 
 
 def publish_days(settings: Settings, days: Sequence[date], folder: Path) -> dict[str, int]:
     """Audit several staged days and publish them, in one commit a table; see `publish_day`."""
-    staged = _read_facts(folder, days)
-    _audit(settings, days, folder, staged["days"])
     lake = Lake.from_settings(settings)
+    if not folder.exists() and (done := _published_by_this_run(lake, days)):
+        return done
+    staged = _read_facts(folder, days)
+    _refuse_lost_rows(folder, days, staged["days"])
+    _audit(settings, days, folder, staged["days"])
     rows = {}
     inputs: list[Input] = []
     for table in ORDER:
@@ -64,8 +69,46 @@ def publish_days(settings: Settings, days: Sequence[date], folder: Path) -> dict
         rows[table] = sum(record.rows for record in records)
         if table == "items" and staged["items_read"]:
             inputs = _inputs(staged["items_read"][0], days, records[0].table_version)
-    shutil.rmtree(folder)
+    _remove(folder)
     return rows
+
+
+def _remove(folder: Path) -> None:
+    """Remove a published folder; at no moment does a part of it stand where the whole stood."""
+    done = folder.with_name(f"{DONE}{folder.name}-{uuid.uuid4().hex[:8]}")
+    folder.rename(done)
+    shutil.rmtree(done, ignore_errors=True)  # what is left goes with the next staging of the day
+
+
+def _published_by_this_run(lake: Lake, days: Sequence[date]) -> dict[str, int]:
+    """Return the rows that this run has published of the days by table; empty if it has not published all of them.
+
+    All runs by hand share one run id, so it says nothing of theirs.
+    """
+    if lake.run_id == "local":
+        return {}
+    wanted = set(days)
+    found = [record for record in lake.days("events") if record.day in wanted]
+    if len(found) < len(wanted) or not all(record.complete and record.run_id == lake.run_id for record in found):
+        return {}
+    log.info("%s to %s were published by this run before; nothing is left to do.", days[0], days[-1])
+    return {table: sum(record.rows for record in lake.days(table) if record.day in wanted) for table in ORDER}
+
+
+def _refuse_lost_rows(folder: Path, days: Sequence[date], facts: dict[str, Any]) -> None:
+    """Refuse a folder that holds other rows than were counted when it was staged."""
+    for table in (table.name for table in DELIVERED):
+        for day in days:
+            counted, found = facts[str(day)][table]["rows"], _count(staged_rows(folder, table, [day]))
+            if counted != found:
+                raise RecpipeError(
+                    f"{folder} holds {found:,} rows of {table} of {day}, but {counted:,} were staged: a part of it is gone. "
+                    f"Nothing was published. Stage {days[0]} again, then publish it."
+                )
+
+
+def _count(rows: ds.Dataset | pa.Table) -> int:
+    return int(rows.num_rows if isinstance(rows, pa.Table) else rows.count_rows())
 
 
 def staged_rows(folder: Path, table: str, days: Sequence[date]) -> ds.Dataset | pa.Table:

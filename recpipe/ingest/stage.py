@@ -40,6 +40,8 @@ from recpipe.lake import Lake
 log = logging.getLogger(__name__)
 
 FACTS = "facts.json"
+DONE = ".done-"
+"""Begins the name of a published folder while it is removed."""
 
 
 @dataclass
@@ -179,6 +181,8 @@ def _fresh_folder(settings: Settings, days: Sequence[date]) -> Path:
         _clear_after_the_dead(parent)
         run = f"local-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     folder = parent / run
+    for done in parent.glob(f"{DONE}*"):  # whoever published it was killed while removing it
+        shutil.rmtree(done, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)  # what an earlier try of this very run has left
     folder.mkdir(parents=True)
     return folder

@@ -2,11 +2,12 @@
 
 import threading
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
 from recpipe.config import load_settings
-from recpipe.errors import AuditFailed, BadDelivery
+from recpipe.errors import AuditFailed, BadDelivery, RecpipeError
 from recpipe.ingest import ingest_day, ingest_history, publish_day, stage_day
 from recpipe.lake import Input, Lake
 from recpipe.lake.stale import stale_days
@@ -194,3 +195,50 @@ def test_staging_under_one_run_id_begins_anew(settings, deliver, an_event):
     assert publish_day(night, DAY, folder)["events"] == 3
     assert Lake.from_settings(settings).day("events", DAY).run_id == "scheduled__2011-09-02T00:00:00+00:00"
     assert Lake.from_settings(settings).day("events", DAY).recorded_at <= datetime.now(UTC)
+
+
+def killed_while_removing(settings, folder, monkeypatch):
+    """Publish a folder and die with the first file of the removal."""
+
+    def die(path, **_more):
+        next(file for file in sorted(Path(path).rglob("*.parquet"))).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("recpipe.ingest.publish.shutil.rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            publish_day(settings, DAY, folder)
+
+
+def test_a_publication_killed_while_it_removes_its_folder_is_done_when_tried_again(
+    settings, deliver, an_event, rows_of, monkeypatch
+):
+    run = settings.model_copy(update={"run_id": "scheduled__1"})
+    deliver(run, **whole_day(an_event))
+    folder = stage_day(run, DAY)
+    killed_while_removing(run, folder, monkeypatch)
+    assert publish_day(run, DAY, folder) == {"items": 3, "users": 3, "quarantine": 0, "events": 3}
+    assert len(rows_of(run, "events")) == 3
+    ingest_day(run, DAY)
+    assert not list((run.work / "ingest").glob("*/*"))
+
+
+def test_runs_by_hand_do_not_take_each_others_days_for_their_own(settings, deliver, an_event, rows_of, monkeypatch):
+    deliver(settings, **whole_day(an_event))
+    folder = stage_day(settings, DAY)
+    killed_while_removing(settings, folder, monkeypatch)
+    with pytest.raises(RecpipeError, match="holds no staged day"):
+        publish_day(settings, DAY, folder)
+    assert len(rows_of(settings, "events")) == 3
+
+
+@pytest.mark.parametrize("table", ["events", "items", "users"])
+def test_a_staged_folder_that_lost_rows_replaces_nothing(settings, deliver, an_event, rows_of, table):
+    deliver(settings, **whole_day(an_event))
+    ingest_day(settings, DAY)
+    folder = stage_day(settings, DAY)
+    for file in (Path(folder) / table).iterdir():
+        file.unlink()
+    with pytest.raises(RecpipeError, match=f"holds 0 rows of {table} of {DAY}, but 3 were staged.*Stage {DAY} again"):
+        publish_day(settings, DAY, folder)
+    assert [len(rows_of(settings, name)) for name in ("events", "items", "users")] == [3, 3, 3]
