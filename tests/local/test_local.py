@@ -47,6 +47,23 @@ def test_settings_reach_the_services_as_they_are(settings: Settings, monkeypatch
     assert load_settings() == told.model_copy(update={"home": told.home.resolve()})
 
 
+def test_folders_that_a_person_names_from_here_reach_the_services_whole(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = {"lake": "my/lake", "landing": "drop", "encoder": "my-encoder", "mlflow_uri": "sqlite:///runs/mlflow.db"}
+    told = settings_environment(settings.model_copy(update=named))
+    assert {name: told[f"RECPIPE_{name.upper()}"] for name in named} == {
+        "lake": f"{tmp_path}/my/lake",
+        "landing": f"{tmp_path}/drop",
+        "encoder": f"{tmp_path}/my-encoder",
+        "mlflow_uri": f"sqlite:///{tmp_path}/runs/mlflow.db",
+    }
+    elsewhere = {"lake": "s3://shop/lake", "mlflow_uri": "http://mlflow:5000"}
+    told = settings_environment(settings.model_copy(update=elsewhere))
+    assert {name: told[f"RECPIPE_{name.upper()}"] for name in elsewhere} == elsewhere
+
+
 def test_another_airflow_of_the_shell_is_left_alone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://somebody/else")
     from recpipe.local.home import process_environment
