@@ -16,8 +16,9 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Installing into $(VENV) (once; some minutes the first time)"
 	@date +%s > .install-started
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check --upgrade "pip>=26"
 	$(if $(TORCH_INDEX),$(BIN)/pip install -q --index-url $(TORCH_INDEX) "$$(grep -o '^torch==[0-9.]*' requirements.txt)")
-	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install -q --no-compile -r requirements.txt
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@echo $$(( $$(date +%s) - $$(cat .install-started) )) > $(VENV)/.install-seconds; rm .install-started
 	@touch $@

@@ -26,9 +26,20 @@ def show_results(settings: Settings, console: Console, lists_day: date, evaluate
     for user in three_users(reader, lists_day):
         print_list(read_list(settings, user, lists_day), most=10)
         console.print()
+    say_what_serves(settings, console)
     console.print(outcome_table(settings, list(days_between(*evaluated))), highlight=False)
     console.print()
     _say_where(settings, console)
+
+
+def say_what_serves(settings: Settings, console: Console) -> None:
+    """Print the registered versions, and what the gate decided about each."""
+    from recpipe.registry import overview
+
+    for version in overview(settings):
+        serves = "promoted" if version["promoted_on"] else "not promoted"
+        console.print(f"Version {version['version']} ({version['learner']}) is {serves}. {version['reason']}", highlight=False)
+    console.print()
 
 
 def three_users(reader: Reader, day: date) -> list[str]:
