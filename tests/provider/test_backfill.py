@@ -100,6 +100,16 @@ def test_reset_dagruns_runs_finished_days_again_on_their_own_day(airflow: Airflo
     ]
 
 
+def test_runs_that_somebody_else_started_are_waited_for(airflow: Airflow, services: Settings) -> None:
+    conf = '{"day": "2011-03-08", "seconds": 12}'
+    assert airflow("dags", "trigger", "--logical-date", "2011-03-08T00:00:00+00:00", "-c", conf, "tiny_started").returncode == 0
+    done = backfill(airflow, "tiny_started", "2011-03-08", "2011-03-09")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2011-03-08 waited for: it is queued or running already" in done.stdout
+    assert "2 of 2 runs of tiny_started succeeded." in done.stdout
+    assert sorted(run["day"] for run in noted(services, "tiny_started")) == ["2011-03-08", "2011-03-09"]
+
+
 def test_run_backwards_with_one_run_at_a_time(airflow: Airflow, services: Settings) -> None:
     done = backfill(airflow, "tiny_backwards", "2011-03-08", "2011-03-10", "--run-backwards", "--max-active-runs", "1")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -132,7 +142,7 @@ def test_ctrl_c_gives_up_what_waits(services: Settings) -> None:
             break
     rest = started.communicate(timeout=60)[0]
     assert started.returncode == 130, "".join(seen) + rest
-    assert "runs that were waiting are marked failed" in rest
+    assert "runs of this backfill that were waiting are marked failed" in rest
     until = time.monotonic() + 60
     while len(noted(services, "tiny_stopped")) < 1 and time.monotonic() < until:
         time.sleep(0.5)

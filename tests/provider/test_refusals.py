@@ -51,21 +51,30 @@ def test_a_day_that_is_not_over_is_refused(call: Callable[..., int]) -> None:
         call("tiny_endless", str(today - timedelta(days=3)), str(today))
 
 
-def test_a_missing_api_server_is_told_of(call: Callable[..., int]) -> None:
+@pytest.mark.parametrize(
+    ("alive", "sentence"),
+    [
+        (["SchedulerJob"], r"No triggerer is running, .*: start one with `recpipe up`"),
+        (
+            ["SchedulerJob", "TriggererJob"],
+            r"The api-server does not answer at http://127.0.0.1:9/.*: start it with `recpipe up`",
+        ),
+    ],
+)
+def test_what_else_is_missing_is_told_of(call: Callable[..., int], alive: list[str], sentence: str) -> None:
     from airflow.jobs.job import Job
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        job = Job(job_type="SchedulerJob", state="running", latest_heartbeat=datetime.now(UTC))
-        session.add(job)
+        jobs = [Job(job_type=name, state="running", latest_heartbeat=datetime.now(UTC)) for name in alive]
+        session.add_all(jobs)
     try:
-        with pytest.raises(
-            RecpipeError, match=r"The api-server does not answer at http://127.0.0.1:9/.*: start it with `recpipe up`"
-        ):
+        with pytest.raises(RecpipeError, match=sentence):
             call("tiny_plain", DAY, DAY)
     finally:
         with create_session() as session:
-            session.delete(session.merge(job))
+            for job in jobs:
+                session.delete(session.merge(job))
 
 
 def test_dry_run_lists_days_of_the_zone_across_the_change_of_clocks(

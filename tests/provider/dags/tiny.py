@@ -52,7 +52,7 @@ def tiny(dag_id: str, schedule: object, **kwargs: object) -> None:
 
 
 DAILY = CronDataIntervalTimetable("0 0 * * *", timezone=ZONE)
-for name in ("plain", "failing", "twice", "again", "backwards", "stopped", "foreground"):
+for name in ("plain", "failing", "twice", "again", "backwards", "stopped", "started", "foreground"):
     tiny(f"tiny_{name}", DAILY)
 tiny("tiny_weekly", CronDataIntervalTimetable("0 0 * * 1", timezone=ZONE))
 tiny("tiny_endless", DAILY, end_date=None)
