@@ -28,7 +28,7 @@ demo: $(READY)  ## the main job on the shipped shop: history, training, ten nigh
 
 test: $(READY)  ## everything that CI runs
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 15
 
 test-fast: $(READY)  ## what is quick
 	$(BIN)/python -m pytest -m "not slow"
