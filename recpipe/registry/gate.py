@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
-from recpipe.errors import MissingModel
+from recpipe.errors import BadSetting, MissingModel
 from recpipe.registry.serving import fetch
 from recpipe.registry.store import client
 from recpipe.registry.versions import CHAMPION, Version, all_versions, opponent, point_alias
@@ -88,16 +88,19 @@ def promote(settings: Settings, version: str, day: date) -> Decision:
     version
         Version in the registry.
     day
-        Last day of the training's week.
+        Last day of the training's week, which is the version's ``trained_until``.
 
     Raises
     ------
+    BadSetting
+        If ``day`` is another one: the version could then serve a day that had a part in choosing it.
     MissingModel
         If there is no such version, or nothing was promoted that it could be compared with.
     """
     store = client(settings)
     versions = all_versions(store, settings)
     candidate = find(versions, version, settings)
+    _require_own_week(candidate, day)
     decision = _stored(store, settings, candidate)
     if decision is None:
         champion = opponent(versions, candidate)
@@ -112,13 +115,23 @@ def promote(settings: Settings, version: str, day: date) -> Decision:
     return record(store, settings, candidate, decision, day)
 
 
+def _require_own_week(candidate: Version, day: date) -> None:
+    if candidate.trained_until != day:
+        raise BadSetting(
+            f"Version {candidate.number} is of the week that ended on {candidate.trained_until} and cannot be promoted on {day}: "
+            f"it would serve days that had a part in choosing it. Name --day {candidate.trained_until}."
+        )
+
+
 def judge(gain: Gain, settings: Settings) -> tuple[bool, str]:
     """Return whether a gain passes the gate, and the sentence that says why."""
     if gain.users < settings.min_users:
         return False, f"Too few users to compare: {gain.users}, and {settings.min_users} are needed."
     if gain.low is None:
-        return gain.candidate > 0, "The champion had no hit at all; the candidate had " + (
-            "some." if gain.candidate > 0 else "none either."
+        # a single lucky hit would do otherwise: a relative gain over nothing has no lower end
+        return False, (
+            f"The champion had no hit at all and the candidate had {'some' if gain.candidate > 0 else 'none either'}, so no gain "
+            f"can be measured ({gain.users} users): the champion stays; look at both, and compare on more days (RECPIPE_GATE_DAYS)."
         )
     passed = gain.low > settings.promotion_margin
     relation = "above" if passed else "not above"

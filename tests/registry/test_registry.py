@@ -15,7 +15,7 @@ import pytest
 
 from recpipe.config import load_settings
 from recpipe.contract import EVENTS
-from recpipe.errors import MissingModel
+from recpipe.errors import BadSetting, MissingModel
 from recpipe.lake import Lake
 from recpipe.learn import load
 from recpipe.learn.closed_forms import ItemKNN, Popularity
@@ -184,6 +184,15 @@ def test_a_model_is_not_judged_on_days_it_was_fitted_on(settings, popular, model
     saw = register(settings, model_folder("saw", ItemKNN(), WEEK, WEEK - timedelta(days=2)), WEEK)
     with pytest.raises(MissingModel, match="was fitted up to 2026-03-13 and cannot be judged on the days after 2026-03-08"):
         promote(settings, saw, WEEK)
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_version_is_promoted_on_the_last_day_of_its_week_only(settings, popular, neighbours, days):
+    ensure_first_champion(settings, WEEK, popular)
+    candidate, other = register(settings, neighbours, WEEK), WEEK + timedelta(days=days)
+    with pytest.raises(BadSetting, match=f"ended on 2026-03-15 and cannot be promoted on {other}: .* Name --day 2026-03-15"):
+        promote(settings, candidate, other)
+    assert "decision" not in version(settings, candidate).tags
 
 
 def test_an_unknown_version_is_named(settings):

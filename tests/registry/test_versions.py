@@ -72,5 +72,5 @@ def test_the_gate_by_hand():
     assert not judged(-0.2)
     assert judged(0.3)
     assert not judged(0.3, users=19)
-    assert judged(None, candidate=0.1)  # a champion without a hit
+    assert not judged(None, candidate=0.1)  # a champion without a hit: one lucky hit proves nothing
     assert not judged(None, candidate=0.0)
