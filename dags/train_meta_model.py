@@ -15,7 +15,8 @@ if the gate opens, `champion`.
 - `train` waits: the pool `gpu` has no free slot; see who holds it on the page of the pools.
 - `register` failed: MLflow does not answer; clear it, the same folder is registered once.
 - `promote` succeeded and moved nothing: that is no failure. Its log says why the gate stayed shut.
-- A bad champion: `recpipe --help` shows how to promote an older version by hand; the lists change with the next night.
+- A bad champion: `recpipe withdraw VERSION --reason TEXT`; the next night takes the newest version that is still promoted. A
+  published day keeps its version: run it anew with `recpipe recommend --day DAY --model-version VERSION`.
 
 **Whom to call.** The owner, in working hours; nothing here is urgent.
 """

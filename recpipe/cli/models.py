@@ -49,3 +49,17 @@ def promote(
 
     decision = hold(load_settings(), version, parse_day(day))
     print(f"version {version} {'is promoted' if decision.promoted else 'is not promoted'}: {decision.reason}")
+
+
+@app.command()
+def withdraw(
+    version: Annotated[str, typer.Argument(help="promoted version in the registry")],
+    reason: Annotated[str, typer.Option("--reason", help="why, in a sentence; it is kept with the version")],
+) -> None:
+    """Take a version's promotion back: no new night is given it."""
+    from recpipe.config import load_settings
+    from recpipe.registry import withdraw as take_back
+
+    champion = take_back(load_settings(), version, reason)
+    print(f"version {version} is withdrawn; version {champion} is the champion")
+    print(f"A published day keeps its version: to make one anew, run `recpipe recommend --day DAY --model-version {champion}`.")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -36,7 +36,8 @@ def _crossed(settings: Settings, found: Outcomes) -> Iterator[str]:
     if quality is not None and quality < settings.floor_ndcg:
         yield (
             f"nDCG@{k} of {lists}, measured up to {found.day}, is {quality:.4f}, below the floor of {settings.floor_ndcg:.4f}: "
-            f"compare with popularity in the report, look at the verdicts of these days, and promote another version if need be."
+            f"compare with popularity in the report, look at the verdicts of these days, and take the "
+            f"version back with `recpipe withdraw` if need be."
         )
     if shown is not None and shown < settings.floor_coverage:
         yield (
@@ -87,7 +88,7 @@ def _post(url: str, body: dict[str, Any]) -> bool:
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310  # checked above
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
             return True
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        # the address may hold a secret: it is not written to the log
-        log.warning("The warnings could not be sent to RECPIPE_WEBHOOK (%s); they stand above.", error)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # the address may hold a secret, and an error's text may hold the address: its kind must do
+        log.warning("The warnings could not be sent to RECPIPE_WEBHOOK (%s); they stand above.", type(error).__name__)
         return False

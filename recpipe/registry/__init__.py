@@ -4,5 +4,6 @@ from recpipe.registry.gate import Decision, promote
 from recpipe.registry.serving import fetch, resolve
 from recpipe.registry.versions import overview
 from recpipe.registry.weekly import ensure_first_champion, register
+from recpipe.registry.withdraw import withdraw
 
-__all__ = ["Decision", "ensure_first_champion", "fetch", "overview", "promote", "register", "resolve"]
+__all__ = ["Decision", "ensure_first_champion", "fetch", "overview", "promote", "register", "resolve", "withdraw"]

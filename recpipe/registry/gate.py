@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +14,7 @@ from recpipe.config import Settings
 from recpipe.errors import BadSetting, MissingModel
 from recpipe.registry.serving import fetch
 from recpipe.registry.store import client
-from recpipe.registry.versions import CHAMPION, Version, all_versions, opponent, point_alias
+from recpipe.registry.versions import CHAMPION, PROMOTED_ON, Version, all_versions, find, opponent, point_alias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,12 +183,19 @@ def _decide(settings: Settings, candidate: Version, champion: Version, day: date
 
 
 def record(store: MlflowClient, settings: Settings, version: Version, decision: Decision, day: date) -> Decision:
-    """Write a decision, then the promotion, then the alias: whoever is killed in between is finished by the next call."""
+    """Write a decision, then the promotion, then the alias: whoever is killed in between is finished by the next call.
+
+    A version that was withdrawn stays so, whatever was decided before.
+    """
+    if version.withdrawn:
+        reason = f"It was withdrawn: {version.withdrawn}"
+        log.warning("Version %s is not promoted again. %s", version.number, reason)
+        return replace(decision, promoted=False, reason=reason)
     name, number = settings.registered_model, str(version.number)
     store.set_model_version_tag(name, number, DECISION, json.dumps(asdict(decision)))
     if decision.promoted:
         if version.promoted_on is None:
-            store.set_model_version_tag(name, number, "promoted_on", day.isoformat())
+            store.set_model_version_tag(name, number, PROMOTED_ON, day.isoformat())
         point_alias(store, settings, CHAMPION, promoted=True)
     log.info("Version %s %s: %s", number, "is promoted" if decision.promoted else "is not promoted", decision.reason)
     return decision
@@ -197,14 +204,6 @@ def record(store: MlflowClient, settings: Settings, version: Version, decision: 
 def _stored(store: MlflowClient, settings: Settings, version: Version) -> Decision | None:
     tags = store.get_model_version(settings.registered_model, str(version.number)).tags
     return Decision(**json.loads(tags[DECISION])) if DECISION in tags else None
-
-
-def find(versions: list[Version], number: str, settings: Settings) -> Version:
-    """Return a version by its number; MissingModel if there is none of it."""
-    found = next((v for v in versions if str(v.number) == str(number)), None)
-    if found is None:
-        raise MissingModel(f"Model {settings.registered_model} has no version {number}: see `recpipe models` for those it has.")
-    return found
 
 
 def _log_evidence(

@@ -9,6 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
+from recpipe.errors import MissingModel
 from recpipe.registry.store import client
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 CANDIDATE: Final = "candidate"
 CHAMPION: Final = "champion"
 PAGE: Final = 200
+PROMOTED_ON: Final = "promoted_on"
+WITHDRAWN_FROM: Final = "withdrawn_from"
+WITHDRAWN_REASON: Final = "withdrawn_reason"
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,13 @@ class Version:
     trained_until, fitted_until
         Last day whose data touched it, by fitting or by the gate; last day that it was fitted on.
     promoted_on
-        Day for which it was promoted; None if it never was.
+        Day for which it was promoted; None if it never was, or was withdrawn.
     content
         sha256 of the model folder.
     run_id
         MLflow run that holds its curves and files.
+    withdrawn
+        Why its promotion was taken back; empty if it was not.
     """
 
     number: int
@@ -43,6 +49,7 @@ class Version:
     promoted_on: date | None
     content: str
     run_id: str
+    withdrawn: str = ""
 
     @property
     def rank(self) -> tuple[date, int]:
@@ -94,7 +101,8 @@ def all_versions(store: MlflowClient, settings: Settings) -> list[Version]:
 
 
 def _version(number: str | int, tags: dict[str, str], run_id: str) -> Version:
-    promoted = tags.get("promoted_on")
+    withdrawn = tags.get(WITHDRAWN_REASON, "") if WITHDRAWN_FROM in tags else ""
+    promoted = None if withdrawn else tags.get(PROMOTED_ON)
     return Version(
         int(number),
         date.fromisoformat(tags["trained_until"]),
@@ -102,7 +110,16 @@ def _version(number: str | int, tags: dict[str, str], run_id: str) -> Version:
         date.fromisoformat(promoted) if promoted else None,
         tags["content"],
         run_id,
+        withdrawn,
     )
+
+
+def find(versions: Iterable[Version], number: str, settings: Settings) -> Version:
+    """Return a version by its number; MissingModel if there is none of it."""
+    found = next((v for v in versions if str(v.number) == str(number)), None)
+    if found is None:
+        raise MissingModel(f"Model {settings.registered_model} has no version {number}: see `recpipe models` for those it has.")
+    return found
 
 
 def overview(settings: Settings) -> list[dict[str, str]]:
@@ -119,6 +136,8 @@ def overview(settings: Settings) -> list[dict[str, str]]:
         names = sorted(name for name, number in aliases.items() if str(number) == str(version.number))
         row = {name: str(tags.get(name, "")) for name in ("learner", "trained_until", "fitted_until", "promoted_on")}
         reason = json.loads(tags["decision"])["reason"] if "decision" in tags else ""
+        if version.withdrawn:
+            row["promoted_on"], reason = "", f"Withdrawn from {tags[WITHDRAWN_FROM]}: {version.withdrawn}"
         rows.append({"version": str(version.number), **row, "aliases": ", ".join(names), "reason": reason})
     return rows
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from recpipe.config import Settings
-from recpipe.registry.gate import Decision, find, record
+from recpipe.registry.gate import Decision, record
 from recpipe.registry.models import register_folder
 from recpipe.registry.store import client
-from recpipe.registry.versions import CHAMPION, all_versions, point_alias
+from recpipe.registry.versions import CHAMPION, all_versions, find, point_alias
 
 CLOSED_FORM: Final = "closed_form"
 

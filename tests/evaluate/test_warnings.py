@@ -51,7 +51,8 @@ def test_each_crossed_floor_is_a_sentence_with_day_and_remedy(settings):
     quality, shown, drift = evaluate_day(strict, DAY)["warnings"]
     assert quality == (
         "nDCG@3 of the lists of 2026-03-08 (model version 3), measured up to 2026-03-15, is 0.5327, below the floor of 0.9000: "
-        "compare with popularity in the report, look at the verdicts of these days, and promote another version if need be."
+        "compare with popularity in the report, look at the verdicts of these days, and take the version back with "
+        "`recpipe withdraw` if need be."
     )
     assert shown.startswith("The lists of 2026-03-08 (model version 3) show 85.7% of the catalogue, below the floor of 99.0%")
     assert drift.startswith("Behaviour up to 2026-03-15 has drifted from what the lists of 2026-03-08 (model version 3)")
@@ -76,6 +77,13 @@ def test_a_webhook_that_refuses_harms_nothing(settings, listener, caplog):
     assert not notify(with_webhook(settings, listener), ["A floor."], "2026-03-15")
     assert "could not be sent to RECPIPE_WEBHOOK" in caplog.text
     assert "secret-hook" not in caplog.text
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1/secret-hook\x7f", "http://127.0.0.1:secret-port/", "ftp://secret-hook"])
+def test_an_address_that_is_none_harms_nothing_and_stays_secret(settings, address, caplog):
+    assert not notify(settings.model_copy(update={"webhook": address}), ["A floor."], "2026-03-15")
+    assert "could not be sent" in caplog.text
+    assert "secret" not in caplog.text
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "file:///etc/passwd", "no address"])

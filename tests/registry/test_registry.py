@@ -19,7 +19,7 @@ from recpipe.errors import BadSetting, MissingModel
 from recpipe.lake import Lake
 from recpipe.learn import load
 from recpipe.learn.closed_forms import ItemKNN, Popularity
-from recpipe.registry import ensure_first_champion, fetch, promote, register, resolve
+from recpipe.registry import ensure_first_champion, fetch, promote, register, resolve, withdraw
 from recpipe.registry.store import client
 
 WEEK, FITTED = date(2026, 3, 15), date(2026, 3, 8)
@@ -89,6 +89,11 @@ def test_the_commands_register_promote_and_list(settings, popular, neighbours, m
     assert lines[0] == "version 2  item_knn  trained until 2026-03-15, fitted until 2026-03-08  candidate, champion"
     assert lines[1].startswith("    promoted on 2026-03-15. The lower end")
     assert lines[2] == "version 1  popularity  trained until 2026-03-15, fitted until 2026-03-08"
+    assert said("withdraw", "2", "--reason", "too dull").splitlines() == [
+        "version 2 is withdrawn; version 1 is the champion",
+        "A published day keeps its version: to make one anew, run `recpipe recommend --day DAY --model-version 1`.",
+    ]
+    assert said("models").splitlines()[1] == "    not promoted. Withdrawn from 2026-03-15: too dull"
 
 
 def test_the_model_of_a_day_was_trained_on_days_before_it(settings, popular):
@@ -198,6 +203,52 @@ def test_a_version_is_promoted_on_the_last_day_of_its_week_only(settings, popula
 def test_an_unknown_version_is_named(settings):
     with pytest.raises(MissingModel, match="Model recpipe has no version 7"):
         promote(settings, "7", WEEK)
+
+
+# --- a promotion taken back
+
+
+def test_a_withdrawn_version_serves_no_night_and_is_not_promoted_again(settings, popular, neighbours):
+    ensure_first_champion(settings, WEEK, popular)
+    candidate = register(settings, neighbours, WEEK)
+    assert promote(settings, candidate, WEEK).promoted
+    assert withdraw(settings, candidate, "it shows nothing but cups") == "1"
+    assert resolve(settings, NEXT) == "1"
+    assert aliases(settings) == {"candidate": "2", "champion": "1"}
+    tags = version(settings, candidate).tags
+    assert "promoted_on" not in tags
+    assert (tags["withdrawn_from"], tags["withdrawn_reason"]) == ("2026-03-15", "it shows nothing but cups")
+    again = promote(settings, candidate, WEEK)  # as a cleared task does
+    assert (again.promoted, again.reason) == (False, "It was withdrawn: it shows nothing but cups")
+    assert resolve(settings, NEXT) == "1"
+    assert withdraw(settings, candidate, "again") == "1"
+
+
+def test_what_cannot_be_withdrawn_is_said(settings, popular, neighbours):
+    ensure_first_champion(settings, WEEK, popular)
+    candidate = register(settings, neighbours, WEEK)
+    with pytest.raises(BadSetting, match="Version 1 is the only promoted one"):
+        withdraw(settings, "1", "bad")
+    with pytest.raises(BadSetting, match="Version 2 is not promoted"):
+        withdraw(settings, candidate, "bad")
+    with pytest.raises(BadSetting, match="without a reason"):
+        withdraw(settings, "1", " ")
+    with pytest.raises(MissingModel, match="has no version 7"):
+        withdraw(settings, "7", "bad")
+
+
+def test_killed_in_a_withdrawal_then_again_is_withdrawn(settings, popular, neighbours):
+    ensure_first_champion(settings, WEEK, popular)
+    candidate = register(settings, neighbours, WEEK)
+    promote(settings, candidate, WEEK)
+    code = "import os\nfrom recpipe.registry import withdraw as take_back\nimport recpipe.registry.store as store\n"
+    code += "store.client(settings)\nimport mlflow\n"
+    code += "mlflow.MlflowClient.delete_model_version_tag = lambda *args, **kwargs: os._exit(9)\ntake_back(settings, '2', 'bad')"
+    assert another_process(code, settings).returncode == 9
+    assert resolve(settings, NEXT) == "1"
+    withdraw(settings, candidate, "bad")
+    assert "promoted_on" not in version(settings, candidate).tags
+    assert aliases(settings)["champion"] == "1"
 
 
 # --- what is registered
