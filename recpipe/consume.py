@@ -56,6 +56,8 @@ class UserList:
         long-known one.
     query_texts
         Search texts, newest first.
+    lookback_days
+        Days that a long-known user's list is made from.
     """
 
     user_id: str
@@ -65,6 +67,7 @@ class UserList:
     entries: tuple[Entry, ...]
     support: tuple[str, ...]
     query_texts: tuple[str, ...]
+    lookback_days: int
 
 
 # --- one user's list ----------------------------------------------------------------------------------------------
@@ -109,7 +112,8 @@ def read_list(settings: Settings, user_id: str, day: date | None = None) -> User
         for row in rows
     )
     named = tuple(titles.get(item) or item for item in support)
-    return UserList(user_id, day, rows[0]["cohort"], rows[0]["model_version"], entries, named, query_texts)
+    about = (user_id, day, rows[0]["cohort"], rows[0]["model_version"])
+    return UserList(*about, entries, named, query_texts, settings.lookback_days)
 
 
 def reason_text(reason: dict[str, Any], titles: dict[str, str], country: str | None) -> str:

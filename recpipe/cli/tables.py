@@ -71,13 +71,16 @@ def print_list(shown: UserList, most: int | None = None) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from recpipe.contract import WARM
+
     console = Console()
     console.print(Text(f"User {shown.user_id} on {shown.day}: cohort {shown.cohort}, model version {shown.model_version}"))
     for what, values in (("Met before, newest first", shown.support), ("Searched for", shown.query_texts)):
         if values:
             console.print(Text(f"{what}: {', '.join(values)}"))
     if not (shown.support or shown.query_texts):
-        console.print(Text("Nothing is known of this user yet."))
+        lapsed = f"Nothing within the last {shown.lookback_days} days."
+        console.print(Text(lapsed if shown.cohort == WARM else "Nothing is known of this user yet."))
     table = Table("", "item", "title", "score", "why")
     for entry in shown.entries[:most]:
         cells = (str(entry.rank), entry.item_id, entry.title, f"{entry.score:.3f}", entry.reason)

@@ -12,11 +12,16 @@ from numpy.typing import NDArray
 from recpipe.config import Settings
 from recpipe.contract import FEW, WARM, ZERO
 from recpipe.days import day_start
-from recpipe.episodes.evidence import Known, Traces
+from recpipe.episodes.evidence import Known, Traces, distinct_pairs
 from recpipe.episodes.support import build_support
 from recpipe.learn.data import Evidence, History, Support
 
-NOBODY = Traces(*(np.array([], kind) for kind in (object, "datetime64[us]", np.int32, object, np.int32, np.int32)))
+_NONE: NDArray[np.int32] = np.array([], np.int32)
+_NO_TEXT: NDArray[np.object_] = np.array([], object)
+NOBODY = Traces(
+    _NO_TEXT, np.array([], "datetime64[us]"), _NONE, _NO_TEXT, _NONE, _NONE, met_user=_NONE, met_item=_NONE,
+    earlier_user_ids=_NO_TEXT,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class UserDay:
     country
         (users,) text, empty if unknown.
     registered_at
-        (users,) datetime64[us], UTC. The first event stands for it where the shop never delivered the user.
+        (users,) datetime64[us], UTC. The first event stands for it where the shop never delivered the user; NaT where
+        that is older than what the night reads.
     support
         Supports of the users, for the end of the day.
     support_ts
@@ -41,6 +47,9 @@ class UserDay:
         (users,) newest distinct search texts, newest first.
     returns
         (returns, 2) int32: user and item of everything sent back, also where the history no longer holds the purchase.
+    met
+        (pairs, 2) int32, sorted: user and item of everything met or sent back in the days that the night reads, also
+        where it weighs nothing or the support holds only newer events.
     """
 
     user_ids: NDArray[np.object_]
@@ -51,6 +60,7 @@ class UserDay:
     support_ts: NDArray[np.datetime64]
     query_texts: list[tuple[str, ...]]
     returns: NDArray[np.int32]
+    met: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -64,9 +74,10 @@ def users_of(known: Known, settings: Settings, day: date) -> UserDay:
 def assign_cohorts(evidence: Evidence, users: pa.Table, settings: Settings, day: date, traces: Traces = NOBODY) -> UserDay:
     """Say of every user what the cohort is and what the support holds.
 
-    Zero: no positive event in the history that the night reads. Few: registered within the last
+    Zero: no positive event yet. Few: registered within the last
     ``settings.new_user_days`` days, the day itself included, and at most ``settings.few_items`` distinct items.
-    Warm: the rest.
+    Warm: the rest; among them the lapsed, whose positive events are all older than what the night reads: their support
+    is empty.
 
     Parameters
     ----------
@@ -79,9 +90,11 @@ def assign_cohorts(evidence: Evidence, users: pa.Table, settings: Settings, day:
     day
         The day.
     traces
-        Searches, returns, and users whom only events name.
+        Searches, returns, what was met, users whom only events name, and those of before the days that were read.
     """
     ids = _all_ids(users, evidence, traces)
+    earlier = np.zeros(len(ids), np.bool_)
+    earlier[np.searchsorted(ids, traces.earlier_user_ids)] = True
     support, support_ts = build_support(evidence.history, evidence.until, settings.half_life_days)
     support = _spread(support, np.searchsorted(ids, evidence.history.user_ids), len(ids))
     place = np.searchsorted(ids, users["user_id"].to_numpy().astype(object))
@@ -91,19 +104,20 @@ def assign_cohorts(evidence: Evidence, users: pa.Table, settings: Settings, day:
     registered[place] = users["registered_at"].cast(pa.timestamp("us")).to_numpy()
     return UserDay(
         user_ids=ids,
-        cohort=_cohorts(support.k, registered, settings, day),
+        cohort=_cohorts(support.k, registered, earlier, settings, day),
         country=country,
         registered_at=registered,
         support=support,
         support_ts=support_ts,
         query_texts=_query_texts(ids, traces, settings.last_queries),
         returns=_returns(ids, traces),
+        met=_met(ids, support, traces),
     )
 
 
 def _all_ids(users: pa.Table, evidence: Evidence, traces: Traces) -> NDArray[np.object_]:
     delivered = users["user_id"].to_numpy().astype(object)
-    return np.unique(np.concatenate([delivered, evidence.history.user_ids, traces.user_ids]))
+    return np.unique(np.concatenate([delivered, evidence.history.user_ids, traces.user_ids, traces.earlier_user_ids]))
 
 
 def _spread(support: Support, place: NDArray[np.intp], users: int) -> Support:
@@ -122,11 +136,13 @@ def _first_seen(ids: NDArray[np.object_], history: History, traces: Traces) -> N
     return first
 
 
-def _cohorts(k: NDArray[np.int64], registered: NDArray[np.datetime64], settings: Settings, day: date) -> NDArray[np.object_]:
+def _cohorts(
+    k: NDArray[np.int64], registered: NDArray[np.datetime64], earlier: NDArray[np.bool_], settings: Settings, day: date
+) -> NDArray[np.object_]:
     begin = day_start(day - timedelta(days=settings.new_user_days - 1), settings.zone)
     new = registered >= np.datetime64(begin.replace(tzinfo=None), "us")
     few = new & (k <= settings.few_items)
-    return np.where(k == 0, ZERO, np.where(few, FEW, WARM)).astype(object)
+    return np.where(k == 0, np.where(earlier, WARM, ZERO), np.where(few, FEW, WARM)).astype(object)
 
 
 def _query_texts(ids: NDArray[np.object_], traces: Traces, most: int) -> list[tuple[str, ...]]:
@@ -142,3 +158,30 @@ def _query_texts(ids: NDArray[np.object_], traces: Traces, most: int) -> list[tu
 def _returns(ids: NDArray[np.object_], traces: Traces) -> NDArray[np.int32]:
     user = np.searchsorted(ids, traces.user_ids)[traces.return_user]
     return np.stack([user, traces.return_item], axis=1).astype(np.int32)
+
+
+def _met(ids: NDArray[np.object_], support: Support, traces: Traces) -> NDArray[np.int32]:
+    place = np.searchsorted(ids, traces.user_ids)
+    user = np.concatenate([place[traces.met_user], np.repeat(np.arange(len(ids)), support.k)])
+    return np.stack(distinct_pairs(user, np.concatenate([traces.met_item, support.item])), axis=1)
+
+
+def met_pairs(users: UserDay, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Return what some users have already met or sent back, for the lists and for what is counted as new.
+
+    Parameters
+    ----------
+    users
+        Of the day.
+    rows
+        Places of the wanted users among ``users``.
+
+    Returns
+    -------
+    tuple
+        (pairs,) place in ``rows``, and (pairs,) row in the catalogue; each pair once, by place and then item.
+    """
+    first = np.searchsorted(users.met[:, 0], rows)
+    size = np.searchsorted(users.met[:, 0], rows, side="right") - first
+    pair = np.arange(size.sum()) + np.repeat(first - (np.cumsum(size) - size), size)
+    return np.repeat(np.arange(len(rows)), size), users.met[pair, 1]

@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from recpipe.config import Settings
@@ -39,6 +40,11 @@ class Traces:
         (searches,) row in ``user_ids``, and what was typed; oldest first within a user.
     return_user, return_item
         (returns,) row in ``user_ids``, row in the catalogue.
+    met_user, met_item
+        (pairs,) row in ``user_ids``, row in the catalogue: all that a user met or sent back in the days that were read,
+        whatever it weighs and however much came after it; each pair once.
+    earlier_user_ids
+        Text, sorted: users with a positive event in the days before those that were read.
     """
 
     user_ids: NDArray[np.object_]
@@ -47,6 +53,9 @@ class Traces:
     search_text: NDArray[np.object_]
     return_user: NDArray[np.int32]
     return_item: NDArray[np.int32]
+    met_user: NDArray[np.int32]
+    met_item: NDArray[np.int32]
+    earlier_user_ids: NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -112,12 +121,28 @@ def read_known(reader: Reader, settings: Settings, day: date) -> Known:
         popularity_ts=events.ts[popular],
         until=until,
     )
-    return Known(evidence, read_users(reader, day), _traces(events))
+    return Known(evidence, read_users(reader, day), _traces(events, _earlier_users(reader, settings, day)))
 
 
 def read_users(reader: Reader, day: date) -> pa.Table:
-    """Return user_id, registered_at and country of the users delivered by a day, each as last delivered, by user_id."""
-    return reader.as_of("users", day, USER_COLUMNS).drop_columns("day")
+    """Return user_id, registered_at and country of the users delivered by a day, by user_id.
+
+    The country is as last delivered. The earliest registration that was delivered counts: a user whom the shop delivers
+    again is not new again.
+    """
+    rows = reader.read("users", last=day, columns=USER_COLUMNS).sort_by([("user_id", "ascending"), ("day", "ascending")])
+    last = ("country", "last", pc.ScalarAggregateOptions(skip_nulls=False))
+    found = pa.TableGroupBy(rows, "user_id", use_threads=False).aggregate([("registered_at", "min"), last])
+    return found.rename_columns(["user_id", "registered_at", "country"]).sort_by("user_id")
+
+
+def _earlier_users(reader: Reader, settings: Settings, day: date) -> NDArray[np.object_]:
+    """Return the users with a positive event, of a type that counts, before the days that a night reads; sorted."""
+    first, _ = window(day, settings.lookback_days)
+    kinds = [name for name in POSITIVE_EVENT_TYPES if settings.event_weights.get(name, 0.0) > 0]
+    positive = ds.field("event_type").isin(kinds) & ds.field("user_id").is_valid()
+    rows = reader.read("events", last=first - ONE_DAY, columns=["user_id", "event_type"], only=positive)
+    return _coded(rows["user_id"])[1]
 
 
 def _read_events(reader: Reader, settings: Settings, day: date, catalogue: Catalogue, until: np.datetime64) -> _Events:
@@ -176,13 +201,15 @@ def _returns(events: _Events) -> NDArray[np.bool_]:
     return np.asarray((events.kind == RETURN) & (events.user >= 0) & (events.item >= 0), np.bool_)
 
 
-def _traces(events: _Events) -> Traces:
+def _traces(events: _Events, earlier: NDArray[np.object_]) -> Traces:
     named = events.user >= 0
     users, first = np.unique(events.user[named], return_index=True)  # events are in the order of time
     returns = _returns(events)
     typed = np.asarray(pc.is_valid(events.query).to_numpy(), dtype=np.bool_)
     searches = np.flatnonzero((events.kind == SEARCH) & named & typed)
     text = events.query.take(pa.array(searches)).to_numpy().astype(object)
+    met = np.flatnonzero(returns | (named & events.about_items))
+    met_user, met_item = distinct_pairs(np.searchsorted(users, events.user[met]), events.item[met])
     order = np.array(sorted(range(len(searches)), key=lambda i: (events.user[searches[i]], events.ts[searches[i]], text[i])), int)
     return Traces(
         user_ids=events.user_ids[users],
@@ -191,7 +218,17 @@ def _traces(events: _Events) -> Traces:
         search_text=text[order],
         return_user=np.searchsorted(users, events.user[returns]).astype(np.int32),
         return_item=events.item[returns],
+        met_user=met_user,
+        met_item=met_item,
+        earlier_user_ids=earlier,
     )
+
+
+def distinct_pairs(user: NDArray[np.integer], item: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return each pair of (user, item) once, by user and then item."""
+    items = int(item.max(initial=0)) + 1
+    code = np.unique(user.astype(np.int64) * items + item)
+    return (code // items).astype(np.int32), (code % items).astype(np.int32)
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], NDArray[np.object_]]:

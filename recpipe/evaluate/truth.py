@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recpipe.contract import POSITIVE_EVENT_TYPES
-from recpipe.episodes import UserDay
+from recpipe.episodes import UserDay, met_pairs
 from recpipe.evaluate.metrics import Truth
 from recpipe.lake import Reader
 
@@ -23,8 +23,7 @@ def codes_of(values: pa.ChunkedArray | pa.Array, known: NDArray[np.object_]) -> 
 
 def seen_items(users: UserDay) -> Truth:
     """Return the items that each user has met in what a night reads, those sent back included."""
-    row = np.concatenate([np.repeat(np.arange(len(users)), users.support.k), users.returns[:, 0]])
-    return Truth.from_pairs(row, np.concatenate([users.support.item, users.returns[:, 1]]), len(users))
+    return Truth.from_pairs(*met_pairs(users, np.arange(len(users))), len(users))
 
 
 def new_items(reader: Reader, users: UserDay, item_ids: NDArray[np.object_], first: date, last: date) -> Truth:

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from recpipe.config import Settings
 from recpipe.contract import REASON, RECOMMENDATIONS
-from recpipe.encode import load_encoder
-from recpipe.episodes import Known, UserDay, read_known, users_of
+from recpipe.episodes import Known, UserDay, met_pairs, read_known, users_of
 from recpipe.errors import RecpipeError
 from recpipe.lake import Input, Lake
 from recpipe.learn.data import ItemSpace, Learner, Support, score
@@ -25,6 +24,7 @@ from recpipe.recommend.fallback import Fallback, kind_of, open_fallback
 from recpipe.recommend.plan import day_of
 from recpipe.recommend.ranking import category_codes, rank
 from recpipe.recommend.reasons import because, brought_by_any
+from recpipe.registry.encoders import foreign_encoder
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +62,10 @@ class Night:
     def learner(self) -> Learner:
         """The model of the night; refused if it was trained on another encoder's vectors."""
         from recpipe.learn import load
-        from recpipe.learn.folder import read_config
 
         folder = Path(self.plan["model_folder"])
-        wanted = read_config(folder).get("encoder")
-        found = load_encoder(self.settings.encoder).fingerprint
-        if wanted and wanted != found:
-            raise RecpipeError(
-                f"Model version {self.plan['model_version']} was trained with encoder {wanted[:12]}, but the settings name "
-                f"encoder {found[:12]}. Set RECPIPE_ENCODER to the model's encoder, or train with this one."
-            )
+        if foreign := foreign_encoder(self.settings, folder):
+            raise RecpipeError(f"Model version {self.plan['model_version']} {foreign}")
         return load(folder)
 
     @cached_property
@@ -166,18 +160,8 @@ def _ranked(night: Night, rows: NDArray[np.intp], scores: NDArray[np.floating]) 
     settings = night.settings
     barred = np.repeat(~night.known.evidence.catalogue.available[None, :], len(rows), axis=0)
     if settings.seen_items == "exclude":
-        barred[_met(night.users, rows)] = True
+        barred[met_pairs(night.users, rows)] = True
     return rank(scores, barred, settings.top_k, night.category, settings.max_per_category)
-
-
-def _met(users: UserDay, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Return the places (user in the block, item) of what was met: in the support, or sent back."""
-    place = np.full(len(users), -1)
-    place[rows] = np.arange(len(rows))
-    support = take_users(users.support, rows)
-    back = place[users.returns[:, 0]] >= 0
-    user = np.concatenate([np.repeat(np.arange(len(rows)), support.k), place[users.returns[back, 0]]])
-    return user, np.concatenate([support.item, users.returns[back, 1]])
 
 
 def take_users(support: Support, rows: NDArray[np.intp]) -> Support:

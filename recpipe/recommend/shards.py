@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from recpipe.config import Settings
 from recpipe.contract import RECOMMENDATIONS
 from recpipe.days import parse_day
+from recpipe.episodes import met_pairs
 from recpipe.errors import RecpipeError
 from recpipe.lake import Input
 from recpipe.quality import recommendation_facts
 from recpipe.recommend.blocks import shard_of
-from recpipe.recommend.night import Night, open_night, rank_blocks, take_users
+from recpipe.recommend.night import Night, open_night, rank_blocks
 from recpipe.recommend.plan import night_folder
 
 log = logging.getLogger(__name__)
@@ -122,10 +123,8 @@ def _facts(night: Night, shard: int, rows: pa.Table) -> dict[str, int]:
 def _seen(night: Night, mine: NDArray[np.intp]) -> pa.Table:
     """Return what some users have met, where lists may not hold it."""
     users, items = night.users, night.known.evidence.catalogue.item_ids
-    support = take_users(users.support, mine)
-    back = np.isin(users.returns[:, 0], mine)
-    user = np.concatenate([np.repeat(mine, support.k), users.returns[back, 0]])
-    item = np.concatenate([support.item, users.returns[back, 1]])
+    place, item = met_pairs(users, mine)
+    user = mine[place]
     if night.settings.seen_items == "allow":
         user, item = user[:0], item[:0]
     ids = (pa.array(users.user_ids[user], pa.string()), pa.array(items[item], pa.string()))

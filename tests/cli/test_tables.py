@@ -6,6 +6,7 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -55,6 +56,19 @@ def test_show_prints_a_list(lake_settings: Settings) -> None:
     assert "CAKESTAND [3 TIER]" in text
     assert "because of WHITE HANGING HEART and 47566" in text
     assert "Nothing is known of this user yet." in run("show", "zero")
+
+
+def test_show_does_not_take_a_lapsed_user_for_an_unknown_one(lake_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECPIPE_LOOKBACK_DAYS", "30")
+    day = DAY + timedelta(days=60)
+    reason = {"kind": "popular", "because_item_ids": []}
+    row = {"user_id": "warm", "rank": 1, "item_id": "22423", "score": 0.5, "cohort": "warm", "reason": reason}
+    rows = [row | {"day": day, "model_version": "3"}]
+    made = pa.Table.from_pylist(rows, schema=RECOMMENDATIONS.schema)
+    Lake.from_settings(lake_settings).publish("recommendations", [day], made, model_version="3")
+    shown = run("show", "warm")
+    assert "Nothing within the last 30 days." in shown
+    assert "Nothing is known" not in shown
 
 
 def test_show_refuses_what_is_not_there(lake_settings: Settings) -> None:

@@ -13,7 +13,7 @@ from small_shop import event, item, moment, open_shop, user
 
 from recpipe.config import load_settings
 from recpipe.contract import EPISODES
-from recpipe.episodes import assign_cohorts, build_support, episode_rows, read_known, users_of
+from recpipe.episodes import assign_cohorts, build_support, episode_rows, met_pairs, read_known, users_of
 from recpipe.learn.data import Catalogue, Evidence, History
 
 DAY = date(2026, 3, 30)
@@ -205,3 +205,60 @@ def test_a_day_without_new_users_has_a_table_without_rows(shop):
     shop.deliver("2026-03-30", items=(item("a"),))
     known, users = of_day(shop)
     assert episode_rows(users, known.evidence.catalogue, DAY).num_rows == 0
+
+
+def test_users_whose_events_are_all_older_than_what_is_read_are_long_known(tmp_path):
+    """They are not of the cohort zero: they have met something. A type without weight is no sign of that."""
+    shop = open_shop(tmp_path, lookback_days=2, event_weights={"purchase": 1.0, "view": 0.0})
+    shop.deliver(
+        "2026-03-28",
+        items=(item("a"),),
+        users=(user("buyer", "2025-01-01 00:00"), user("looker", "2025-01-01 00:00"), user("silent", "2025-01-01 00:00")),
+        events=(
+            event("buyer", "a", "purchase", "2026-03-28 10:00"),
+            event("guest", "a", "purchase", "2026-03-28 10:00"),
+            event("looker", "a", "view", "2026-03-28 10:00"),
+            event(None, "a", "purchase", "2026-03-28 10:00"),
+        ),
+    )
+    shop.deliver("2026-03-30", events=(event("now", "a", "purchase", "2026-03-30 10:00"),))
+    known, users = of_day(shop)
+    assert dict(zip(users.user_ids, users.cohort, strict=True)) == {
+        "buyer": "warm", "guest": "warm", "looker": "zero", "now": "few", "silent": "zero",
+    }  # fmt: skip
+    assert users.support.k.tolist() == [0, 0, 0, 1, 0]
+    assert episode_rows(users, known.evidence.catalogue, DAY)["user_id"].to_pylist() == ["looker", "now", "silent"]
+
+
+def test_a_user_who_is_delivered_again_is_not_new_again(shop):
+    shop.deliver("2026-01-01", items=(item("a"),), users=(user("u", "2026-01-01 00:00", "Spain"),))
+    shop.deliver(
+        "2026-03-30",
+        users=(user("u", "2026-03-30 00:00", "France"),),
+        events=(event("u", "a", "purchase", "2026-03-30 10:00"),),
+    )
+    _, users = of_day(shop)
+    assert (users.cohort[0], users.country[0]) == ("warm", "France")
+    assert users.registered_at[0] == np.datetime64("2026-01-01")
+
+
+def test_what_was_met_outlives_the_support(tmp_path):
+    """Later views push a purchase out of the support, and a type without weight never comes into it."""
+    shop = open_shop(tmp_path, last_events=2, event_weights={"purchase": 1.0, "view": 0.5, "cart": 0.0})
+    views = [event("v", "b", "view", f"2026-03-30 1{n}:00") for n in range(4)]
+    shop.deliver(
+        "2026-03-30",
+        items=(item("a"), item("b"), item("c"), item("d")),
+        events=(
+            event("v", "a", "purchase", "2026-03-30 09:00"),
+            event("v", "c", "cart", "2026-03-30 09:00"),
+            event("u", "d", "return", "2026-03-30 09:00"),
+            event(None, "d", "purchase", "2026-03-30 09:00"),
+            *views,
+        ),
+    )
+    _, users = of_day(shop)
+    assert users.support.item.tolist() == [1]
+    assert users.met.tolist() == [[0, 3], [1, 0], [1, 1], [1, 2]]
+    assert [found.tolist() for found in met_pairs(users, np.array([1, 0]))] == [[0, 0, 0, 1], [0, 1, 2, 3]]
+    assert [found.tolist() for found in met_pairs(users, np.array([], int))] == [[], []]

@@ -85,6 +85,24 @@ def test_what_was_sent_back_is_not_listed_again(three):
     assert "a" not in found["u1"]
 
 
+def test_what_was_bought_before_many_views_is_not_listed_again(tmp_path):
+    shop = fill(open_shop(tmp_path / "home", top_k=3, last_events=2))
+    day = shop.deliver("2026-03-03", events=tuple(event("u1", "e", "view", f"2026-03-03 1{n}:00") for n in range(5)))
+    plan = shop.plan(TEXT, day)
+    assert lists(staged(shop, TEXT, day))["u1"] == ["b", "c"]
+    assert publish_night(shop.settings, plan, [rank_shard(shop.settings, plan, 0)]) > 0  # the audit agrees
+
+
+def test_a_lapsed_user_has_a_list_of_what_is_popular(tmp_path):
+    shop = fill(open_shop(tmp_path / "home", top_k=3, lookback_days=2))
+    day = shop.deliver("2026-03-04", events=(event("u3", "c", "purchase", "2026-03-04 10:00"),))
+    done = recommend_day(shop.settings, day, Path(shop.model(TEXT, "1")).name)
+    rows = [row for row in published(shop, day=day).to_pylist() if row["user_id"] == "u1"]
+    assert {(row["cohort"], row["reason"]["kind"]) for row in rows} == {("warm", "popular")}
+    assert [row["item_id"] for row in rows] == ["c", "a", "b"]
+    assert done["episodes"] == 1
+
+
 def test_items_of_later_days_and_items_taken_off_sale_are_not_listed(three):
     three.deliver("2026-03-03", items=(item("f", "red"), item("b", "red", available=False)))
     assert lists(staged(three, TEXT))["u1"] == ["b", "e", "c"]
