@@ -54,7 +54,7 @@ def recommendation_facts(
     -------
     dict
         Numbers of lists (``users_without_list``, ``unknown_users``, ``short_lists``, ``gaps_in_ranks``,
-        ``mixed_cohorts``, ``rising_scores``) and of rows (``repeated_items``, ``seen_items``, ``later_items``,
+        ``mixed_cohorts``, ``lists_over_category_limit``, ``rising_scores``) and of rows (``repeated_items``, ``seen_items``, ``later_items``,
         ``unavailable_items``, ``other_model_versions``), and ``users`` and ``eligible_items`` for the page.
     """
     eligible = _eligible(items, day)
@@ -77,6 +77,7 @@ def recommendation_facts(
         "unavailable_items": int((~available[lists.item]).sum()),
         "other_model_versions": int((~_flags(pc.equal(rows.column("model_version"), model_version))).sum()),
         "mixed_cohorts": _lists_with(lists, _changes(lists, lists.cohort[1:] != lists.cohort[:-1])),
+        "lists_over_category_limit": _over_limit(lists, items, max_per_group),
         "rising_scores": _lists_with(lists, _changes(lists, lists.score[1:] > lists.score[:-1])),
     }
 
@@ -149,6 +150,17 @@ def _changes(lists: _Lists, differs: Flags) -> Flags:
 
 def _lists_with(lists: _Lists, rows: Flags) -> int:
     return len(np.unique(lists.list_number[rows]))
+
+
+def _over_limit(lists: _Lists, items: pa.Table, most: int) -> int:
+    """Count the lists with more items of one group than allowed; 0: no limit."""
+    if most == 0:
+        return 0
+    code = _codes(items.column("group"))
+    group = np.append(code, -1)[lists.item]  # the last one stands for unknown items
+    groups = int(code.max(initial=0)) + 1
+    cell, size = np.unique((lists.list_number * groups + group)[group >= 0], return_counts=True)
+    return len(np.unique(cell[size > most] // groups))
 
 
 def _repeated(number: Codes, items: pa.Array) -> int:

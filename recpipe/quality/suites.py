@@ -184,6 +184,7 @@ def recommendations(settings: Settings) -> Suite:
             _none("unavailable_items", "No list holds an item that is not available"),
             _none("other_model_versions", "All lists of a day come from the night's one model version"),
             _none("mixed_cohorts", "A user is in one cohort"),
+            _none("lists_over_category_limit", "No list holds more items of a category than set"),
             _between("rising_scores", 0, 0, "Scores fall, or stay, from rank to rank", "See the rules of the lists.", "warning"),
         ),
         needed=LIST_FACTS,
@@ -206,7 +207,7 @@ def outcomes(settings: Settings) -> Suite:
 
 LIST_FACTS = (
     "users_without_list", "unknown_users", "short_lists", "gaps_in_ranks", "repeated_items", "seen_items", "later_items",
-    "unavailable_items", "other_model_versions", "mixed_cohorts", "rising_scores",
+    "unavailable_items", "other_model_versions", "mixed_cohorts", "lists_over_category_limit", "rising_scores",
 )  # fmt: skip
 """What `quality.lists.recommendation_facts` counts."""
 

@@ -105,7 +105,7 @@ def _facts(night: Night, shard: int, rows: pa.Table) -> dict[str, int]:
             "item_id": pa.array(catalogue.item_ids, pa.string()),
             "first_day": pa.array(catalogue.first_day, pa.date32()),
             "available": pa.array(catalogue.available),
-            "group": pa.array(night.category, mask=night.category < 0),
+            "group": _groups(catalogue.categories, night.settings.category_level),
         }
     )
     return recommendation_facts(
@@ -118,6 +118,11 @@ def _facts(night: Night, shard: int, rows: pa.Table) -> dict[str, int]:
         model_version=str(night.plan["model_version"]),
         max_per_group=night.settings.max_per_category,
     )
+
+
+def _groups(categories: Sequence[tuple[str, ...]], level: int) -> pa.Array:
+    """Return the category that is limited as text, null where there is none; the ranking's own codes are not asked."""
+    return pa.array([json.dumps(path[: level + 1]) if path else None for path in categories], pa.string())
 
 
 def _seen(night: Night, mine: NDArray[np.intp]) -> pa.Table:

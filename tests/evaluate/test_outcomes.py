@@ -11,9 +11,11 @@ import pyarrow as pa
 import pytest
 
 from recpipe.contract import EVENTS, OUTCOMES, RECOMMENDATIONS
+from recpipe.episodes import read_known, users_of
 from recpipe.errors import MissingDay
 from recpipe.evaluate import evaluate_day, outcome_table
 from recpipe.evaluate.outcomes import measure_day, value_of
+from recpipe.evaluate.truth import new_items
 from recpipe.lake import Lake
 
 FIRST, LISTS, DAY = date(2026, 3, 1), date(2026, 3, 8), date(2026, 3, 15)
@@ -154,3 +156,15 @@ def test_the_text_table_for_a_terminal(settings):
     assert first.startswith("2026-03-08  2026-03-15  all     4      0.5327 (")
     assert last.split()[2:] == ["warm", "3", *last.split()[4:]]
     assert "zero    1      too few" in outcome_table(settings, [DAY])
+
+
+def test_what_was_met_before_the_newest_events_is_not_newly_met(settings):
+    """Everybody warm met i0 and then i1; w3 meets i0 again, when only one event is kept of each user."""
+    short = settings.model_copy(update={"last_events": 1})
+    known = read_known(Lake.from_settings(short).reader(), short, LISTS)
+    users, item_ids = users_of(known, short, LISTS), known.evidence.catalogue.item_ids
+    truth = new_items(Lake.from_settings(short).reader(), users, item_ids, LISTS + timedelta(days=1), DAY)
+    taken = {user: list(truth.item[truth.indptr[n] : truth.indptr[n + 1]]) for n, user in enumerate(users.user_ids)}
+    assert {user: list(item_ids[items]) for user, items in taken.items() if items} == {
+        "w0": ["i4"], "w1": ["i5"], "w4": ["i7"], "z0": ["i2"],
+    }  # fmt: skip

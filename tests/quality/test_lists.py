@@ -95,6 +95,14 @@ def test_a_limit_by_group_makes_lists_shorter() -> None:
     assert faults(lists(GOOD), top_k=20, max_per_group=2)["short_lists"] == 3
 
 
+def test_lists_with_too_much_of_a_group_are_counted() -> None:
+    """u1 and u2 have two of x each; d has no group; of an item that nobody knows no group is known either."""
+    rows = lists([("u1", "b"), ("u1", "c"), ("u2", "a"), ("u2", "c"), ("u2", "d"), ("u3", "a"), ("u3", "d"), ("u3", "?")])
+    assert faults(rows, top_k=20, max_per_group=1)["lists_over_category_limit"] == 2
+    assert "lists_over_category_limit" not in faults(rows, top_k=20, max_per_group=2)
+    assert "lists_over_category_limit" not in faults(rows, top_k=20, items=ITEMS.drop_columns("group"))
+
+
 def test_a_catalogue_without_items_needs_no_lists() -> None:
     assert faults(lists([]), items=ITEMS.slice(0, 0), seen=NOTHING_SEEN) == {}
     assert faults(lists([]), items=ITEMS.slice(0, 0)) == {}

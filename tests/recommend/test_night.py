@@ -128,6 +128,18 @@ def test_a_list_holds_only_so_many_of_a_category(tmp_path):
     assert publish_night(shop.settings, shop.plan(TEXT, DAY), [rank_shard(shop.settings, shop.plan(TEXT, DAY), 0)]) == 4
 
 
+def test_a_night_that_forgets_the_limit_of_a_category_is_refused(tmp_path, monkeypatch):
+    shop = open_shop(tmp_path, top_k=3, max_per_category=2, category_level=1)
+    shelf = [item(f"{name}{n}", name, ["shop", name]) for name in ("red", "blue") for n in range(4)]
+    shop.deliver("2026-03-02", items=tuple(shelf), events=(event("u1", "red0", "purchase", "2026-03-02 12:00"),))
+    honest, plan = night.rank, shop.plan(TEXT, DAY)
+    monkeypatch.setattr(night, "rank", lambda scores, barred, k, category, most: honest(scores, barred, k, category, 0))
+    with pytest.raises(AuditFailed, match="more items of a category than set"):
+        publish_night(shop.settings, plan, [rank_shard(shop.settings, plan, 0)])
+    monkeypatch.setattr(night, "rank", honest)
+    assert publish_night(shop.settings, plan, [rank_shard(shop.settings, plan, 0)]) == 3
+
+
 def test_nothing_of_the_future_changes_an_earlier_list(three):
     before = staged(three, ItemKNN(shrinkage=0.0))
     three.deliver(
