@@ -13,6 +13,7 @@ from recpipe.days import ONE_DAY
 from recpipe.episodes import read_known, users_of
 from recpipe.evaluate.lists import rank_lists
 from recpipe.evaluate.metrics import hits, ndcg
+from recpipe.evaluate.outcomes import require_events
 from recpipe.evaluate.truth import new_items, seen_items
 from recpipe.lake import Lake
 from recpipe.learn.data import Learner
@@ -20,6 +21,8 @@ from recpipe.learn.data import Learner
 
 def judge_learners(settings: Settings, learners: Sequence[Learner], as_of: date, until: date) -> list[NDArray[np.float64]]:
     """Return nDCG@k of each learner's lists, a value for each user who newly met an item after ``as_of``.
+
+    Only users with a support count: at night the others are served by what is popular, whichever learner there is.
 
     Parameters
     ----------
@@ -34,12 +37,19 @@ def judge_learners(settings: Settings, learners: Sequence[Learner], as_of: date,
     -------
     list
         (users,) for each learner, the same users in the same order.
+
+    Raises
+    ------
+    MissingDay
+        If the events of one of the days of behaviour are not published.
     """
-    reader = Lake.from_settings(settings).reader()
+    lake = Lake.from_settings(settings)
+    require_events(lake, as_of, until)
+    reader = lake.reader()
     known = read_known(reader, settings, as_of)
     users = users_of(known, settings, as_of)
     seen, truth = seen_items(users), new_items(reader, users, known.evidence.catalogue.item_ids, as_of + ONE_DAY, until)
-    rows = np.flatnonzero(truth.size > 0)
-    truth = truth.rows(truth.size > 0)
+    judged = (truth.size > 0) & (users.support.k > 0)
+    rows, truth = np.flatnonzero(judged), truth.rows(judged)
     found = [rank_lists(learner, known.evidence, users, rows, seen, settings) for learner in learners]
     return [ndcg(hits(lists, truth), truth.size, settings.metric_k) for lists in found]

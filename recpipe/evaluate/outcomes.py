@@ -87,7 +87,8 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     """
     lists_day = day - timedelta(days=settings.horizon_days)
     lake = Lake.from_settings(settings)
-    _require(lake, lists_day, day)
+    lake.require("recommendations", lists_day)
+    require_events(lake, lists_day, day)
     reader = lake.reader()
     known = read_known(reader, settings, lists_day)
     users = users_of(known, settings, lists_day)
@@ -103,8 +104,8 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     return Outcomes(day, lists_day, made.model_version, table, drift, _gain(case, lists), _inputs(reader))
 
 
-def _require(lake: Lake, lists_day: date, day: date) -> None:
-    lake.require("recommendations", lists_day)
+def require_events(lake: Lake, lists_day: date, day: date) -> None:
+    """Require that the events of every day after ``lists_day``, up to ``day``, are published; MissingDay if not."""
     complete = {record.day for record in lake.days("events") if record.complete}
     missing = [since for since in days_between(lists_day + ONE_DAY, day) if since not in complete]
     if missing:

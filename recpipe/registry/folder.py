@@ -14,6 +14,8 @@ from recpipe.errors import MissingModel
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
+CLOSED_FORM: Final = "closed_form"
+"""Folder within the one that training writes, with the best learner that needs no training."""
 MODEL_FILES: Final = (CONFIG, WEIGHTS)
 """The model itself; what else stands in the folder (curves, plots, checkpoints) tells how it came about."""
 
@@ -42,6 +44,19 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object, empty if the file is not there."""
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return dict(found)
+
+
+def summary_of(folder: Path, learner: str) -> tuple[dict[str, Any], Path]:
+    """Return what training measured of a model, and the folder of its pictures.
+
+    A closed form has neither of its own: they are those of the training that left it, of the summary its own part.
+    """
+    summary = read_json(folder / "summary.json")
+    if summary or folder.name != CLOSED_FORM:
+        return summary, folder / "plots"
+    quality = read_json(folder.parent / "summary.json").get("quality", {})
+    mine = {learner: quality[learner]} if learner in quality else {}
+    return ({"quality": mine} if mine else {}), folder.parent / "plots"
 
 
 def day_in(config: Mapping[str, Any], name: str, folder: Path) -> date:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import tempfile
+import time
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
 from recpipe.errors import BadSetting, MissingModel
+from recpipe.registry.encoders import foreign_encoder
+from recpipe.registry.folder import numbers
 from recpipe.registry.serving import fetch
 from recpipe.registry.store import client
 from recpipe.registry.versions import CHAMPION, PROMOTED_ON, Version, all_versions, find, opponent, point_alias
@@ -47,7 +51,7 @@ class Decision:
     reason
         One sentence for a person.
     metric
-        What was compared, over users who newly met an item in these days.
+        What was compared, over users with a support who newly met an item in these days.
     candidate_value, champion_value
         The two means; None for the first champion.
     relative_gain, low, high
@@ -77,8 +81,8 @@ class Decision:
 def promote(settings: Settings, version: str, day: date) -> Decision:
     """Hold a version against the champion of its week and promote it if the gate lets it pass.
 
-    Both rank the catalogue for the users who newly met an item in the last ``settings.gate_days`` days up to ``day``,
-    as of the day before these days. A decision is taken once: asking again returns it, and finishes what a killed run
+    Both rank the catalogue for the users with a support who newly met an item in the last ``settings.gate_days`` days up
+    to ``day``, as of the day before these days. A decision is taken once: asking again returns it, and finishes what a killed run
     left undone. The alias ``champion`` points to the newest promoted week, so an older week never moves it.
 
     Parameters
@@ -93,7 +97,8 @@ def promote(settings: Settings, version: str, day: date) -> Decision:
     Raises
     ------
     BadSetting
-        If ``day`` is another one: the version could then serve a day that had a part in choosing it.
+        If ``day`` is another one: the version could then serve a day that had a part in choosing it. If the version was
+        trained with another encoder than the settings name: no night could use it.
     MissingModel
         If there is no such version, or nothing was promoted that it could be compared with.
     """
@@ -103,11 +108,11 @@ def promote(settings: Settings, version: str, day: date) -> Decision:
     _require_own_week(candidate, day)
     decision = _stored(store, settings, candidate)
     if decision is None:
-        champion = opponent(versions, candidate)
+        champion = _opponent(settings, versions, candidate)
         if champion is None:
             raise MissingModel(
                 f"Version {version} has no champion to be compared with: promote a first one that was fitted on days up to "
-                f"{candidate.fitted_until} (`recpipe register` does, from the closed form that `recpipe train` leaves in its folder)."
+                f"{candidate.fitted_until} with the same encoder (`recpipe register` does, from the closed form that `recpipe train` leaves in its folder)."
             )
         gain, per_user = _compare(settings, candidate, champion, day)
         decision = _decide(settings, candidate, champion, day, gain)
@@ -121,6 +126,20 @@ def _require_own_week(candidate: Version, day: date) -> None:
             f"Version {candidate.number} is of the week that ended on {candidate.trained_until} and cannot be promoted on {day}: "
             f"it would serve days that had a part in choosing it. Name --day {candidate.trained_until}."
         )
+
+
+def _opponent(settings: Settings, versions: list[Version], candidate: Version) -> Version | None:
+    """Return the newest promoted version that could serve in the candidate's place; one of another encoder could not."""
+    if foreign := foreign_encoder(settings, fetch(settings, str(candidate.number))):
+        raise BadSetting(f"Version {candidate.number} {foreign}")
+    left = versions
+    while champion := opponent(left, candidate):
+        foreign = foreign_encoder(settings, fetch(settings, str(champion.number)))
+        if not foreign:
+            return champion
+        log.warning("Version %s is passed over: it %s", champion.number, foreign)
+        left = [version for version in left if version != champion]
+    return None
 
 
 def judge(gain: Gain, settings: Settings) -> tuple[bool, str]:
@@ -215,4 +234,14 @@ def _log_evidence(
         file = Path(scratch) / FILE
         file.write_text(json.dumps(asdict(decision), indent=1), encoding="utf-8")
         store.log_artifact(run_id, str(file))
+        _log_numbers(store, run_id, decision)
         store.log_artifact(run_id, str(plot_decision(decision, *per_user, Path(scratch) / "decision.png")), "plots")
+
+
+def _log_numbers(store: MlflowClient, run_id: str, decision: Decision) -> None:
+    """Log the decision's numbers as metrics gate.candidate_value, gate.low and so on; what is not defined is left out."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    found = [Metric(f"gate.{name}", value, now, 0) for name, value in numbers(asdict(decision)) if math.isfinite(value)]
+    store.log_batch(run_id, metrics=found)

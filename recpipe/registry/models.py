@@ -26,6 +26,7 @@ from recpipe.registry.folder import (
     mlflow_name,
     numbers,
     read_json,
+    summary_of,
 )
 from recpipe.registry.serving import forget
 from recpipe.registry.snapshot import write_snapshot
@@ -67,8 +68,9 @@ def _log_run(settings: Settings, store: MlflowClient, folder: Path, day: date, c
     config = read_json(folder / CONFIG)
     experiment = experiment_id(store, settings)
     _close_killed(store, experiment, content)
+    tags = {"content": content, "trained_until": str(config.get("trained_until", ""))}
     name = f"{config.get('learner', 'model')} {day}"
-    with mlflow.start_run(experiment_id=experiment, run_name=name, tags={"content": content}) as run:
+    with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
         run_id = str(run.info.run_id)
         _log_facts(settings, store, run_id, folder, config)
         with tempfile.TemporaryDirectory() as scratch:
@@ -93,7 +95,7 @@ def _log_facts(settings: Settings, store: MlflowClient, run_id: str, folder: Pat
     store.log_batch(run_id, params=params[:100])
     now = int(time.time() * 1000)
     points = [Metric(name, value, now, step) for step, row in curves(folder) for name, value in row.items()]
-    summary = read_json(folder / "summary.json")
+    summary, pictures = summary_of(folder, str(config.get("learner", "")))
     points += [Metric(mlflow_name(f"summary.{name}"), value, now, 0) for name, value in numbers(summary)]
     for start in range(0, len(points), METRICS_AT_ONCE):
         store.log_batch(run_id, metrics=points[start : start + METRICS_AT_ONCE])
@@ -101,7 +103,7 @@ def _log_facts(settings: Settings, store: MlflowClient, run_id: str, folder: Pat
     for name in ("summary.json", "metrics.jsonl", CONFIG):
         if (folder / name).is_file():
             store.log_artifact(run_id, str(folder / name), "training")
-    for picture in sorted((folder / "plots").glob("*.png")):
+    for picture in sorted(pictures.glob("*.png")):
         store.log_artifact(run_id, str(picture), "plots")
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Final
 
 from recpipe.config import Settings
+from recpipe.registry.encoders import foreign_encoder
+from recpipe.registry.folder import CLOSED_FORM
 from recpipe.registry.gate import Decision, record
 from recpipe.registry.models import register_folder
+from recpipe.registry.serving import fetch
 from recpipe.registry.store import client
 from recpipe.registry.versions import CHAMPION, all_versions, find, point_alias
-
-CLOSED_FORM: Final = "closed_form"
 
 
 def register(settings: Settings, folder: str, day: date) -> str:
@@ -51,6 +51,8 @@ def register(settings: Settings, folder: str, day: date) -> str:
 def ensure_first_champion(settings: Settings, day: date, folder: str) -> Decision | None:
     """Register and promote a model without comparison if nothing is promoted that a week's candidate could be compared with.
 
+    A version of another encoder than the settings name is nothing to compare with.
+
     Call it before the candidate is registered: of equally new promoted versions the highest serves.
 
     Parameters
@@ -70,13 +72,16 @@ def ensure_first_champion(settings: Settings, day: date, folder: str) -> Decisio
     store = client(settings)
     before = day - timedelta(days=settings.gate_days)
     known = all_versions(store, settings)
-    if any(v.promoted_on and v.trained_until <= day and v.fitted_until <= before for v in known):
+    served = [v for v in known if v.promoted_on and v.trained_until <= day and v.fitted_until <= before]
+    newest_first = sorted(served, key=lambda v: v.rank, reverse=True)
+    if any(not foreign_encoder(settings, fetch(settings, str(v.number))) for v in newest_first):
         point_alias(store, settings, CHAMPION, promoted=True)  # a killed run may have stopped before it
         return None
     number = register_folder(settings, folder, day)
     first = find(all_versions(store, settings), number, settings)
+    why = "nothing that was trained with this encoder served before" if served else "nothing served before"
     decision = Decision(
-        number, "", day.isoformat(), "", True, "The best closed form is the first champion: nothing served before.",
+        number, "", day.isoformat(), "", True, f"The best closed form is the first champion: {why}.",
         f"ndcg@{settings.metric_k}", None, None, None, None, None, settings.promotion_margin, 0,
     )  # fmt: skip
     return record(store, settings, first, decision, day)

@@ -75,7 +75,7 @@ def settings(filled_home: Path, tmp_path: Path) -> Settings:
 
 def write_model(folder: Path, learner, trained=WEEK, fitted=FITTED, **facts) -> str:
     inputs = [{"table": "events", "first_day": str(FIRST), "last_day": str(fitted), "version": 1}]
-    known = {"trained_until": str(trained), "fitted_until": str(fitted), "seed": 1, "encoder": "none", "inputs": inputs}
+    known = {"trained_until": str(trained), "fitted_until": str(fitted), "seed": 1, "encoder": "", "inputs": inputs}
     save(learner, folder, {**known, **facts})
     return str(folder)
 

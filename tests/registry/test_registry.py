@@ -7,15 +7,16 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from recpipe.config import load_settings
-from recpipe.contract import EVENTS
-from recpipe.errors import BadSetting, MissingModel
+from recpipe.contract import EVENTS, USERS
+from recpipe.errors import BadSetting, MissingDay, MissingModel
 from recpipe.lake import Lake
 from recpipe.learn import load
 from recpipe.learn.closed_forms import ItemKNN, Popularity
@@ -205,6 +206,63 @@ def test_an_unknown_version_is_named(settings):
         promote(settings, "7", WEEK)
 
 
+def test_nothing_is_decided_before_every_day_of_the_comparison_is_published(settings, popular, model_folder):
+    ensure_first_champion(settings, WEEK, popular)
+    candidate = register(settings, model_folder("late", ItemKNN(), NEXT, NEXT - timedelta(days=7)), NEXT)
+    Lake.from_settings(settings).mark_open("events", NEXT)
+    with pytest.raises(MissingDay, match="events of 2026-03-16 are not published"):
+        promote(settings, candidate, NEXT)
+    assert "decision" not in version(settings, candidate).tags
+
+
+def test_users_whom_the_learner_does_not_serve_are_not_compared(settings, popular, neighbours):
+    lake = Lake.from_settings(settings)
+    ts = datetime(2026, 3, 15, 9, tzinfo=UTC)
+    user = {"day": FITTED, "user_id": "new", "registered_at": ts - timedelta(days=7)}
+    lake.publish("users", [FITTED], table(USERS, user))
+    bought = {"event_id": "n", "user_id": "new", "item_id": "i00", "event_type": "purchase", "ts": ts}
+    kept = lake.reader().events(WEEK, WEEK)
+    lake.publish("events", [WEEK], pa.concat_tables([kept.select(EVENTS.columns), table(EVENTS, {"day": WEEK, **bought})]))
+    ensure_first_champion(settings, WEEK, popular)
+    assert promote(settings, register(settings, neighbours, WEEK), WEEK).users == 40
+
+
+def table(of, row):
+    return pa.Table.from_pylist([{name: row.get(name) for name in of.columns}], schema=of.schema)
+
+
+def rewrite(folder: str, **facts) -> str:
+    file = Path(folder) / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | facts))
+    return folder
+
+
+def test_a_champion_of_another_encoder_is_no_opponent(settings, model_folder, popular, neighbours):
+    early = WEEK - timedelta(days=1)
+    older = model_folder("older", Popularity(half_life_days=5.0), early, FITTED)
+    ensure_first_champion(settings, early, older)
+    store = client(settings)
+    foreign = register(settings, rewrite(popular, encoder="f" * 64), WEEK)
+    store.set_model_version_tag("recpipe", foreign, "promoted_on", str(WEEK))
+    decision = promote(settings, register(settings, neighbours, WEEK), WEEK)
+    assert decision.champion == "1"
+
+
+def test_a_new_encoder_begins_with_a_first_champion(settings, popular, neighbours, model_folder):
+    ensure_first_champion(settings, WEEK, rewrite(popular, encoder="f" * 64))
+    assert ensure_first_champion(settings, WEEK, model_folder("fits", Popularity(half_life_days=5.0), WEEK, FITTED)).reason == (
+        "The best closed form is the first champion: nothing that was trained with this encoder served before."
+    )
+    assert promote(settings, register(settings, neighbours, WEEK), WEEK).champion == "2"
+
+
+def test_a_candidate_of_another_encoder_is_refused(settings, popular, neighbours):
+    ensure_first_champion(settings, WEEK, popular)
+    candidate = register(settings, rewrite(neighbours, encoder="f" * 64), WEEK)
+    with pytest.raises(BadSetting, match="Version 2 was trained with encoder ffffffffffff, but the settings name encoder"):
+        promote(settings, candidate, WEEK)
+
+
 # --- a promotion taken back
 
 
@@ -292,6 +350,28 @@ def test_a_run_holds_parameters_curves_pictures_and_tables(settings, neighbours)
     )
     tags = version(settings, "1").tags
     assert (tags["trained_until"], tags["fitted_until"], tags["learner"]) == ("2026-03-15", "2026-03-08", "item_knn")
+
+
+def test_the_first_champion_has_the_numbers_and_pictures_of_its_training(settings, popular, neighbours):
+    parent = Path(neighbours)
+    Path(popular).rename(parent / "closed_form")
+    quality = {"popularity": {"ndcg@10": {"all": {"mean": 0.05}}}, "prototypical": {"ndcg@10": {"all": {"mean": 0.09}}}}
+    (parent / "summary.json").write_text(json.dumps({"best_step": 2, "quality": quality}))
+    (parent / "plots").mkdir()
+    (parent / "plots" / "by_k.png").write_bytes(b"a picture")
+    register(settings, neighbours, WEEK)
+    run = version_run(settings)
+    assert run.data.metrics == {"summary.quality.popularity.ndcg_at_10.all.mean": 0.05}
+    assert run.data.tags["trained_until"] == "2026-03-15"
+    assert [file.path for file in client(settings).list_artifacts(run.info.run_id, "plots")] == ["plots/by_k.png"]
+
+
+def test_the_gates_numbers_are_metrics_of_the_candidates_run(settings, popular, neighbours):
+    ensure_first_champion(settings, WEEK, popular)
+    decision = promote(settings, register(settings, neighbours, WEEK), WEEK)
+    metrics = client(settings).get_run(version(settings, "2").run_id).data.metrics
+    names = ("candidate_value", "champion_value", "relative_gain", "low", "high", "users")
+    assert {name: metrics[f"gate.{name}"] for name in names} == {name: getattr(decision, name) for name in names}
 
 
 def test_no_pickle_is_registered(settings, neighbours):

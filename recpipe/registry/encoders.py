@@ -1,0 +1,27 @@
+"""Whether a model was trained on the vectors of the encoder that the settings name; no other model can serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recpipe.config import Settings
+from recpipe.registry.folder import CONFIG, read_json
+
+
+def foreign_encoder(settings: Settings, folder: str | Path) -> str:
+    """Return a sentence that names both encoders if a model folder is of another one than the settings; else empty.
+
+    A folder that names no encoder fits any. Nights, the gate and the first champion go by this.
+    """
+    from recpipe.encode import load_encoder
+
+    wanted = str(read_json(Path(folder) / CONFIG).get("encoder") or "")
+    if not wanted:
+        return ""
+    found = load_encoder(settings.encoder).fingerprint
+    if wanted == found:
+        return ""
+    return (
+        f"was trained with encoder {wanted[:12]}, but the settings name encoder {found[:12]}. Set RECPIPE_ENCODER to the model's "
+        f"encoder, or train with this one."
+    )
