@@ -185,7 +185,12 @@ RECOMMENDATIONS: Final = Table(
             _field("user_id", pa.string(), "user", required=True),
             _field("rank", pa.int32(), "1, 2, … without gaps", required=True),
             _field("item_id", pa.string(), "item, delivered on this day or before", required=True),
-            _field("score", pa.float64(), "the model's score; comparable within one user only", required=True),
+            _field(
+                "score",
+                pa.float64(),
+                "score of the model, or of the fallback without a support; comparable within one user only",
+                required=True,
+            ),
             _field("cohort", pa.string(), "zero, few or warm", required=True),
             _field("reason", REASON, "kind: " + ", ".join(REASON_KINDS), required=True),
             _field("model_version", pa.string(), "version in the model registry", required=True),
@@ -203,8 +208,8 @@ OUTCOMES: Final = Table(
             _field("cohort", pa.string(), "zero, few, warm or all", required=True),
             _field("metric", pa.string(), "ndcg@10, recall@10, hit_rate@10, coverage@10, novelty@10, drift", required=True),
             _field("value", pa.float64(), "null where fewer than the settings' minimum of users were measured"),
-            _field("ci_low", pa.float64(), "2.5 % point of the user bootstrap"),
-            _field("ci_high", pa.float64(), "97.5 % point of the user bootstrap"),
+            _field("ci_low", pa.float64(), "2.5 % point of the user bootstrap; null for coverage and drift"),
+            _field("ci_high", pa.float64(), "97.5 % point of the user bootstrap; null for coverage and drift"),
             _field("users", pa.int64(), "users measured", required=True),
             _field("name", pa.string(), "model version, or the baseline's name", required=True),
         ]
@@ -232,7 +237,7 @@ DAYS: Final = Table(
                 "table_version", pa.int64(), "Delta version that holds the day; of several rows the highest counts", required=True
             ),
             _field("inputs", pa.list_(INPUT), "what was read to make the day", required=True),
-            _field("model_version", pa.string(), "model version, for recommendations"),
+            _field("model_version", pa.string(), "model version, for recommendations and outcomes"),
             _field("code_version", pa.string(), "version of recpipe", required=True),
             _field("run_id", pa.string(), "Airflow run, or 'local'", required=True),
             _field("rows", pa.int64(), "rows of the day", required=True),

@@ -88,3 +88,18 @@ def test_the_query_of_each_table_runs(table: str, lake_settings: Settings) -> No
 
 def test_the_query_for_spark_is_python() -> None:
     compile(block("Spark", "python spark"), "spark", "exec")
+
+
+def test_the_words_on_the_page_name_the_settings_and_their_values() -> None:
+    text, fields = section("What the words mean"), Settings.model_fields
+    found = {"lookback_days": "400 days", "last_events": "200 events", "new_user_days": "28 days", "few_items": "10 distinct",
+             "horizon_days": "7 days", "metric_k": "(10)"}  # fmt: skip
+    for name, said in found.items():
+        assert f"RECPIPE_{name.upper()}" in text
+        assert said in text
+        assert str(fields[name].default) in said
+
+
+def test_the_page_says_of_every_number_that_may_be_null_why() -> None:
+    assert "null for coverage and drift" in section("outcomes")
+    assert "model version, for recommendations and outcomes" in section("days")
