@@ -44,7 +44,9 @@ def say_what_serves(settings: Settings, console: Console) -> None:
 
 def three_users(reader: Reader, day: date) -> list[str]:
     """Return a user without events, one with a few, and a long-known one: of each cohort the newest, fullest, first by id."""
-    rows = reader.read("recommendations", day, day, ["user_id", "cohort"])
+    rows = reader.read("recommendations", day, day, ["user_id", "cohort", "reason"])
+    # a lapsed user is long known too, but there is nothing to show of one
+    rows = rows.filter((pc.field("cohort") != WARM) | (pc.field("reason", "kind") == "support")).drop_columns("reason")
     cohorts = rows.group_by(["user_id", "cohort"]).aggregate([]).sort_by("user_id")
     registered = reader.as_of("users", day).select(["user_id", "registered_at"])
     k = reader.read("episodes", day, day, ["user_id", "k"])

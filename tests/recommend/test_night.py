@@ -14,6 +14,7 @@ from small_shop import Shop, event, item, open_shop, user
 from typer.testing import CliRunner
 
 from recpipe.contract import RECOMMENDATIONS
+from recpipe.demo.results import three_users
 from recpipe.errors import AuditFailed, MissingDay, RecpipeError
 from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
 from recpipe.recommend import blocks, night, plan_night, publish_episodes, publish_night, rank_shard, recommend_day
@@ -101,6 +102,15 @@ def test_a_lapsed_user_has_a_list_of_what_is_popular(tmp_path):
     assert {(row["cohort"], row["reason"]["kind"]) for row in rows} == {("warm", "popular")}
     assert [row["item_id"] for row in rows] == ["c", "a", "b"]
     assert done["episodes"] == 1
+
+
+def test_the_demo_shows_a_long_known_user_of_whom_something_is_known(tmp_path):
+    """u1 has been known for longest, and is lapsed."""
+    shop = fill(open_shop(tmp_path / "home", top_k=3, lookback_days=2))
+    bought = tuple(event(name, "a", "purchase", "2026-03-04 10:00") for name in ("u3", "u9"))
+    day = shop.deliver("2026-03-04", users=(user("u9", "2021-01-01 00:00"),), events=bought)
+    recommend_day(shop.settings, day, Path(shop.model(TEXT, "1")).name)
+    assert three_users(shop.lake.reader(), day) == ["u3", "u9"]
 
 
 def test_items_of_later_days_and_items_taken_off_sale_are_not_listed(three):
