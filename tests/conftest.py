@@ -33,6 +33,7 @@ os.environ.update(
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Share the tests out to two processes: those of the running Airflow to one, so that it runs once; the others by file."""
     rooms = {REPOSITORY / "tests" / room for room in ("provider", "end_to_end", "local", "plugins", "dags")}
