@@ -5,6 +5,7 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+AIRFLOW_TESTS := $(addprefix tests/,provider end_to_end local plugins dags)
 
 .PHONY: demo test test-fast lint bench up down lock clean help
 
@@ -26,9 +27,10 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## the main job on the shipped shop: history, training, ten nights, outcomes
 	@$(BIN)/recpipe demo
 
-test: $(READY)  ## everything that CI runs
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 15
+test: lint  ## everything that CI runs: on two cores the tests of the running Airflow go beside the others
+	@log=$$(mktemp); $(BIN)/python -m pytest $(AIRFLOW_TESTS) --durations 10 > $$log 2>&1 & airflow=$$!; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(AIRFLOW_TESTS)) --durations 10; others=$$?; \
+	echo "The tests of the running Airflow:"; wait $$airflow; airflow=$$?; cat $$log; rm $$log; exit $$((others + airflow))
 
 test-fast: $(READY)  ## what is quick
 	$(BIN)/python -m pytest -m "not slow"

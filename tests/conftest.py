@@ -33,15 +33,6 @@ os.environ.update(
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the tests out to two processes: those of the running Airflow to one, so that it runs once; the others by file."""
-    rooms = {REPOSITORY / "tests" / room for room in ("provider", "end_to_end", "local", "plugins", "dags")}
-    for item in items:
-        group = "airflow" if item.path.parent in rooms else str(item.path.relative_to(REPOSITORY))
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings of a home of its own."""
