@@ -130,8 +130,10 @@ def test_ctrl_c_gives_up_what_waits(services: Settings) -> None:
     command += ["--max-active-runs", "1", "-c", '{"seconds": 4}', "tiny_stopped"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
     started = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**env, **airflow_environment(services)}
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**env, **airflow_environment(services)},
+        # a shell lets what it starts in the background ignore Ctrl-C, these tests for one; a person's command does not
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     assert started.stdout is not None
     seen = []
     for line in started.stdout:
