@@ -71,7 +71,8 @@ def _say_where(settings: Settings, console: Console) -> None:
     lines = [
         "[bold]The tables[/] are Delta tables; recpipe tables lists them, docs/tables.md is their contract.",
         f"  pandas   deltalake.DeltaTable('{table}').to_pandas(filters=[('day', '=', datetime.date(2011, 9, 3))])",
-        f"  DuckDB   t = recpipe.lake.Lake('{table.parent}').reader().read('recommendations'); duckdb.sql('from t limit 5')",
+        f"  DuckDB   t = deltalake.DeltaTable('{table}').to_pyarrow_dataset(filesystem=pyarrow.fs.SubTreeFileSystem('{table}', "
+        "pyarrow.fs.LocalFileSystem())); duckdb.sql('from t limit 5')",
         f"  Spark    spark.read.format('delta').load('{table}').where(\"day = '2011-09-03'\")",
         "[bold]The pages[/]",
         f"  Airflow  {base_url(settings)}  (login {user} / {password})",
