@@ -112,6 +112,9 @@ class Support:
         (entries,) float32: weight of event type and age.
     age_days
         (entries,) float32: days between the event and the instant the list is made for.
+    ahead_days
+        (users,) float32: days between the end of the evidence and the instant the list is made for. None where both are
+        the same instant, as in every night; lists of a benchmark are made up to some months after its evidence.
     """
 
     indptr: NDArray[np.int64]
@@ -119,6 +122,7 @@ class Support:
     label: NDArray[np.float32]
     weight: NDArray[np.float32]
     age_days: NDArray[np.float32]
+    ahead_days: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -131,7 +135,9 @@ class Support:
     def users(self, start: int, stop: int) -> Support:
         """Return the supports of users start to stop (excluded)."""
         a, b = int(self.indptr[start]), int(self.indptr[stop])
-        return Support(self.indptr[start : stop + 1] - a, self.item[a:b], self.label[a:b], self.weight[a:b], self.age_days[a:b])
+        ahead = None if self.ahead_days is None else self.ahead_days[start:stop]
+        entries = (self.item[a:b], self.label[a:b], self.weight[a:b], self.age_days[a:b])
+        return Support(self.indptr[start : stop + 1] - a, *entries, ahead)
 
     def matrix(self, items: int) -> sp.csr_matrix:
         """Return (users, items) with weight × label at the support's items."""
