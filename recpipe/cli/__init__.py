@@ -23,6 +23,7 @@ def main() -> None:
         sys.exit(2)
 
 
+from recpipe.cli import benchmark
 from recpipe.cli import demo
 from recpipe.cli import evaluate
 from recpipe.cli import ingest
