@@ -1,1 +1,1 @@
-"""The public protocols, as functions: a split folder in, lists or predictions out; no scores are computed here."""
+"""The public protocols as functions: a split folder in, lists or predictions out; nothing here scores (docs/benchmarks.md)."""

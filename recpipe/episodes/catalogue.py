@@ -36,7 +36,7 @@ def read_catalogue(reader: Reader, settings: Settings, day: date) -> Catalogue:
     last = np.flatnonzero(np.concatenate([changes, [True]])[: len(ids)])
     newest = rows.take(pa.array(last))
     categories = [tuple(level for level in path or () if level) for path in newest["category"].to_pylist()]
-    texts = _texts(newest["title"].to_pylist(), categories, newest["brand"].to_pylist())
+    texts = item_texts(newest["title"].to_pylist(), categories, newest["brand"].to_pylist())
     return Catalogue(
         item_ids=ids[last].astype(object),
         texts=texts,
@@ -48,7 +48,7 @@ def read_catalogue(reader: Reader, settings: Settings, day: date) -> Catalogue:
     )
 
 
-def _texts(titles: list[str | None], categories: list[tuple[str, ...]], brands: list[str | None]) -> list[str]:
+def item_texts(titles: list[str | None], categories: list[tuple[str, ...]], brands: list[str | None]) -> list[str]:
     """Join title, category and brand, as the encoder reads them."""
     parts = zip(titles, categories, brands, strict=True)
     return [" ".join(part for part in (title, *path, brand) if part) for title, path, brand in parts]
