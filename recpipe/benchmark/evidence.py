@@ -108,7 +108,7 @@ def type_weights(kinds: pa.ChunkedArray, weights: Mapping[str, float]) -> NDArra
     codes = pc.dictionary_encode(pc.cast(kinds, pa.string())).combine_chunks()
     default = weights.get("purchase", 1.0)
     table = [weights.get(name, 0.0 if name in EVENT_TYPES else default) for name in codes.dictionary.to_pylist()]
-    return np.array(table, np.float32)[codes.indices.to_numpy()]
+    return np.asarray(np.array(table, np.float32)[codes.indices.to_numpy()], np.float32)
 
 
 def first_meeting_weight(split: Split, weights: Mapping[str, float]) -> float:
