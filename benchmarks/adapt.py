@@ -11,8 +11,8 @@ from benchmarks import world
 from benchmarks.timing import Result, best
 from recpipe.learn.closed_forms import ItemKNN, TextPrototype
 from recpipe.learn.data import ItemSpace, Learner, Support
-from recpipe.learn.network import initial_tensors, to_learner
-from recpipe.learn.prototypical import SETTINGS, item_features
+from recpipe.learn.networks.prototypical import initial_tensors, to_learner
+from recpipe.learn.prototypical import SETTINGS, look
 
 USERS, LOOPED = 20_000, 500
 
@@ -21,8 +21,7 @@ def adaptation(folder: Path) -> Iterator[Result]:
     """Time every learner on users with ten items each."""
     shop = world.evidence()
     supports = world.support(USERS, 10, len(shop.catalogue))
-    features = item_features(shop, SETTINGS["half_lives_days"]).shape[1]
-    network = to_learner(initial_tensors(shop.catalogue.vectors, features, 128, "cpu"), SETTINGS)
+    network = to_learner(initial_tensors(look(shop, SETTINGS), 128, 0, "cpu"), SETTINGS)
     learners: list[Learner] = [network, ItemKNN(), TextPrototype()]
     for learner in learners:
         space = learner.items(shop)

@@ -14,6 +14,7 @@ from recpipe.cli import app
 def train(
     episodes: Annotated[Path, typer.Option(help="Folder of the training input.")],
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
+    learner: Annotated[str | None, typer.Option(help="Which learner; a name that is none lists them.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the model folder.")] = True,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates at most.")] = None,
     batch_users: Annotated[int | None, typer.Option(min=1, help="Episodes a batch; fewer need less memory.")] = None,
@@ -30,6 +31,7 @@ def train(
     from recpipe.learn.train import train as run
 
     given = {
+        "learner": learner,
         "steps": steps,
         "batch_users": batch_users,
         "accumulate": accumulate,

@@ -1,7 +1,7 @@
 """The prototypical network as it is used: arrays and closed formulas, no torch.
 
 A user is the weighted mean of what he met, in a space that training has shaped (Snell et al. 2017, section 2.2, with
-one class a user and cosine in place of the distance); the training itself is `recpipe.learn.network`.
+one class a user and cosine in place of the distance); the training itself is `recpipe.learn.networks.prototypical`.
 """
 
 from __future__ import annotations

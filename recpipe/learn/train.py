@@ -1,4 +1,4 @@
-"""Train the prototypical network: one file, from top to bottom.
+"""Train a learner that is taught by gradients: one file, from top to bottom, whatever the learner.
 
 ``python -m recpipe.learn.train --episodes DIR --out DIR``. Reads the training input, cuts the past into episodes at
 several instants, learns on the earlier ones, looks at the later ones to stop, and writes into the folder ``out``:
@@ -31,7 +31,6 @@ from recpipe.learn.data import Evidence
 from recpipe.learn.episodes_folder import read_episodes_folder
 from recpipe.learn.folder import save, to_json, write_whole
 from recpipe.learn.metrics import Quality, bootstrap, measure_in
-from recpipe.learn.prototypical import SETTINGS, look
 from recpipe.learn.selection import Window, select_closed_form, support_sizes
 
 BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 50), (51, 1_000_000))
@@ -44,14 +43,16 @@ class Config:
 
     Attributes
     ----------
+    learner
+        Which learner; one of `recpipe.learn.networks.PLACES`.
     steps, warmup_steps
         Updates at most, and those over which the learning rate rises; afterwards it falls like a cosine.
     batch_users, accumulate
         Episodes a batch, batches an update.
     learning_rate, projection_learning_rate
-        Of the few numbers that weigh evidence, and of the two projections.
+        Of the few numbers that weigh evidence, and of the matrices (projections and the like).
     weight_decay
-        Of the projections (AdamW).
+        Of the matrices (AdamW).
     width
         Dimensions of the space that texts are projected to.
     cutoffs, valid_weeks
@@ -69,6 +70,7 @@ class Config:
         ``cpu``, ``cuda``, or ``auto``: a GPU where there is one, with bfloat16 there.
     """
 
+    learner: str = "prototypical"
     steps: int = 400
     warmup_steps: int = 30
     batch_users: int = 64
@@ -106,13 +108,18 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
 
     Raises
     ------
+    BadSetting
+        If there is no such learner.
     TrainingFailed
         If there is too little history, or the loss is no number; the last good checkpoint stays.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts: the same sums every time
     import torch
 
-    from recpipe.learn import checkpoint, network
+    from recpipe.learn import checkpoint
+    from recpipe.learn.networks import find_network
+
+    network = find_network(config.learner)
 
     # --- what to learn from, and what to look at
     evidence, facts = read_episodes_folder(episodes_dir)
@@ -131,11 +138,12 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
     save(closed_form, out_dir / "closed_form", facts)
     for name, (_, quality) in baselines.items():
         say(f"val nDCG@{metric_k} {quality.ndcg.mean():.4f} of {name}")
-    valid_views = [look(window.evidence, SETTINGS) for window in valid]
-    items = [network.to_items(look(w.evidence, SETTINGS), w.evidence.catalogue.available, device) for w in past]
+    valid_views = [network.look(window.evidence, network.settings) for window in valid]
+    views = [network.look(window.evidence, network.settings) for window in past]
+    items = [network.to_items(v, w.evidence.catalogue.available, device) for v, w in zip(views, past, strict=True)]
 
     # --- the network and its optimiser, as new or as they were left
-    tensors = network.initial_tensors(evidence.catalogue.vectors, items[0].features.shape[1], config.width, device)
+    tensors = network.initial_tensors(views[0], config.width, seed, device)
     optimiser = torch.optim.AdamW(network.parameter_groups(tensors, config))
     run = hashlib.sha256(to_json([asdict(config), (episodes_dir / "facts.json").read_text()])).hexdigest()
     start, best_step, best_ndcg, losses, rows = 0, 0, -1.0, [], []
@@ -158,7 +166,7 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
     began, first = time.monotonic(), start
     for step in range(start, config.steps + 1):
         if step % config.evaluate_every == 0 or step == config.steps:
-            learner = network.to_learner(tensors, SETTINGS)
+            learner = network.to_learner(tensors, network.settings)
             parts = [measure_in(learner, learner.place(v), w.evidence.catalogue.available, w.episodes, metric_k)
                      for v, w in zip(valid_views, valid, strict=True)]  # fmt: skip
             ndcg = float(np.concatenate([part.ndcg for part in parts]).mean())
@@ -183,9 +191,9 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
         for part in range(config.accumulate):
             random = np.random.default_rng([seed, step, part])  # of the step alone, so that a resumed run draws the same
             chosen = int(random.integers(len(past)))
-            batch = network.to_batch(draw(past[chosen].episodes, config, random), items[chosen], SETTINGS["weight_power"])
+            batch = network.to_batch(draw(past[chosen].episodes, config, random), items[chosen], network.settings)
             with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-                loss = network.loss_of(tensors, items[chosen], batch) / config.accumulate
+                loss = network.loss_of(tensors, items[chosen], batch, network.settings) / config.accumulate
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         if not np.isfinite(total):
@@ -199,7 +207,7 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
         losses.append(total)
 
     # --- what came of it
-    learner = network.to_learner(best, SETTINGS)
+    learner = network.to_learner(best, network.settings)
     parts = [measure_in(learner, learner.place(v), w.evidence.catalogue.available, w.episodes, metric_k)
              for v, w in zip(valid_views, valid, strict=True)]  # fmt: skip
     quality = Quality(np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts]))
@@ -294,7 +302,7 @@ def say(text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line, without the rest of recpipe."""
-    parser = argparse.ArgumentParser(description="Train the prototypical network on a training input.")
+    parser = argparse.ArgumentParser(description="Train a learner on a training input.")
     parser.add_argument("--episodes", type=Path, required=True, help="folder of the training input")
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from a checkpoint")

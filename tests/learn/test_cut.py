@@ -102,7 +102,10 @@ def test_supports_are_those_of_the_nights(evidence):
     history = dataclasses.replace(history, returned_at=back, weight=random.choice([0.2, 0.5, 1.0], len(back)).astype(np.float32))
     wanted, _ = build_support(history, evidence.until, 30.0)
     found = supports_at(history, evidence.until, 30.0, np.arange(len(history.user_ids), dtype=np.int32))
+    assert found.ahead_days is wanted.ahead_days is None  # lists of a night are made for the end of its evidence
     for field in dataclasses.fields(found):
+        if field.name == "ahead_days":
+            continue
         np.testing.assert_allclose(getattr(found, field.name), getattr(wanted, field.name), rtol=1e-6, err_msg=field.name)
 
 

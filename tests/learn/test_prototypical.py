@@ -73,23 +73,23 @@ def test_scores_are_those_of_the_formulas(learner, evidence):
 @pytest.fixture(scope="module")
 def problem(evidence):
     """One instant: the learner's view, the episodes, and both on the CPU for torch."""
-    from recpipe.learn import network
+    from recpipe.learn.networks import prototypical as network
 
     cutoff = evidence.until - np.timedelta64(21, "D")
     known = as_of(evidence, cutoff, np.datetime64("2011-07-31"))
     episodes = cut_episodes(evidence.history, cutoff, horizon_days=21, half_life_days=90)
     items = network.to_items(look(known, SMALL), known.catalogue.available, "cpu")
-    return known, episodes, items, network.to_batch(episodes, items, SMALL["weight_power"])
+    return known, episodes, items, network.to_batch(episodes, items, SMALL)
 
 
 def test_training_and_use_score_alike(problem):
     import torch
 
-    from recpipe.learn import network
+    from recpipe.learn.networks import prototypical as network
 
     known, episodes, items, batch = problem
     random = torch.Generator().manual_seed(0)
-    start = network.initial_tensors(known.catalogue.vectors, 4, 8, "cpu")
+    start = network.initial_tensors(items.view, 8, 0, "cpu")
     tensors = {name: value + 0.1 * torch.randn(value.shape, generator=random) for name, value in start.items()}
     learner = network.to_learner(tensors, SMALL)
     space = learner.items(known)
@@ -98,10 +98,10 @@ def test_training_and_use_score_alike(problem):
 
 
 def test_the_loss_is_the_cross_entropy_over_what_could_be_recommended(problem):
-    from recpipe.learn import network
+    from recpipe.learn.networks import prototypical as network
 
     known, episodes, items, batch = problem
-    tensors = network.initial_tensors(known.catalogue.vectors, 4, 8, "cpu")
+    tensors = network.initial_tensors(items.view, 8, 0, "cpu")
     scores = network.scores(tensors, items, batch).detach().numpy().astype(float)
     losses = []
     for u in range(len(episodes)):
@@ -109,19 +109,17 @@ def test_the_loss_is_the_cross_entropy_over_what_could_be_recommended(problem):
         query = episodes.query_item[episodes.query_indptr[u] : episodes.query_indptr[u + 1]]
         rest = np.setdiff1d(np.arange(len(known.catalogue)), seen)
         losses.append(np.mean(np.log(np.exp(scores[u, rest]).sum()) - scores[u, query]))
-    assert network.loss_of(tensors, items, batch).item() == pytest.approx(np.mean(losses), rel=1e-5)
+    assert network.loss_of(tensors, items, batch, SMALL).item() == pytest.approx(np.mean(losses), rel=1e-5)
 
 
 def test_what_was_not_delivered_by_the_cut_is_neither_target_nor_rival(problem):
     import dataclasses
 
-    from recpipe.learn import network
+    from recpipe.learn.networks import prototypical as network
 
     known, episodes, items, _ = problem
     gone = int(episodes.query_item[0])
-    batch = network.to_batch(
-        episodes, dataclasses.replace(items, available=np.arange(len(known.catalogue)) != gone), SMALL["weight_power"]
-    )
+    batch = network.to_batch(episodes, dataclasses.replace(items, available=np.arange(len(known.catalogue)) != gone), SMALL)
     assert not batch.target[:, gone].any()
     assert not batch.allowed[:, gone].any()
     sums = batch.target.sum(1).numpy()
@@ -129,11 +127,11 @@ def test_what_was_not_delivered_by_the_cut_is_neither_target_nor_rival(problem):
 
 
 def test_every_learned_number_gets_a_gradient(problem):
-    from recpipe.learn import network
+    from recpipe.learn.networks import prototypical as network
 
-    known, _, items, batch = problem
-    tensors = network.initial_tensors(known.catalogue.vectors, 4, 8, "cpu")
-    network.loss_of(tensors, items, batch).backward()
+    _, _, items, batch = problem
+    tensors = network.initial_tensors(items.view, 8, 0, "cpu")
+    network.loss_of(tensors, items, batch, SMALL).backward()
     for name, tensor in tensors.items():
         flat = tensor.grad.abs().reshape(-1)
         used = flat[:3] if name == "bias" else flat  # the season is older than this shop
@@ -146,14 +144,14 @@ def test_every_learned_number_gets_a_gradient(problem):
 def test_a_few_steps_lower_the_loss(problem):
     import torch
 
-    from recpipe.learn import network
+    from recpipe.learn.networks import prototypical as network
 
-    known, _, items, batch = problem
-    tensors = network.initial_tensors(known.catalogue.vectors, 4, 8, "cpu")
+    _, _, items, batch = problem
+    tensors = network.initial_tensors(items.view, 8, 0, "cpu")
     optimiser = torch.optim.AdamW(list(tensors.values()), lr=0.02)
     losses = []
     for _ in range(20):
-        loss = network.loss_of(tensors, items, batch)
+        loss = network.loss_of(tensors, items, batch, SMALL)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -162,8 +160,8 @@ def test_a_few_steps_lower_the_loss(problem):
 
 
 def test_the_start_keeps_the_cosines_of_texts(evidence):
-    from recpipe.learn import network
+    from recpipe.learn.networks import prototypical as network
 
     vectors = evidence.catalogue.vectors
-    start = network.initial_tensors(vectors, 4, 24, "cpu")["own"].detach().numpy()
+    start = network.initial_tensors(look(evidence, SMALL), 24, 0, "cpu")["own"].detach().numpy()
     np.testing.assert_allclose((vectors @ start) @ (vectors @ start).T, vectors @ vectors.T, atol=1e-5)

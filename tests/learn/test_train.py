@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recpipe.errors import TrainingFailed
+from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.learn import load, read_config
 from recpipe.learn.episodes_folder import read_episodes_folder, write_episodes_folder
 from recpipe.learn.train import Config, cut_windows, main, schedule, train
@@ -167,6 +167,11 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_checkpoin
     for name, array in load_file(tmp_path / "checkpoint.safetensors").items():
         assert np.isfinite(array).all(), name
     assert not (tmp_path / "config.json").exists()
+
+
+def test_a_learner_that_is_none_is_refused_with_their_names(training_input, tmp_path):
+    with pytest.raises(BadSetting, match=r"No learner 'nobody' can be trained: choose one of .*prototypical"):
+        train(training_input, tmp_path, dataclasses.replace(CONFIG, learner="nobody"))
 
 
 def test_too_little_history_is_said_so(make_evidence, facts, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from recpipe.learn.cut import Episodes
-from recpipe.learn.prototypical import Prototypical, View, powered_weights
+from recpipe.learn.networks import Network, Rates
+from recpipe.learn.prototypical import SETTINGS, Prototypical, View, look, powered_weights
 
 Tensors = dict[str, torch.Tensor]
 LEARNED = ("own", "met", "gate", "temperature", "neighbour", "bias", "trend")
@@ -55,13 +56,15 @@ class Batch:
     target: torch.Tensor
 
 
-def initial_tensors(vectors: NDArray[np.float32], features: int, width: int, device: str) -> Tensors:
+def initial_tensors(view: View, width: int, seed: int, device: str) -> Tensors:
     """Return the network before training: cosine of texts, kept as well as ``width`` dimensions can, and item kNN.
 
     The projections start at the principal directions of the text vectors; only inner products of projected vectors are
-    used, so the signs and rotations that a decomposition is free in have no effect.
+    used, so the signs and rotations that a decomposition is free in have no effect. Nothing is drawn: the seed changes
+    nothing.
     """
-    moment = vectors.T.astype(np.float64) @ vectors.astype(np.float64)
+    vectors, features = view.own.astype(np.float64), view.features.shape[1]
+    moment = vectors.T @ vectors
     _, directions = np.linalg.eigh(moment)
     start = torch.tensor(np.ascontiguousarray(directions[:, ::-1][:, :width]), dtype=torch.float32)
     popular = torch.zeros(features)
@@ -76,22 +79,6 @@ def initial_tensors(vectors: NDArray[np.float32], features: int, width: int, dev
         "trend": torch.zeros(2, features),
     }
     return {name: tensor.to(device).requires_grad_() for name, tensor in tensors.items()}
-
-
-class Rates(Protocol):
-    """How fast the two kinds of parameters are learned."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Of the few numbers that weigh evidence."""
-
-    @property
-    def projection_learning_rate(self) -> float:
-        """Of the projections."""
-
-    @property
-    def weight_decay(self) -> float:
-        """Of the projections."""
 
 
 def parameter_groups(tensors: Tensors, rates: Rates) -> list[dict[str, Any]]:
@@ -121,10 +108,10 @@ def to_items(view: View, available: NDArray[np.bool_], device: str) -> Items:
     return Items(moved(view.own), moved(view.met), moved(view.log_count), moved(view.features), view, available)
 
 
-def to_batch(episodes: Episodes, items: Items, weight_power: float) -> Batch:
+def to_batch(episodes: Episodes, items: Items, settings: Mapping[str, Any]) -> Batch:
     """Lay out episodes as matrices on the device of the items."""
     users, count = len(episodes), len(items.available)
-    weights = powered_weights(episodes.support, count, weight_power)
+    weights = powered_weights(episodes.support, count, settings["weight_power"])
     allowed = np.repeat(items.available[None, :], users, axis=0)
     allowed[np.repeat(np.arange(users), np.diff(episodes.seen_indptr)), episodes.seen_item] = False
     target = np.zeros(allowed.shape, np.float32)
@@ -153,9 +140,22 @@ def scores(tensors: Tensors, items: Items, batch: Batch) -> torch.Tensor:
     return temperature * (prototype @ z.T) + neighbour * batch.near + (trend + tensors["bias"]) @ items.features.T
 
 
-def loss_of(tensors: Tensors, items: Items, batch: Batch) -> torch.Tensor:
+def loss_of(tensors: Tensors, items: Items, batch: Batch, settings: Mapping[str, Any]) -> torch.Tensor:
     """Return the mean over episodes of the cross-entropy between the query and a softmax over what could be recommended."""
     logits = scores(tensors, items, batch).float().masked_fill(~batch.allowed, -torch.inf)
     logs = torch.log_softmax(logits, dim=1).masked_fill(~batch.allowed, 0.0)
     counted = batch.target.sum(1) > 0
     return -(batch.target * logs).sum() / counted.sum().clamp(min=1)
+
+
+NETWORK = Network(
+    name=Prototypical.name,
+    settings=SETTINGS,
+    look=look,
+    initial_tensors=initial_tensors,
+    parameter_groups=parameter_groups,
+    to_items=to_items,
+    to_batch=to_batch,
+    loss_of=loss_of,
+    to_learner=to_learner,
+)
