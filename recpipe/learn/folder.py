@@ -17,10 +17,14 @@ from safetensors.numpy import save as save_tensors
 from recpipe.errors import MissingModel, RecpipeError
 from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
 from recpipe.learn.data import Learner
+from recpipe.learn.heads import Headed, heads
 from recpipe.learn.prototypical import Prototypical
 
 FORMAT = 1
-LEARNERS: dict[str, Any] = {kind.name: kind for kind in (Popularity, ItemKNN, TextPrototype, Prototypical)}
+LEARNERS: dict[str, Any] = {
+    **{kind.name: kind for kind in (Popularity, ItemKNN, TextPrototype, Prototypical)},
+    **dict.fromkeys(heads(), Headed),
+}
 """Every learner that can stand in a model folder, by its name."""
 
 
@@ -44,8 +48,8 @@ def save(learner: Learner, folder: Path, facts: Mapping[str, Any]) -> None:
     if LEARNERS.get(learner.name) is not type(learner):
         raise RecpipeError(f"Learner '{learner.name}' cannot be saved: it is none of {', '.join(sorted(LEARNERS))}.")
     values = {field.name: getattr(learner, field.name) for field in fields(learner)}  # type: ignore[arg-type]
-    arrays = {name: np.ascontiguousarray(value) for name, value in values.items() if isinstance(value, np.ndarray)}
-    data = save_tensors(arrays)
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray) or _holds_arrays(value)}
+    data = save_tensors({name: np.ascontiguousarray(array) for name, array in _flat(arrays).items()})
     config = {
         **facts,
         "format": FORMAT,
@@ -76,7 +80,7 @@ def load(folder: Path) -> Learner:
             f"of recpipe reads {', '.join(sorted(LEARNERS))} in format {FORMAT}. Use the version that wrote it, or train again."
         )
     arrays = load_tensors(_checked(folder, "model.safetensors", config))
-    parameters = {**config["parameters"], **arrays}
+    parameters = {**config["parameters"], **_nested(arrays)}
     unknown = sorted(set(parameters) ^ {field.name for field in fields(kind)})
     if unknown:
         raise RecpipeError(f"Model folder {folder} and learner '{kind.name}' disagree about {', '.join(unknown)}. Train again.")
@@ -114,6 +118,30 @@ def write_whole(file: Path, data: bytes) -> None:
 def to_json(value: Any) -> bytes:
     """Return JSON for people and for diffs: indented, keys in order."""
     return (json.dumps(value, indent=2, sort_keys=True, default=str) + "\n").encode()
+
+
+def _holds_arrays(value: Any) -> bool:
+    """Return whether a value is a dictionary of arrays."""
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(held, np.ndarray) for held in value.values())
+
+
+def _flat(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every array by its path: ``numbers/gate`` for the one in a dictionary."""
+    flat = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+    groups = {name: held for name, held in arrays.items() if name not in flat}
+    return {**flat, **{f"{name}/{inner}": array for name, held in groups.items() for inner, array in held.items()}}
+
+
+def _nested(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo `_flat`."""
+    nested: dict[str, Any] = {}
+    for path, array in arrays.items():
+        name, _, inner = path.partition("/")
+        if inner:
+            nested.setdefault(name, {})[inner] = array
+        else:
+            nested[name] = array
+    return nested
 
 
 def _checked(folder: Path, name: str, config: Mapping[str, Any]) -> bytes:

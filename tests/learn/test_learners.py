@@ -1,16 +1,19 @@
 """What every learner promises, whatever it is."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from recpipe.learn import load, save, score
+from recpipe.learn.body import View
 from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
 from recpipe.learn.cut import supports_at
 from recpipe.learn.data import Evidence, ItemSpace
 from recpipe.learn.folder import LEARNERS
+from recpipe.learn.heads import heads
 from recpipe.learn.prototypical import SETTINGS, Prototypical
 
 
@@ -32,8 +35,34 @@ def a_prototypical(dimensions=24, width=8, features=4, seed=3):
     )
 
 
-LEARNERS_HERE = [Popularity(30.0), ItemKNN(neighbours=10), TextPrototype(), a_prototypical()]
-READS_TEXT = {"text_prototype", "prototypical"}
+def a_headed(name, seed=3):
+    """A learner with a head that training has moved from where it starts."""
+    import torch
+
+    from recpipe.learn.networks import find_network
+
+    network = find_network(name)
+    settings = {**network.settings, "neighbours": 10, "factors": 6, "negatives": 16}
+    shop = View(*(np.zeros((5, width), np.float32) for width in (24, 24, 1, 4)), None, np.zeros((5, 6), np.float32))
+    random = torch.Generator().manual_seed(seed)
+    start = network.initial_tensors(shop, 8, seed, "cpu")
+    moved = {name: value + 0.2 * torch.randn(value.shape, generator=random) for name, value in start.items()}
+    return network.to_learner(moved, settings)
+
+
+BUILT = {
+    "popularity": lambda: Popularity(30.0),
+    "item_knn": lambda: ItemKNN(neighbours=10),
+    "text_prototype": TextPrototype,
+    "prototypical": a_prototypical,
+    **{name: functools.partial(a_headed, name) for name in heads()},
+}
+READS_TEXT = ["text_prototype", "prototypical", *heads()]
+
+
+@pytest.fixture
+def learner(request):
+    return BUILT[request.param]()
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +86,10 @@ def empty_like(evidence: Evidence) -> Evidence:
 
 
 def test_every_learner_that_can_be_saved_is_tested_here():
-    assert {learner.name for learner in LEARNERS_HERE} == set(LEARNERS)
+    assert {name: built().name for name, built in BUILT.items()} == {name: name for name in LEARNERS}
 
 
-@pytest.mark.parametrize("learner", LEARNERS_HERE, ids=lambda learner: learner.name)
+@pytest.mark.parametrize("learner", BUILT, indirect=True)
 class TestEveryLearner:
     def test_comes_back_from_its_folder_with_the_same_scores(self, learner, evidence, support, tmp_path):
         save(learner, tmp_path, {"encoder": "abc"})
@@ -140,7 +169,7 @@ class TestEveryLearner:
                 np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("learner", [one for one in LEARNERS_HERE if one.name in READS_TEXT], ids=lambda learner: learner.name)
+@pytest.mark.parametrize("learner", READS_TEXT, indirect=True)
 def test_an_item_that_nobody_met_is_scored_by_its_text(learner, evidence, make_support):
     space = learner.items(evidence)
     found = score(space, learner.adapt(space, make_support([(0, 1, 1.0)], [(1, 1, 1.0)])))

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 PLACES: Mapping[str, tuple[str, str]] = {
     "prototypical": ("recpipe.learn.networks.prototypical", "NETWORK"),
+    "anil": ("recpipe.learn.networks.steps", "ANIL"),
+    "maml": ("recpipe.learn.networks.steps", "MAML"),
+    "proto_maml": ("recpipe.learn.networks.steps", "PROTO_MAML"),
+    "ridge_head": ("recpipe.learn.networks.ridge", "RIDGE"),
+    "attention": ("recpipe.learn.networks.attention", "ATTENTION"),
+    "lstm": ("recpipe.learn.networks.lstm", "LSTM"),
 }
 """Where each network stands, by name of its learner: module and attribute. Looked up late, for torch is slow to import."""
 
