@@ -57,3 +57,37 @@ def new_users(
         training=training,
     )
     recommend_new_users(task, settings)
+
+
+@benchmark.command()
+def peers(
+    split: Annotated[Path, typer.Option(help="Folder with events, items, users, support and meta (.parquet).")],
+    out_dir: Annotated[Path, typer.Option(help="Folder that gets a file of lists for each model, and its setting.")],
+    only: Annotated[list[str] | None, typer.Option(help="'implicit' or 'rectools'; both if not given.")] = None,
+    envs: Annotated[Path | None, typer.Option(help="Folder of their environments; under the home if not given.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the packages.")] = 1,
+    quick: Annotated[bool, typer.Option(help="One setting and few steps: to try the way, not the quality.")] = False,
+) -> None:
+    """Serve the same split with implicit's ALS and BM25 and RecTools' SASRec, each in an environment of its own."""
+    from recpipe.benchmark.peers.run import run_peers
+    from recpipe.config import load_settings
+
+    place = envs or load_settings().work / "benchmark" / "peers"
+    for file in run_peers(split, out_dir, place, only=only or (), seed=seed, threads=threads, quick=quick):
+        print(file)
+
+
+@benchmark.command()
+def text(
+    train: Annotated[Path, typer.Option(help="Parquet or CSV with the columns text and label.")],
+    test: Annotated[Path, typer.Option(help="Parquet or CSV with the column text.")],
+    out: Annotated[Path, typer.Option(help="File to write (Parquet or CSV): label and confidence, in the row order of the test.")],
+    encoder: Annotated[str, typer.Option(help="Folder of an encoder; 'none': n-grams alone; else all-MiniLM-L6-v2.")] = "",
+    cache: Annotated[Path | None, typer.Option(help="Folder for vectors that were computed before.")] = None,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn; the same seed gives the same file.")] = 0,
+) -> None:
+    """Classify texts from a few labelled ones of each class."""
+    from recpipe.benchmark.text import run
+
+    run(train, test, out, encoder, seed=seed, cache=cache)
