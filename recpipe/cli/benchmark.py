@@ -82,7 +82,9 @@ def peers(
 def text(
     train: Annotated[Path, typer.Option(help="Parquet or CSV with the columns text and label.")],
     test: Annotated[Path, typer.Option(help="Parquet or CSV with the column text.")],
-    out: Annotated[Path, typer.Option(help="File to write (Parquet or CSV): label and confidence, in the row order of the test.")],
+    out: Annotated[
+        Path, typer.Option(help="File to write (Parquet or CSV): label and confidence, in the row order of the test.")
+    ],
     encoder: Annotated[str, typer.Option(help="Folder of an encoder; 'none': n-grams alone; else all-MiniLM-L6-v2.")] = "",
     cache: Annotated[Path | None, typer.Option(help="Folder for vectors that were computed before.")] = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn; the same seed gives the same file.")] = 0,

@@ -11,17 +11,16 @@ import hashlib
 import importlib.util
 import json
 import logging
-import os
 import time
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.encode.cache import VectorCache
+from recpipe.encode.model import RECIPE, TextModel, mean_of_states, open_model
 from recpipe.errors import BadSetting
 
 log = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ POOLING = "mean of the last hidden states over the attention mask, unit length, 
 MAX_TOKENS = 256
 BATCH_TEXTS = 32
 TEXTS_A_WRITE = 1024
-PARTS_OF_THE_ANSWER = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+PARTS_OF_THE_ANSWER = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", RECIPE)
 
 
 class Encoder:
@@ -88,23 +87,17 @@ class Encoder:
         return known
 
     @cached_property
-    def _model(self) -> _Model:
-        return _Model(self.folder)
+    def _model(self) -> EncodingModel:
+        return EncodingModel(open_model(self.folder))
 
 
-class _Model:
-    """The loaded model; needs torch and transformers."""
+class EncodingModel:
+    """Texts to unit vectors with a loaded model; needs torch and transformers."""
 
-    def __init__(self, folder: Path) -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours counts texts; theirs counts weights, into the task log
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
-        limit = getattr(self._model.config, "max_position_embeddings", MAX_TOKENS)
-        self._max_tokens = min(MAX_TOKENS, int(limit))
+    def __init__(self, model: TextModel) -> None:
+        self._tokenizer, self._model = model.tokenizer, model.network
+        limit = int(getattr(self._model.config, "max_position_embeddings", MAX_TOKENS)) - model.reserved
+        self._max_tokens = min(MAX_TOKENS, limit)
 
     def vectors(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode the texts in batches of equal padded length."""
@@ -134,8 +127,7 @@ class _Model:
             mask[row, : len(text)] = 1
         with torch.inference_mode():
             states = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
-            pooled = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
-            unit = torch.nn.functional.normalize(pooled.float(), dim=1)
+            unit = torch.nn.functional.normalize(mean_of_states(states, mask).float(), dim=1)
         return np.asarray(unit[: len(tokens)].numpy(), dtype=np.float32)
 
 

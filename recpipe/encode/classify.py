@@ -1,0 +1,193 @@
+"""Few-shot text classes: a kernel ridge over what an encoder and character n-grams make of the texts.
+
+Every choice (how much of which kernel, how much regularisation, the temperature of the confidence) is made by leaving
+out one text of the training set at a time, which a ridge gives in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recpipe.encode.ngrams import Vocabulary, learn_vocabulary, terms_of, weigh
+from recpipe.errors import BadSetting
+
+Vectors = NDArray[np.float64]
+Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+
+SHARES = (1.0, 0.9, 0.8, 0.65, 0.5, 0.3, 0.0)
+"""Shares of the encoder's kernel beside that of n-grams that are tried."""
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""Regularisations that are tried; the kernels have a diagonal of 1."""
+TEMPERATURES = tuple(np.geomspace(0.01, 1.0, 25))
+MOST_SHOTS = 3000
+"""Training texts that are used at most: the ridge is cubic in them."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A fitted classifier.
+
+    Attributes
+    ----------
+    classes
+        (classes,) labels, sorted.
+    encode
+        Texts to (n, d) unit vectors; None: n-grams alone.
+    centre, vectors
+        (d,) mean of the training vectors; (shots, d) training vectors around it, of unit length.
+    vocabulary, terms
+        Of the training texts; (shots, terms) sparse.
+    share, strength, temperature
+        What leaving one out has chosen: share of the encoder's kernel, regularisation, temperature.
+    weights
+        (shots, classes) of the ridge.
+    loo_accuracy, loo_loss
+        Of the training texts, each predicted from the others.
+    """
+
+    classes: tuple[Any, ...]
+    encode: Encode | None
+    centre: Vectors
+    vectors: Vectors
+    vocabulary: Vocabulary
+    terms: sp.csr_matrix
+    share: float
+    strength: float
+    temperature: float
+    weights: Vectors
+    loo_accuracy: float
+    loo_loss: float
+
+    def probabilities(self, texts: Sequence[str]) -> Vectors:
+        """Return (texts, classes); a text's row depends on that text alone."""
+        near = np.asarray((weigh([terms_of(text) for text in texts], self.vocabulary) @ self.terms.T).toarray())
+        kernel = (1 - self.share) * near
+        if self.encode is not None and self.share > 0:
+            kernel += self.share * (_around(self.encode(texts), self.centre) @ self.vectors.T)
+        return softmax(kernel @ self.weights / self.temperature)
+
+    def predict(self, texts: Sequence[str]) -> tuple[list[Any], Vectors]:
+        """Return the label of each text, and the probability of that label."""
+        found = self.probabilities(texts)
+        best = found.argmax(1)
+        return [self.classes[place] for place in best], found[np.arange(len(found)), best]
+
+
+def fit(texts: Sequence[str], labels: Sequence[Any], encode: Encode | None, *, seed: int = 0) -> Classifier:
+    """Fit a classifier to a few texts of each class.
+
+    Parameters
+    ----------
+    texts
+        Any language, of any length; empty ones are allowed.
+    labels
+        One a text, of one type; at least two different ones. A class may have a single text.
+    encode
+        As `recpipe.encode.Encoder.encode`; None for n-grams alone.
+    seed
+        Draws the texts that are used where there are more than `MOST_SHOTS`.
+
+    Raises
+    ------
+    BadSetting
+        If there is no text, or only one class.
+    """
+    classes = tuple(sorted(set(labels)))
+    if len(classes) < 2:
+        raise BadSetting(
+            f"Few-shot classes need at least two labels to tell apart; the {len(texts)} training texts have "
+            f"{f'only {classes[0]!r}' if classes else 'none'}."
+        )
+    texts, labels = _some(texts, labels, seed)
+    counted = [terms_of(text) for text in texts]
+    vocabulary = learn_vocabulary(counted)
+    terms = weigh(counted, vocabulary)
+    near = np.asarray((terms @ terms.T).toarray(), dtype=np.float64)
+    raw = encode(texts).astype(np.float64) if encode is not None else np.zeros((len(texts), 1))
+    centre = raw.mean(0)
+    vectors = _around(raw, centre)
+    number = np.searchsorted(np.array(classes, dtype=object), np.array(labels, dtype=object))
+    kernels = {share: share * (vectors @ vectors.T) + (1 - share) * near for share in (SHARES if encode is not None else (0.0,))}
+    share, strength, temperature, loss, accuracy = choose(kernels, number, len(classes))
+    ridge = kernels[share] + strength * np.eye(len(texts))
+    weights = np.asarray(np.linalg.solve(ridge, targets(number, len(classes))), dtype=np.float64)
+    return Classifier(classes, encode, centre, vectors, vocabulary, terms, share, strength, temperature, weights, accuracy, loss)
+
+
+def choose(kernels: dict[float, Vectors], number: NDArray[np.intp], classes: int) -> tuple[float, float, float, float, float]:
+    """Return the share, strength and temperature of the least loss on texts left out, with that loss and the accuracy."""
+    best = (np.inf, 0.0, 0.0, 0.0, 0.0)
+    wanted = targets(number, classes)
+    for share, kernel in kernels.items():
+        values, basis = np.linalg.eigh(kernel)
+        for strength in STRENGTHS:
+            scores = leave_one_out(np.maximum(values, 0), basis, wanted, strength)
+            for temperature in TEMPERATURES:
+                loss = cross_entropy(scores / temperature, number)
+                if loss < best[0] - 1e-12:
+                    best = (loss, share, strength, float(temperature), float((scores.argmax(1) == number).mean()))
+    return best[1], best[2], best[3], best[0], best[4]
+
+
+def leave_one_out(values: Vectors, basis: Vectors, wanted: Vectors, strength: float) -> Vectors:
+    """Return (texts, classes): what a kernel ridge fitted without a text says of it, for every text.
+
+    With the hat matrix H = K (K + λ)⁻¹ it is (H y − diag(H) y) / (1 − diag(H)) (Rifkin and Lippert 2007, section 3).
+
+    Parameters
+    ----------
+    values, basis
+        Eigenvalues and eigenvectors of the kernel.
+    wanted
+        (texts, classes) targets y.
+    strength
+        λ.
+    """
+    shrink = values / (values + strength)
+    fitted = (basis * shrink) @ (basis.T @ wanted)
+    own = np.einsum("ij,j,ij->i", basis, shrink, basis)[:, None]
+    return np.asarray((fitted - own * wanted) / (1 - own))
+
+
+def targets(number: NDArray[np.intp], classes: int) -> Vectors:
+    """Return (texts, classes): 1 for the text's class, less the share of a class among equally many, so that rows sum to 0."""
+    return np.eye(classes)[number] - 1 / classes
+
+
+def softmax(scores: Vectors) -> Vectors:
+    """Return rows that sum to 1."""
+    powers = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True))
+
+
+def cross_entropy(scores: Vectors, number: NDArray[np.intp]) -> float:
+    """Return the mean of −log softmax at the classes."""
+    top = scores.max(1)
+    total = np.log(np.exp(scores - top[:, None]).sum(1)) + top
+    return float((total - scores[np.arange(len(scores)), number]).mean())
+
+
+def _around(vectors: NDArray[Any], centre: Vectors) -> Vectors:
+    """Move vectors to their training mean and back to unit length (Wang et al. 2019, SimpleShot, section 3.2)."""
+    moved = vectors.astype(np.float64) - centre
+    return np.asarray(moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12))
+
+
+def _some(texts: Sequence[str], labels: Sequence[Any], seed: int) -> tuple[list[str], list[Any]]:
+    """Draw `MOST_SHOTS` texts where there are more, the classes in turn, so that none is lost."""
+    if len(texts) <= MOST_SHOTS:
+        return list(texts), list(labels)
+    drawn = np.random.default_rng(seed).permutation(len(texts))
+    turn: dict[Any, int] = {}
+    order: list[tuple[int, int, int]] = []
+    for row in drawn:
+        turn[labels[row]] = turn.get(labels[row], 0) + 1
+        order.append((turn[labels[row]], len(order), int(row)))
+    kept = sorted(row for _, _, row in sorted(order)[:MOST_SHOTS])
+    return [texts[row] for row in kept], [labels[row] for row in kept]

@@ -1,0 +1,93 @@
+"""Model folders as torch sees them: whatever ``AutoModel`` loads, with what fine-tuning put beside it.
+
+A folder that fine-tuning wrote is one that ``AutoModel`` loads alone, unless its method cannot be merged into the
+weights; then ``recpipe_encoder.json`` names the method, and a further safetensors file holds its parameters.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recpipe.errors import BadSetting
+
+RECIPE = "recpipe_encoder.json"
+BESIDE = "beside.safetensors"
+"""Parameters of adapters or prefixes, beside the base's ``model.safetensors``."""
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A tokenizer and a network on it.
+
+    Attributes
+    ----------
+    tokenizer
+        Of transformers.
+    network
+        Called with ``input_ids`` and ``attention_mask``; its answer has ``last_hidden_state``, (texts, tokens, d).
+    reserved
+        Positions that the network itself takes from every text (a prefix's).
+    """
+
+    tokenizer: Any
+    network: Any
+    reserved: int = 0
+
+
+def open_model(folder: Path) -> TextModel:
+    """Load a model folder, in evaluation mode; needs torch and transformers.
+
+    Raises
+    ------
+    BadSetting
+        If ``recpipe_encoder.json`` names a kind that is not known here.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours counts texts; theirs counts weights, into the task log
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    recipe = read_recipe(folder)
+    kind = recipe.get("kind", "")
+    if kind == "adapter":
+        from recpipe.encode.finetune.adapters import insert_adapters
+
+        insert_adapters(network, recipe["size"])
+    elif kind == "prefix":
+        from recpipe.encode.finetune.prefix import add_prefix
+
+        network = add_prefix(network, recipe["tokens"])
+    elif kind:
+        raise BadSetting(f"{folder / RECIPE} speaks of kind '{kind}', which this version of recpipe does not know.")
+    if kind:
+        _load_beside(network, folder / BESIDE)
+    return TextModel(tokenizer, network.eval(), int(recipe.get("tokens", 0)))
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """Return what stands in ``recpipe_encoder.json``; nothing where there is none."""
+    file = folder / RECIPE
+    recipe: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    return recipe
+
+
+def mean_of_states(states: Any, mask: Any) -> Any:
+    """Return (texts, d): mean of the last hidden states over the attention mask."""
+    return (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def _load_beside(network: Any, file: Path) -> None:
+    from safetensors.torch import load_file
+
+    found = load_file(file)
+    state = network.state_dict()
+    strange = sorted(set(found) - set(state))
+    if strange:
+        raise BadSetting(f"{file} holds '{strange[0]}', which the model in the folder has no place for. Fine-tune again.")
+    network.load_state_dict(found, strict=False)
