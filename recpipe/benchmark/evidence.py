@@ -113,7 +113,10 @@ def type_weights(kinds: pa.ChunkedArray, weights: Mapping[str, float]) -> NDArra
 
 def first_meeting_weight(split: Split, weights: Mapping[str, float]) -> float:
     """Return what the first event of most (user, item) pairs weighs; of equally frequent weights the greatest."""
-    pairs = split.events.group_by(["user_id", "item_id"], use_threads=False).aggregate([("event_type", "first")])
+    known = pc.and_(
+        pc.is_valid(split.events["user_id"]), pc.is_in(split.events["item_id"], value_set=split.items["item_id"].combine_chunks())
+    )
+    pairs = split.events.filter(known).group_by(["user_id", "item_id"], use_threads=False).aggregate([("event_type", "first")])
     weight = type_weights(pairs["event_type_first"], weights)
     values, counts = np.unique(weight[weight > 0], return_counts=True)
     return float(values[counts == counts.max()].max()) if len(values) else weights.get("purchase", 1.0)

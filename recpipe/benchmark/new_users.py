@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from recpipe.benchmark.evidence import split_evidence, split_support
 from recpipe.benchmark.split import Split, read_split
 from recpipe.config import Settings
-from recpipe.errors import RecpipeError
+from recpipe.errors import BadSetting, RecpipeError
 from recpipe.learn.data import Evidence, ItemSpace, Learner, Support, score
 from recpipe.recommend.blocks import users_a_block
 from recpipe.recommend.ranking import rank
@@ -167,20 +167,15 @@ def training_config(learner: str, given: Mapping[str, Any]) -> Any:
 
     Raises
     ------
-    RecpipeError
-        If no training run makes such a learner.
+    BadSetting
+        If training has no such setting; an unknown learner is refused by training itself.
     """
-    from recpipe.learn.folder import LEARNERS
     from recpipe.learn.train import Config
 
     known = {field.name for field in fields(Config)}
     if unknown := sorted(set(given) - known):
-        raise RecpipeError(f"Training has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
-    if learner == DEFAULT or (learner == "prototypical" and "learner" not in known):
-        return Config(**given)
-    if "learner" not in known:
-        raise RecpipeError(f"Learner '{learner}' is unknown. Choose '{DEFAULT}' or one of {', '.join(sorted(LEARNERS))}.")
-    return replace(Config(**given), learner=learner)
+        raise BadSetting(f"Training has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+    return Config(**given) if learner == DEFAULT else Config(**given, learner=learner)
 
 
 def lists(learner: Learner, space: ItemSpace, support: Support, items: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -226,9 +221,9 @@ def say(text: str) -> None:
 
 def _check_task(task: Task) -> None:
     if unknown := sorted(set(task.withhold) - set(WITHHELD)):
-        raise RecpipeError(f"--withhold {', '.join(unknown)} is unknown: it takes {', '.join(WITHHELD)}.")
+        raise BadSetting(f"--withhold {', '.join(unknown)} is unknown: it takes {', '.join(WITHHELD)}.")
     if task.out.is_dir():
-        raise RecpipeError(f"--out {task.out} is a folder: name a file such as recs.parquet.")
+        raise BadSetting(f"--out {task.out} is a folder: name a file such as recs.parquet.")
 
 
 def _told(learner: Any, facts: Mapping[str, Any]) -> Any:
@@ -236,7 +231,5 @@ def _told(learner: Any, facts: Mapping[str, Any]) -> Any:
     if not facts["withhold"]:
         return learner
     if "withhold" not in {field.name for field in fields(learner)}:
-        raise RecpipeError(
-            f"Learner '{learner.name}' cannot do without {' and '.join(facts['withhold'])}: leave --withhold away."
-        )
+        raise BadSetting(f"Learner '{learner.name}' cannot do without {' and '.join(facts['withhold'])}: leave --withhold away.")
     return replace(learner, withhold=tuple(facts["withhold"]))

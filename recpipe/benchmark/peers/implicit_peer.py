@@ -16,9 +16,9 @@ from protocol import LENGTH, Make, arguments, cut_earlier, filled, popular, qual
 
 ALS = [
     {"factors": factors, "regularization": regularization, "alpha": alpha, "iterations": 15}
-    for factors, regularization, alpha in itertools.product((64, 128, 256), (0.01, 1.0, 10.0), (1.0, 10.0, 40.0))
+    for factors, regularization, alpha in itertools.product((32, 64, 128), (0.1, 10.0), (1.0, 10.0))
 ]
-BM25 = [{"K": k, "K1": k1, "B": b} for k, k1, b in itertools.product((50, 200, 1000), (0.1, 1.2, 10.0), (0.2, 0.75))]
+BM25 = [{"K": k, "K1": k1, "B": b} for k, k1, b in itertools.product((50, 200), (0.1, 1.2, 10.0), (0.2, 0.75))]
 
 
 def matrix(events: pd.DataFrame) -> tuple[sp.csr_matrix, pd.Index]:
