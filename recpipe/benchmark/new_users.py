@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from recpipe.benchmark.evidence import split_evidence, split_support
 from recpipe.benchmark.split import Split, read_split
 from recpipe.config import Settings
-from recpipe.errors import BadSetting, RecpipeError
+from recpipe.errors import BadSetting
 from recpipe.learn.data import Evidence, ItemSpace, Learner, Support, score
 from recpipe.recommend.blocks import users_a_block
 from recpipe.recommend.ranking import rank
