@@ -94,12 +94,13 @@ def save_encoder(network: Any, method: str, sizes: Sizes, source: Path, folder: 
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
-    beside = {name: parameter.detach().clone().contiguous() for name, parameter in taught(network).items()}
-    base = _merged(network, method)
-    if method in ("adapter", "prefix"):
+    stands_beside = method in ("adapter", "prefix")
+    beside = {name: value.detach().clone().contiguous() for name, value in taught(network).items()} if stands_beside else {}
+    if stands_beside:
         recipe = {"size": sizes.adapter_size} if method == "adapter" else {"tokens": sizes.prefix_tokens}
         write_whole(folder / BESIDE, save(beside))
         write_whole(folder / RECIPE, to_json({"kind": method, **recipe}))
+    base = _merged(network, method)
     state = {_plain(name): value.detach().clone().contiguous() for name, value in base.state_dict().items() if name not in beside}
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     shutil.copyfile(source / "config.json", folder / "config.json")

@@ -171,11 +171,11 @@ def finetune(episodes_dir: Path, encoder: str, out_dir: Path, config: Config = C
 
     # --- go on from where a killed run was
     run = hashlib.sha256(to_json([asdict(config), source.fingerprint, (episodes_dir / "facts.json").read_text()])).hexdigest()
-    file, rows, start = out_dir / "checkpoint.safetensors", [], 0
+    file, rows, losses, start = out_dir / "checkpoint.safetensors", [], [], 0
     found = checkpoint.read_checkpoint(file, "cpu")
     if found and found[1]["run"] == run:
         groups, state = found
-        start, rows = state["step"], state["rows"]
+        start, rows, losses = state["step"], state["rows"], state["losses"]
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(groups["now"][name])
@@ -187,7 +187,7 @@ def finetune(episodes_dir: Path, encoder: str, out_dir: Path, config: Config = C
     # --- learn
     out_dir.mkdir(parents=True, exist_ok=True)
     views = text_views(config)
-    began, texts_seen, losses = time.monotonic(), 0, []
+    began, texts_seen = time.monotonic(), 0
     network.train()
     for step in range(start, config.steps):
         random = np.random.default_rng([config.seed, step])  # of the step alone, so that a resumed run draws the same
@@ -227,7 +227,7 @@ def finetune(episodes_dir: Path, encoder: str, out_dir: Path, config: Config = C
         if config.evaluate_every and done % config.evaluate_every == 0 and done < config.steps and config.method != "adalora":
             held = {"average": average.values} if average else {}
             groups = {"now": parameters, **held, **checkpoint.optimiser_tensors(optimiser, parameters)}
-            state = {"run": run, "step": done, "rows": rows, "seen": average.seen if average else 0}
+            state = {"run": run, "step": done, "rows": rows, "losses": losses, "seen": average.seen if average else 0}
             checkpoint.write_checkpoint(file, groups, state)
     seconds = time.monotonic() - began
 
