@@ -112,7 +112,7 @@ def train_head(
             (loss / rows).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total, asked = total + float(loss.detach()), asked + rows
-        log.info("ratings head: epoch %d of %d, loss a rating %.4f", epoch + 1, epochs, total / asked)
+        log.info("ratings head: epoch %d of %d, loss a rating %.4f", epoch + 1, epochs, total / max(asked, 1))
     return Head(side, scales.detach(), numbers.detach())
 
 
