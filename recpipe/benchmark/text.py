@@ -55,7 +55,7 @@ def run(train: Path, test: Path, out: Path, encoder: str = "", *, seed: int = 0,
         "encoder_share": fitted.share,
         "strength": fitted.strength,
         "temperature": round(fitted.temperature, 4),
-        "loo_accuracy": round(fitted.loo_accuracy, 4),
+        "left_out_accuracy": round(fitted.left_out_accuracy, 4),
         "seconds": round(time.monotonic() - began, 1),
     }
     print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
