@@ -119,14 +119,20 @@ class View:
 
 
 def look(evidence: Evidence, settings: Mapping[str, Any]) -> View:
-    """Compute what the network sees of the items at an instant; the same for training and for use."""
+    """Compute what the network sees of the items at an instant; the same for training and for use.
+
+    Where ``settings`` withhold the sales, their counts are zeros; who met what with what stays.
+    """
     items = len(evidence.catalogue)
     names = ("neighbours", "shrinkage", "user_power", "candidate_power")
     similar = similar_items(interactions(evidence.history, items), **{name: settings[name] for name in names})
     own = evidence.catalogue.vectors
     counts = np.bincount(evidence.history.item, minlength=items)
+    log_count = np.log1p(counts).astype(np.float32)
     features = item_features(evidence, settings["half_lives_days"])
-    return View(own, unit_rows(similar @ own), np.log1p(counts).astype(np.float32), features, similar)
+    if "sales" in settings.get("withhold", ()):
+        log_count, features = np.zeros_like(log_count), np.zeros_like(features)
+    return View(own, unit_rows(similar @ own), log_count, features, similar)
 
 
 def item_features(evidence: Evidence, half_lives_days: Sequence[float]) -> NDArray[np.float32]:

@@ -123,12 +123,14 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
 
     # --- what to learn from, and what to look at
     evidence, facts = read_episodes_folder(episodes_dir)
+    settings = {**network.settings, **({"withhold": sorted(facts["withhold"])} if facts.get("withhold") else {})}
     seed, metric_k = int(facts["seed"]), int(facts.get("metric_k", 10))
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    valid = cut_windows(evidence, facts, range(1, config.valid_weeks + 1))
-    past = cut_windows(evidence, facts, range(config.valid_weeks + 1, config.valid_weeks + 1 + config.cutoffs))
+    weeks = range(1, 1 + config.valid_weeks + config.cutoffs)
+    windows = cut_new_users(evidence, facts, config) if facts.get("window_days") else cut_windows(evidence, facts, weeks)
+    valid, past = windows[: config.valid_weeks], windows[config.valid_weeks :]
     if not valid or not past:
         raise TrainingFailed(too_little(evidence, facts, config))
     say(
@@ -138,8 +140,8 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
     save(closed_form, out_dir / "closed_form", facts)
     for name, (_, quality) in baselines.items():
         say(f"val nDCG@{metric_k} {quality.ndcg.mean():.4f} of {name}")
-    valid_views = [network.look(window.evidence, network.settings) for window in valid]
-    views = [network.look(window.evidence, network.settings) for window in past]
+    valid_views = [network.look(window.evidence, settings) for window in valid]
+    views = [network.look(window.evidence, settings) for window in past]
     items = [network.to_items(v, w.evidence.catalogue.available, device) for v, w in zip(views, past, strict=True)]
 
     # --- the network and its optimiser, as new or as they were left
@@ -166,7 +168,7 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
     began, first = time.monotonic(), start
     for step in range(start, config.steps + 1):
         if step % config.evaluate_every == 0 or step == config.steps:
-            learner = network.to_learner(tensors, network.settings)
+            learner = network.to_learner(tensors, settings)
             parts = [measure_in(learner, learner.place(v), w.evidence.catalogue.available, w.episodes, metric_k)
                      for v, w in zip(valid_views, valid, strict=True)]  # fmt: skip
             ndcg = float(np.concatenate([part.ndcg for part in parts]).mean())
@@ -191,9 +193,9 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
         for part in range(config.accumulate):
             random = np.random.default_rng([seed, step, part])  # of the step alone, so that a resumed run draws the same
             chosen = int(random.integers(len(past)))
-            batch = network.to_batch(draw(past[chosen].episodes, config, random), items[chosen], network.settings)
+            batch = network.to_batch(draw(past[chosen].episodes, config, random), items[chosen], settings)
             with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-                loss = network.loss_of(tensors, items[chosen], batch, network.settings) / config.accumulate
+                loss = network.loss_of(tensors, items[chosen], batch, settings) / config.accumulate
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         if not np.isfinite(total):
@@ -207,7 +209,7 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
         losses.append(total)
 
     # --- what came of it
-    learner = network.to_learner(best, network.settings)
+    learner = network.to_learner(best, settings)
     parts = [measure_in(learner, learner.place(v), w.evidence.catalogue.available, w.episodes, metric_k)
              for v, w in zip(valid_views, valid, strict=True)]  # fmt: skip
     quality = Quality(np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts]))
@@ -243,6 +245,33 @@ def cut_windows(evidence: Evidence, facts: Mapping[str, Any], weeks_back: Sequen
             half_life_days=float(facts.get("half_life_days", 90)),
             last_events=int(facts.get("last_events", 200)),
         )
+        if len(known.history.user) and len(episodes) >= 2:
+            windows.append(Window(known, episodes))
+    return windows
+
+
+def cut_new_users(evidence: Evidence, facts: Mapping[str, Any], config: Config) -> list[Window]:
+    """Cut the past as a benchmark of new users cuts the present, newest cut first: the evidence stays that of the cut.
+
+    A third of the horizon lies between two cuts, and at least two thirds of it behind the newest; the oldest leaves a third
+    of the log as evidence. Users who were known before make episodes as if they were new, from what they met first later on.
+    """
+    horizon, window = float(facts["horizon_days"]), float(facts["window_days"])
+    last, step = np.datetime64(str(facts["fitted_until"]), "D"), max(1, round(horizon / 3))
+    reach = (evidence.until - evidence.history.ts.min()) / np.timedelta64(1, "D") if len(evidence.history.ts) else 0.0
+    windows = []
+    for back in range(2 * step, int(reach * 2 / 3), step)[: config.valid_weeks + config.new_user_cuts]:
+        cutoff = evidence.until - np.timedelta64(back, "D")
+        known = as_of(evidence, cutoff, last - back)
+        episodes = cut_as_new(
+            evidence.history,
+            cutoff,
+            window_days=window,
+            horizon_days=horizon,
+            half_life_days=float(facts.get("half_life_days", 90)),
+            sizes=config.sizes,
+        )
+        known = replace(known, catalogue=evidence.catalogue)  # the catalogue of such a benchmark knows no day of delivery
         if len(known.history.user) and len(episodes) >= 2:
             windows.append(Window(known, episodes))
     return windows

@@ -419,3 +419,22 @@ def test_the_loop_gives_the_same_losses_twice_and_when_it_was_stopped(name, trai
     assert [row["step"] for row in rows] == [0, 2, 4, 6]
     assert all(np.isfinite(row["loss"]) for row in rows[1:])
     assert load(tmp_path / "one").name == name
+
+
+def test_sales_that_are_withheld_reach_no_score(evidence, training_input, tmp_path):
+    """Counts change, who met what does not: ten items are sold forty times more, to nobody by name."""
+    from recpipe.learn import load
+    from recpipe.learn.episodes_folder import read_episodes_folder, write_episodes_folder
+    from recpipe.learn.train import Config, train
+
+    known, facts = read_episodes_folder(training_input)
+    write_episodes_folder(tmp_path / "input", known, {**facts, "withhold": ["sales"]})
+    train(tmp_path / "input", tmp_path / "blind", Config(learner="proto_maml", **SHORT))
+    train(training_input, tmp_path / "seeing", Config(learner="proto_maml", **SHORT))
+    sold = np.r_[known.popularity_item, np.repeat(np.arange(10, dtype=np.int32), 40)]
+    more = dataclasses.replace(known, popularity_item=sold, popularity_ts=np.resize(known.popularity_ts, len(sold)))
+    support = cut_episodes(known.history, known.until - np.timedelta64(7, "D"), horizon_days=7, half_life_days=90).support
+    for folder, same in (("blind", True), ("seeing", False)):
+        learner = load(tmp_path / folder)
+        one, other = (score(space, learner.adapt(space, support)) for space in map(learner.items, (known, more)))
+        assert np.array_equal(one, other) is same
