@@ -19,7 +19,12 @@ def ratings(
         Path, typer.Option(help="Folder with warm, support, query and, where there are any, items and users (.parquet).")
     ],
     out: Annotated[Path, typer.Option(help="File to write: the rows of query.parquet with a column prediction.")],
-    learner: Annotated[str, typer.Option(help="Which way to predict; 'list' prints them.")] = "",
+    learner: Annotated[
+        str,
+        typer.Option(
+            help="ridge (default), ridge-gaussian, ridge-mean, ridge-bare, ridge-encoder, or a baseline: user-mean, user-median, damped-bias, item-kernel."
+        ),
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of training; the same seed gives the same file.")] = 0,
 ) -> None:
     """Predict the ratings (or likes) of new users, of new items, and of both, each task from its own support."""

@@ -12,6 +12,7 @@ from recpipe.learn.ratings.side import of_user
 
 LEAST, MOST = 3, 90
 QUERIES = 20
+MOST_USERS = 8000
 
 
 def simulate(ratings: Ratings, kept_out: NDArray[np.bool_], seed: int = 0) -> tuple[list[Task], list[Floats]]:
@@ -28,7 +29,9 @@ def simulate(ratings: Ratings, kept_out: NDArray[np.bool_], seed: int = 0) -> tu
     """
     tasks: list[Task] = []
     answers: list[Floats] = []
-    for user in np.unique(ratings.user):
+    users = np.unique(ratings.user)
+    drawn = np.random.default_rng(seed).choice(users, min(len(users), MOST_USERS), replace=False)
+    for user in np.sort(drawn):
         rows = of_user(ratings, int(user))
         random = np.random.default_rng([seed, int(user)])
         kinds = ("known", "fresh") * 2 if kept_out[user] else ("mixed",)

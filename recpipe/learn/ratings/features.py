@@ -17,6 +17,7 @@ from recpipe.learn.ratings.data import Columns, Floats
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 WORDS_OF_A_TEXT = 10
 FEW_VALUES = 12
+CODES = 50
 DENSE = 0.2
 BRACKETS = re.compile(r"\([^)]*\)")
 SEPARATORS = re.compile(r"[|,;]")
@@ -74,7 +75,8 @@ def _read(name: str, values: list[Any], encode: Encode | None) -> list[Block]:
         return []
     numbers = _numbers(texts)
     if distinct > FEW_VALUES and np.isfinite(numbers).sum() >= 0.95 * len(filled):
-        return [Block(f"{name}, near", bumps(numbers, 0.2)), Block(f"{name}, far", bumps(numbers, 1.0))]
+        codes = [Block(f"{name}, parts", weighted(texts, _parts))] if distinct <= CODES else []
+        return [*codes, Block(f"{name}, near", bumps(numbers, 0.2)), Block(f"{name}, far", bumps(numbers, 1.0))]
     words = Block(f"{name}, words", weighted(texts, _words))
     if np.mean([len(text.split()) for text in filled]) >= WORDS_OF_A_TEXT:
         return [words, *_encoded(name, texts, encode)]

@@ -25,7 +25,7 @@ def test_brackets_and_case_of_a_part_say_nothing():
 
 
 def test_numbers_are_alike_when_they_are_near():
-    near, far = blocks_of({"year": [str(year) for year in range(1980, 2000)]})
+    near, far = blocks_of({"year": [str(year) for year in range(1980, 2000)]})  # no year twice: no codes
     assert (near.name, far.name) == ("year, near", "year, far")
     for block in (near, far):
         row = kernel(block)[0]
@@ -61,3 +61,8 @@ def test_long_texts_become_vectors_where_an_encoder_is_given():
     words, meaning = blocks_of({"plot": texts}, encode)
     assert (words.name, meaning.name) == ("plot, words", "plot, meaning")
     np.testing.assert_allclose(kernel(meaning), np.full((3, 3), -0.5) + 1.5 * np.eye(3))
+
+
+def test_numbers_that_may_be_codes_are_read_as_both():
+    names = [block.name for block in blocks_of({"occupation": list(range(20)) * 2})]
+    assert names == ["occupation, parts", "occupation, near", "occupation, far"]
