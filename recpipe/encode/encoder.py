@@ -181,7 +181,8 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
+    compiled = [folder / name for name in ("model.xml", "model.bin") if (folder / name).is_file()]
+    return sorted(folder.glob("*.safetensors")) + compiled
 
 
 def _dimensions(folder: Path) -> int:

@@ -15,6 +15,8 @@ from typing import Any
 from recpipe.errors import BadSetting
 
 RECIPE = "recpipe_encoder.json"
+INT8 = "int8"
+"""The kind of a folder that `recpipe.encode.compress.int8` wrote."""
 BESIDE = "beside.safetensors"
 """Parameters of adapters or prefixes, beside the base's ``model.safetensors``."""
 
@@ -52,8 +54,12 @@ def open_model(folder: Path) -> TextModel:
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours counts texts; theirs counts weights, into the task log
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
     recipe = read_recipe(folder)
+    if recipe.get("kind") == INT8:
+        from recpipe.encode.compress.int8 import open_int8
+
+        return TextModel(tokenizer, open_int8(folder), recipe["tokens"])
+    network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
     kind = recipe.get("kind", "")
     if kind == "adapter":
         from recpipe.encode.finetune.adapters import insert_adapters

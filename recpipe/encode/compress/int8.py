@@ -1,0 +1,145 @@
+"""An encoder with weights of one byte, run by OpenVINO: a third of the time and a quarter of the size on a CPU.
+
+Only weights are rounded, each row by its own scale; activations stay float32. So a vector still depends on its text alone,
+which the engines that round activations by the range of a whole batch do not give.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recpipe.encode.encoder import load_encoder
+from recpipe.encode.finetune.methods import TOKENIZER_FILES
+from recpipe.encode.model import INT8, RECIPE, open_model, read_recipe
+from recpipe.errors import BadSetting
+from recpipe.learn.folder import to_json, write_whole
+
+MISSING = "Encoders of format int8 need OpenVINO, which is not installed: pip install 'recpipe[export]'."
+
+
+def export_int8(encoder: str, out: Path) -> dict[str, Any]:
+    """Write an encoder folder with weights of one byte.
+
+    Parameters
+    ----------
+    encoder
+        Folder of the encoder, adapters and all; empty for the wheel's.
+    out
+        Folder to write: ``model.xml`` and ``model.bin`` in place of safetensors.
+
+    Returns
+    -------
+    dict
+        Matrices that were rounded, and bytes before and after.
+
+    Raises
+    ------
+    BadSetting
+        If OpenVINO is not installed, or the folder is of int8 already.
+    """
+    openvino = _openvino()
+    source = load_encoder(encoder)
+    recipe = read_recipe(source.folder)
+    if recipe.get("kind") == INT8:
+        raise BadSetting(f"{source.folder} is of format int8 already. Export the encoder that it was made from.")
+    graph = _graph(open_model(source.folder).network)
+    rounded = round_weights(graph)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (*TOKENIZER_FILES, "config.json"):
+        if (source.folder / name).is_file():
+            shutil.copyfile(source.folder / name, out / name)
+    openvino.save_model(graph, out / "model.xml", compress_to_fp16=False)
+    write_whole(out / RECIPE, to_json({"kind": INT8, "tokens": int(recipe.get("tokens", 0))}))
+    size = sum(file.stat().st_size for file in source.folder.glob("*.safetensors"))
+    return {"matrices": rounded, "bytes_before": size, "bytes_after": (out / "model.bin").stat().st_size}
+
+
+def open_int8(folder: Path) -> Any:
+    """Return a network that answers like one of transformers.
+
+    Raises
+    ------
+    BadSetting
+        If OpenVINO is not installed.
+    """
+    openvino = _openvino()
+    import torch
+    from transformers import AutoConfig
+
+    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32",
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0", "NUM_STREAMS": 1}  # fmt: skip
+    request = openvino.Core().compile_model(folder / "model.xml", "CPU", settings).create_infer_request()
+
+    class Int8:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+
+        def __call__(self, input_ids: Any, attention_mask: Any) -> Any:
+            states = request.infer([input_ids.numpy(), attention_mask.numpy()])[0]
+            return SimpleNamespace(last_hidden_state=torch.from_numpy(np.array(states)))
+
+        def eval(self) -> Int8:
+            return self
+
+    return Int8()
+
+
+def round_weights(graph: Any) -> int:
+    """Put bytes, with a scale for each row, in place of every constant matrix of an OpenVINO graph; return how many."""
+    from openvino import opset13 as ops
+
+    rounded = 0
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() != "Constant" or len(node.shape) != 2 or min(node.shape) < 2 or node.data.dtype != np.float32:
+            continue
+        whole, scale = to_bytes(np.array(node.data))
+        bytes_ = ops.convert(ops.constant(whole, dtype=np.int8), np.float32)
+        near = ops.multiply(bytes_, ops.constant(scale, dtype=np.float32))
+        for user in node.output(0).get_target_inputs():
+            user.replace_source_output(near.output(0))
+        rounded += 1
+    return rounded
+
+
+def to_bytes(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return (rows, columns) int8 and (rows, 1) scales whose product is the matrix, to half a scale."""
+    scale = np.maximum(np.abs(matrix).max(1, keepdims=True), 1e-12) / 127
+    return np.clip(np.rint(matrix / scale), -127, 127).astype(np.int8), scale.astype(np.float32)
+
+
+def _graph(network: Any) -> Any:
+    """Return the network as an OpenVINO graph of (input_ids, attention_mask) to the last hidden states.
+
+    The front end is called by itself: the converter around it reports its use to its maker.
+    """
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    class States(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+            return self.network(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    network.set_attn_implementation("eager")
+    ids = torch.ones((2, 7), dtype=torch.long)
+    front = FrontEndManager().load_by_framework("pytorch")
+    with torch.no_grad():
+        decoder = TorchScriptPythonDecoder(States().eval(), example_input=(ids, ids))
+    return front.convert(front.load(decoder))
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError:
+        raise BadSetting(MISSING) from None
+    return openvino
