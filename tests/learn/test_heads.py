@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recpipe.learn import body, score
 from recpipe.learn.body import item_factors
@@ -346,6 +348,24 @@ def test_the_steps_go_down(name, problem):
         losses.append(float((known.weight * np.logaddexp(0, against[owner] - own)).sum()))
     assert losses == sorted(losses, reverse=True)
     assert losses[0] > losses[-1]
+
+
+# --- what counts
+
+
+ENTRY = st.tuples(st.integers(0, 20), st.sampled_from([0.0, 1.0]), st.floats(0, 3, width=32))
+
+
+@given(st.lists(st.lists(ENTRY, max_size=6, unique_by=lambda entry: entry[0]), max_size=5), st.sampled_from([0.0, 0.5, 1.0]))
+def test_what_counts_keeps_its_user_and_its_order_and_weighs_one_in_sum(make_support, users, power):
+    found = body.counting(make_support(*users), power)
+    wanted = [[item for item, label, weight in user if label and weight > 0] for user in users]
+    assert found.k.tolist() == [len(items) for items in wanted]
+    assert found.item.tolist() == [item for items in wanted for item in items]
+    assert (found.weight > 0).all()
+    for user in range(len(found)):
+        own = found.weight[found.indptr[user] : found.indptr[user + 1]]
+        assert not len(own) or own.sum() == pytest.approx(1, abs=1e-5)
 
 
 # --- factors and negatives
