@@ -25,6 +25,7 @@ def main() -> None:
 
 from recpipe.cli import benchmark
 from recpipe.cli import demo
+from recpipe.cli import encoders
 from recpipe.cli import evaluate
 from recpipe.cli import ingest
 from recpipe.cli import local

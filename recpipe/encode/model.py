@@ -58,7 +58,7 @@ def open_model(folder: Path) -> TextModel:
     if recipe.get("kind") == INT8:
         from recpipe.encode.compress.int8 import open_int8
 
-        return TextModel(tokenizer, open_int8(folder), recipe["tokens"])
+        return TextModel(tokenizer, open_int8(folder))
     network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
     kind = recipe.get("kind", "")
     if kind == "adapter":

@@ -41,13 +41,16 @@ def export_int8(encoder: str, out: Path) -> dict[str, Any]:
     Raises
     ------
     BadSetting
-        If OpenVINO is not installed, or the folder is of int8 already.
+        If OpenVINO is not installed, or the folder is of int8 already, or holds a prefix, whose keys and values do not
+        follow the number of texts through OpenVINO's front end.
     """
     openvino = _openvino()
     source = load_encoder(encoder)
-    recipe = read_recipe(source.folder)
-    if recipe.get("kind") == INT8:
+    kind = read_recipe(source.folder).get("kind", "")
+    if kind == INT8:
         raise BadSetting(f"{source.folder} is of format int8 already. Export the encoder that it was made from.")
+    if kind == "prefix":
+        raise BadSetting(f"{source.folder} holds a prefix, which cannot be exported. Fine-tune with lora, adapter or full.")
     graph = _graph(open_model(source.folder).network)
     rounded = round_weights(graph)
     out.mkdir(parents=True, exist_ok=True)
@@ -55,7 +58,7 @@ def export_int8(encoder: str, out: Path) -> dict[str, Any]:
         if (source.folder / name).is_file():
             shutil.copyfile(source.folder / name, out / name)
     openvino.save_model(graph, out / "model.xml", compress_to_fp16=False)
-    write_whole(out / RECIPE, to_json({"kind": INT8, "tokens": int(recipe.get("tokens", 0))}))
+    write_whole(out / RECIPE, to_json({"kind": INT8}))
     size = sum(file.stat().st_size for file in source.folder.glob("*.safetensors"))
     return {"matrices": rounded, "bytes_before": size, "bytes_after": (out / "model.bin").stat().st_size}
 

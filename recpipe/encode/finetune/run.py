@@ -307,6 +307,17 @@ def frozen_temperature(windows: Sequence[Window], config: Config) -> float:
     return min((float(t) for t in np.geomspace(0.02, 1.0, 18)), key=loss)
 
 
+def table(summary: Mapping[str, Any]) -> str:
+    """Return before and after as lines for people."""
+    before, after = summary["before"], summary["after"]
+    gain = after["gain"]
+    lines = [f"{'text prototype':<16}{'nDCG@10':>9}{'recall@10':>11}{'popularity':>12}"]
+    for name, found in (("before", before), ("after", after)):
+        lines.append(f"{name:<16}{found['ndcg']:>9.4f}{found['recall']:>11.4f}{found['popularity_weight']:>12}")
+    lines.append(f"gain {gain['mean']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}), {after['users']} users")
+    return "\n".join(lines)
+
+
 def text_views(config: Config) -> list[View]:
     """Return the ways in which each text is changed while learning."""
     views = []

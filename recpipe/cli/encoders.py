@@ -1,0 +1,87 @@
+"""Encoders: ``recpipe finetune-encoder``, ``distill-encoder`` and ``export-encoder``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recpipe.cli import app
+
+Episodes = Annotated[Path, typer.Option(help="Folder of the training input.")]
+Source = Annotated[str, typer.Option(help="Folder of the encoder to start from; all-MiniLM-L6-v2 if empty.")]
+Out = Annotated[Path, typer.Option(help="Encoder folder to write.")]
+
+
+@app.command(name="finetune-encoder")
+def finetune_encoder(
+    episodes: Episodes,
+    out: Out,
+    encoder: Source = "",
+    method: Annotated[str, typer.Option(help="full, top_layers, lora, adalora, prefix or adapter.")] = "lora",
+    objective: Annotated[
+        str, typer.Option(help="contrastive, or pairs: the plain classifier of user and item texts.")
+    ] = "contrastive",
+    steps: Annotated[int | None, typer.Option(min=1, help="Updates.")] = None,
+    batch_users: Annotated[int | None, typer.Option(min=2, help="Episodes an update.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="AdamW's; each method has its own.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Through which cosines become logits; found if not given.")] = None,
+    top_layers: Annotated[int | None, typer.Option(min=1, help="Layers that method top_layers teaches.")] = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="Of lora and adalora.")] = None,
+    hard_negatives: Annotated[int | None, typer.Option(min=0, help="Items that look alike, a user.")] = None,
+    window_days: Annotated[int | None, typer.Option(min=1, help="Length of the windows that the past is cut into.")] = None,
+    windows: Annotated[int | None, typer.Option(min=1, help="Windows to learn from.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Of the network while learning.")] = None,
+    word_dropout: Annotated[float | None, typer.Option(help="Share of words left out of each text.")] = None,
+    synonyms: Annotated[str | None, typer.Option(help="JSON file with lists of words that mean the same.")] = None,
+    views: Annotated[float | None, typer.Option(help="Weight of the loss over two dropout views (SimCSE).")] = None,
+    adversarial: Annotated[float | None, typer.Option(help="Length of adversarial noise on embedded texts.")] = None,
+    average: Annotated[float | None, typer.Option(help="Decay of the weights' average; 0: plain mean.")] = None,
+    evaluate_every: Annotated[int | None, typer.Option(min=0, help="Updates between checkpoints.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all that is drawn.")] = None,
+) -> None:
+    """Teach an encoder on the texts of episodes; a killed run goes on from its checkpoint.
+
+    Shows what text prototypes reach on the last window, with the vectors before and after.
+    """
+    given = {name: value for name, value in locals().items() if value is not None and name not in ("episodes", "out", "encoder")}
+    from recpipe.encode.finetune import Config, finetune
+    from recpipe.encode.finetune.run import table
+
+    print(table(finetune(episodes, encoder, out, Config(**given))))
+
+
+@app.command(name="distill-encoder")
+def distill_encoder(
+    episodes: Episodes,
+    out: Out,
+    encoder: Source = "",
+    layers: Annotated[int, typer.Option(min=1, help="Layers of the student.")] = 3,
+    width: Annotated[int, typer.Option(min=0, help="Width of a student that starts at random; 0: the encoder's.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+) -> None:
+    """Teach a smaller encoder to give the same vectors, on the texts of a training input's catalogue."""
+    from recpipe.encode.compress import Student, distill
+    from recpipe.learn.episodes_folder import read_episodes_folder
+
+    evidence, _ = read_episodes_folder(episodes)
+    distill(encoder, evidence.catalogue.texts, out, Student(layers=layers, width=width, steps=steps, seed=seed))
+
+
+@app.command(name="export-encoder")
+def export_encoder(
+    out: Out,
+    encoder: Source = "",
+    form: Annotated[str, typer.Option("--format", help="int8 (needs OpenVINO), or pruned.")] = "int8",
+    share: Annotated[float, typer.Option(help="Share of weights that pruning sets to zero.")] = 0.3,
+) -> None:
+    """Write an encoder in a smaller form; every command that takes an encoder folder takes it."""
+    from recpipe.encode.compress import export_int8, prune
+    from recpipe.errors import BadSetting
+
+    if form not in ("int8", "pruned"):
+        raise BadSetting(f"There is no format '{form}'. Choose int8 or pruned.")
+    facts = export_int8(encoder, out) if form == "int8" else prune(encoder, out, share)
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
