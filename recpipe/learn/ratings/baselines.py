@@ -62,14 +62,15 @@ def item_kernel(ratings: Ratings, damping: float = 5.0, own: float = 30.0, penal
     bias = np.bincount(ratings.user, rest, ratings.users) / (np.bincount(ratings.user, minlength=ratings.users) + damping)
     table = sp.csr_matrix((rest - bias[ratings.user], (ratings.user, ratings.item)), (ratings.users, ratings.items))
     length = np.sqrt(np.asarray(table.multiply(table).sum(0)).ravel() + own)
-    unit = sp.csc_matrix(table @ sp.diags(1 / length))
+    unit = sp.csr_matrix(table @ sp.diags(1 / length))
+    cosine = (unit.T @ unit).toarray()
 
     def one(task: Task) -> Floats:
         left = task.value - centre - item[task.item]
         level = _damped(left, damping)
-        among = (unit[:, task.item].T @ unit[:, task.item]).toarray() + penalty * np.eye(len(task.item))
-        across = (unit[:, task.query].T @ unit[:, task.item]).toarray()
-        return np.asarray(centre + item[task.query] + level + across @ np.linalg.solve(among, left - level))
+        among = cosine[np.ix_(task.item, task.item)] + penalty * np.eye(len(task.item))
+        pull = np.linalg.solve(among, left - level)
+        return np.asarray(centre + item[task.query] + level + cosine[np.ix_(task.query, task.item)] @ pull)
 
     return lambda tasks: [one(task) for task in tasks]
 
