@@ -148,7 +148,7 @@ def small_network(network: Any, student: Student) -> Any:
         network.config.update(
             {"hidden_size": student.width, "num_attention_heads": heads, "intermediate_size": ratio * student.width}
         )
-        return AutoModel.from_config(network.config)
+        return AutoModel.from_config(network.config)  # type: ignore[no-untyped-call]
     parent, _, leaf = name.rpartition(".")
     setattr(network.get_submodule(parent), leaf, ModuleList([part[int(layer)] for layer in kept]))
     return network
