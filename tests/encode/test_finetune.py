@@ -16,7 +16,17 @@ from recpipe.encode.model import TextModel, open_model
 from recpipe.errors import BadSetting, TrainingFailed
 
 SIZES = Sizes(top_layers=1, rank=2, adapter_size=4, prefix_tokens=3)
-QUICK = Config(steps=20, batch_users=16, windows=3, learning_rate=0.0, rank=2, adapter_size=4, prefix_tokens=3, top_layers=1)
+QUICK = Config(
+    steps=20,
+    temperature=0.05,
+    batch_users=16,
+    windows=3,
+    learning_rate=0.0,
+    rank=2,
+    adapter_size=4,
+    prefix_tokens=3,
+    top_layers=1,
+)
 
 TAUGHT = {
     "full": r"(embeddings|encoder)\..*",
