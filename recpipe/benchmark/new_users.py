@@ -22,7 +22,7 @@ from recpipe.benchmark.evidence import split_evidence, split_support
 from recpipe.benchmark.split import Split, read_split
 from recpipe.config import Settings
 from recpipe.errors import BadSetting
-from recpipe.learn.data import Evidence, ItemSpace, Learner, Support, score
+from recpipe.learn.data import Evidence, ItemSpace, Learner, Support, score_users
 from recpipe.recommend.blocks import users_a_block
 from recpipe.recommend.ranking import rank
 
@@ -189,7 +189,7 @@ def lists(learner: Learner, space: ItemSpace, support: Support, items: int) -> I
         some = support.users(start, min(start + block, len(support)))
         barred = np.zeros((len(some), items), np.bool_)
         barred[np.repeat(np.arange(len(some)), some.k), some.item] = True
-        found, _ = rank(score(space, learner.adapt(space, some)), barred, LENGTH, category, 0)
+        found, _ = rank(score_users(learner, space, some), barred, LENGTH, category, 0)
         done = start + len(some)
         yield done, found
         if time.monotonic() - said > 10:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,13 +133,119 @@ def supports_at(history: History, until: np.datetime64, half_life_days: float, u
     )
 
 
+def cut_as_new(
+    history: History,
+    cutoff: np.datetime64,
+    *,
+    window_days: float,
+    horizon_days: float,
+    half_life_days: float,
+    sizes: Sequence[int],
+) -> Episodes:
+    """Cut users who come in the days after an instant, at their first items, while the evidence stays that of the instant.
+
+    A user makes an episode for each size k: the support is the first k distinct items, the instant t0 the time of the
+    last of them, the query what is met first in (t0, t0 + horizon]; for k = 0 from t0, the first event, on. What is met
+    up to t0 and is not in the support (the rest of one order) counts as seen.
+
+    Parameters
+    ----------
+    history
+        What reaches beyond ``cutoff`` is behaviour; users with an event before it are known, and not cut.
+    window_days
+        Days after the cutoff in which a user's first event lies.
+    sizes
+        Sizes k of the supports.
+    """
+    first = _first_meetings(history)
+    bounds = np.flatnonzero(np.r_[True, np.diff(history.user[first]) != 0, True]) if len(first) else np.zeros(1, np.intp)
+    late = cutoff + np.timedelta64(round(window_days * 86_400), "s")
+    users = [first[a:b] for a, b in pairwise(bounds) if cutoff <= history.ts[first[a]] < late]
+    horizon = np.timedelta64(round(horizon_days * 86_400), "s")
+    found = [one for rows in users for k in sizes if (one := _first_items(history, rows, k, horizon)) is not None]
+    return _stack_new(history, found, cutoff, half_life_days)
+
+
+@dataclass(frozen=True)
+class _NewUser:
+    """Rows of a history, first meetings all: support, all that counts as seen, query; and the instant of the list."""
+
+    support: NDArray[np.intp]
+    seen: NDArray[np.intp]
+    query: NDArray[np.intp]
+    t0: np.datetime64
+
+
+def _first_meetings(history: History) -> NDArray[np.intp]:
+    """Return the row of the first time that each user met each item, by user and then time."""
+    order = np.lexsort((np.arange(len(history.ts)), history.ts, history.item, history.user))
+    user, item = history.user[order], history.item[order]
+    new = np.r_[True, (user[1:] != user[:-1]) | (item[1:] != item[:-1])][: len(order)]
+    return np.sort(order[new])
+
+
+def _first_items(history: History, rows: NDArray[np.intp], k: int, horizon: np.timedelta64) -> _NewUser | None:
+    """Return one user's episode, or None where nothing follows."""
+    if len(rows) <= k:
+        return None
+    ts = history.ts[rows]
+    t0 = ts[k - 1] if k else ts[0]
+    later = (ts[k:] > t0) if k else (ts >= t0)
+    query = rows[k:][later & (ts[k:] <= t0 + horizon)]
+    return _NewUser(rows[:k], np.r_[rows[:k], rows[k:][~later]], query, t0) if len(query) else None
+
+
+def _one_after_the_other(rows: Sequence[NDArray[np.intp]]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Return the bounds of some rows in one array, and that array."""
+    flat = np.concatenate(rows) if rows else np.zeros(0, np.intp)
+    return np.r_[0, np.cumsum([len(some) for some in rows])].astype(np.int64), flat
+
+
+def _stack_new(
+    history: History,
+    found: Sequence[_NewUser],
+    cutoff: np.datetime64,
+    half_life_days: float,
+) -> Episodes:
+    """Lay episodes one after the other."""
+    (indptr, support), (seen_indptr, seen), (query_indptr, query) = (
+        _one_after_the_other([one.support for one in found]),
+        _one_after_the_other([one.seen for one in found]),
+        _one_after_the_other([one.query for one in found]),
+    )
+    t0 = np.array([one.t0 for one in found], "datetime64[us]")
+    age = (np.repeat(t0, np.diff(indptr)) - history.ts[support]) / np.timedelta64(1, "D")
+    return Episodes(
+        support=Support(
+            indptr=indptr,
+            item=history.item[support],
+            label=np.ones(len(support), np.float32),
+            weight=(history.weight[support] * np.exp2(-age / half_life_days)).astype(np.float32),
+            age_days=age.astype(np.float32),
+            ahead_days=((t0 - cutoff) / np.timedelta64(1, "D")).astype(np.float32),
+        ),
+        seen_indptr=seen_indptr,
+        seen_item=history.item[seen],
+        query_indptr=query_indptr,
+        query_item=history.item[query],
+        user=np.array([history.user[one.query[0]] for one in found], np.int32),
+    )
+
+
+def without_users(history: History, user: NDArray[np.integer], until: np.datetime64) -> History:
+    """Return a history that has forgotten what some users did before an instant."""
+    return _rows(history, np.flatnonzero((history.ts >= until) | ~np.isin(history.user, user)))
+
+
 def shorten(episodes: Episodes, most: NDArray[np.int64]) -> Episodes:
     """Cut known users as if they were new: of each support only the newest ``most`` (episodes,) entries stay."""
     support = episodes.support
     left = np.repeat(support.indptr[1:], support.k) - np.arange(len(support.item))
     keep = left <= np.repeat(most, support.k)
     indptr = np.r_[0, np.cumsum(np.minimum(support.k, most))].astype(np.int64)
-    short = Support(indptr, support.item[keep], support.label[keep], support.weight[keep], support.age_days[keep])
+    short = Support(
+        indptr, support.item[keep], support.label[keep], support.weight[keep], support.age_days[keep], support.ahead_days
+    )
     return replace(episodes, support=short)
 
 
@@ -147,8 +255,10 @@ def choose(episodes: Episodes, rows: NDArray[np.integer]) -> Episodes:
     entries, indptr = _ranges(support.indptr, rows)
     seen, seen_out = _ranges(seen_indptr, rows)
     query, query_out = _ranges(episodes.query_indptr, rows)
+    ahead = None if support.ahead_days is None else support.ahead_days[rows]
+    values = (support.item[entries], support.label[entries], support.weight[entries], support.age_days[entries])
     return Episodes(
-        Support(indptr, support.item[entries], support.label[entries], support.weight[entries], support.age_days[entries]),
+        Support(indptr, *values, ahead),
         seen_out,
         episodes.seen_item[seen],
         query_out,

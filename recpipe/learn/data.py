@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -155,16 +155,20 @@ class ItemSpace:
         (items, d) float32, dense or sparse.
     bias
         (items,) float32.
+    beside
+        What else a learner needs that scores by itself; None for those whose score is u·e_i + b_i.
     """
 
     vectors: Matrix
     bias: NDArray[np.float32]
+    beside: Any = None
 
 
 class Learner(Protocol):
     """The seam: learners are interchangeable behind it, so that new and old users take one way.
 
-    A learner's own parameters are fixed once it is trained; what is known of the items is computed anew each day.
+    A learner's own parameters are fixed once it is trained; what is known of the items is computed anew each day. A
+    learner whose score is not u·e_i + b_i has a method ``score(space, users) -> (users, items)`` besides.
     """
 
     @property
@@ -179,6 +183,13 @@ class Learner(Protocol):
 
 
 USERS_A_BLOCK = 64
+
+
+def score_users(learner: Learner, space: ItemSpace, support: Support) -> NDArray[np.float32]:
+    """Adapt to supports and return (users, items): how well each item fits each user, by the learner's own rule."""
+    users = learner.adapt(space, support)
+    own = getattr(learner, "score", None)
+    return np.asarray(own(space, users) if own else score(space, users), dtype=np.float32)
 
 
 def score(space: ItemSpace, users: Matrix) -> NDArray[np.float32]:

@@ -17,13 +17,17 @@ from safetensors.numpy import save as save_tensors
 from recpipe.errors import MissingModel, RecpipeError
 from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
 from recpipe.learn.data import Learner
+from recpipe.learn.ease import EASE
 from recpipe.learn.heads import Headed, heads
+from recpipe.learn.pair_network import NETWORK, STACK, PairNetwork
 from recpipe.learn.prototypical import Prototypical
 
 FORMAT = 1
 LEARNERS: dict[str, Any] = {
     **{kind.name: kind for kind in (Popularity, ItemKNN, TextPrototype, Prototypical)},
     **dict.fromkeys(heads(), Headed),
+    **dict.fromkeys((STACK, NETWORK), PairNetwork),
+    EASE.name: EASE,
 }
 """Every learner that can stand in a model folder, by its name."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.learn.cut import Episodes
-from recpipe.learn.data import Evidence, ItemSpace, Learner, score
+from recpipe.learn.data import Evidence, ItemSpace, Learner, score_users
 
 USERS_A_BLOCK = 512
 
@@ -68,7 +68,7 @@ def _hits(
 ) -> NDArray[np.bool_]:
     """Return (users of a block, k): whether the item at each rank is one of the query."""
     stop = min(start + USERS_A_BLOCK, len(episodes))
-    scores = score(space, learner.adapt(space, episodes.support.users(start, stop)))
+    scores = score_users(learner, space, episodes.support.users(start, stop))
     scores[:, ~available] = -np.inf
     scores[_pairs(episodes.seen_indptr, episodes.seen_item, start, stop)] = -np.inf
     wanted = np.zeros(scores.shape, bool)

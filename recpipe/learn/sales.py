@@ -27,6 +27,17 @@ def faded_counts(evidence: Evidence, half_life_days: float) -> NDArray[np.float6
     return np.asarray(counts, dtype=np.float64)
 
 
+def faded_users(evidence: Evidence, half_life_days: float) -> NDArray[np.float64]:
+    """Return (items,) named users who met each item, each by the last time, counting half after so many days."""
+    history, items = evidence.history, len(evidence.catalogue)
+    order = np.lexsort((history.ts, history.item, history.user))
+    user, item = history.user[order], history.item[order]
+    last = order[np.r_[(user[1:] != user[:-1]) | (item[1:] != item[:-1]), True][: len(order)]]
+    age = ages_in_days(history.ts[last], evidence.until)
+    counts = np.bincount(history.item[last], np.exp2(-age / half_life_days), minlength=items)
+    return np.asarray(counts, dtype=np.float64)
+
+
 def season_counts(evidence: Evidence, ahead_days: int = 21, year_days: int = 364) -> NDArray[np.float64]:
     """Return (items,) positive events of anybody in the weeks that followed this day a year (52 weeks) ago.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +36,8 @@ def measure_windows(learner: Learner, windows: Sequence[Window], k: int) -> Qual
     return Quality(np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts]))
 
 
-def select_closed_form(windows: Sequence[Window], k: int = 10) -> tuple[Learner, dict[str, tuple[Learner, Quality]]]:
-    """Return the closed form with the greatest mean nDCG, and the best of each kind with its quality.
+def measure_closed_forms(windows: Sequence[Window], k: int = 10) -> dict[str, tuple[Learner, Quality]]:
+    """Return the best closed form of each kind with its quality, by name.
 
     Of equally good ones the first counts: the simplest.
 
@@ -54,8 +54,12 @@ def select_closed_form(windows: Sequence[Window], k: int = 10) -> tuple[Learner,
         known = best.get(learner.name)
         if known is None or quality.ndcg.mean() > known[1].ndcg.mean():
             best[learner.name] = (learner, quality)
-    winner = max(best.values(), key=lambda found: float(found[1].ndcg.mean()))[0]
-    return winner, best
+    return best
+
+
+def best_of(measured: Mapping[str, tuple[Learner, Quality]]) -> Learner:
+    """Return the learner with the greatest mean nDCG; of equally good ones the first."""
+    return max(measured.values(), key=lambda found: float(found[1].ndcg.mean()))[0]
 
 
 def support_sizes(windows: Sequence[Window]) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.errors import RecpipeError, TrainingFailed
-from recpipe.learn.cut import Episodes, as_of, choose, cut_episodes, shorten
+from recpipe.learn.cut import Episodes, as_of, choose, cut_as_new, cut_episodes, shorten, without_users
 from recpipe.learn.data import Evidence
 from recpipe.learn.episodes_folder import read_episodes_folder
 from recpipe.learn.folder import save, to_json, write_whole
 from recpipe.learn.metrics import Quality, bootstrap, measure_in
-from recpipe.learn.selection import Window, select_closed_form, support_sizes
+from recpipe.learn.networks import Placed
+from recpipe.learn.selection import Window, best_of, measure_closed_forms, support_sizes
 
 BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 50), (51, 1_000_000))
 """Users are shown apart by the items in their support."""
+NEW_USER_SIZES = (0, 1, 3, 5, 10)
+"""Items that the supports of simulated new users hold."""
+FORGET_EVERY = 4
+"""Of the known users every so manieth is taken for new at a cut, another part at each."""
+STACK_STEPS = 200
+"""Updates of the stack of closed forms, the bar for the network: it is linear, and done long before the network is."""
+MOST_VALID = 1500
+"""Episodes of a window that are looked at to decide when to stop; of more, evenly spread ones."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,8 @@ class Config:
         Dimensions of the space that texts are projected to.
     cutoffs, valid_weeks
         Weekly instants to learn from, and the weeks after them that decide when to stop.
+    new_user_cuts
+        Instants to learn from where lists are to be made for users who come in the months after the evidence ends.
     short_share, short_items
         Share of the episodes that are cut as if the user were new, to 0 … short_items items. Few on purpose: what a known
         user takes next is not what a new one takes, and a half of such episodes cost 11 % of nDCG on Online Retail II.
@@ -70,7 +81,7 @@ class Config:
         ``cpu``, ``cuda``, or ``auto``: a GPU where there is one, with bfloat16 there.
     """
 
-    learner: str = "prototypical"
+    learner: str = "pair_network"
     steps: int = 400
     warmup_steps: int = 30
     batch_users: int = 64
@@ -81,6 +92,7 @@ class Config:
     width: int = 128
     cutoffs: int = 10
     valid_weeks: int = 2
+    new_user_cuts: int = 6
     short_share: float = 0.1
     short_items: int = 10
     evaluate_every: int = 50
@@ -130,24 +142,32 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
     torch.use_deterministic_algorithms(True, warn_only=True)
     weeks = range(1, 1 + config.valid_weeks + config.cutoffs)
     windows = cut_new_users(evidence, facts, config) if facts.get("window_days") else cut_windows(evidence, facts, weeks)
-    valid, past = windows[: config.valid_weeks], windows[config.valid_weeks :]
+    valid, past = [some_of(window) for window in windows[: config.valid_weeks]], windows[config.valid_weeks :]
     if not valid or not past:
         raise TrainingFailed(too_little(evidence, facts, config))
     say(
         f"{sum(len(w.episodes) for w in past)} episodes of {len(past)} weeks to learn from, {len(support_sizes(valid))} to look at"
     )
-    closed_form, baselines = select_closed_form(valid, metric_k)
-    save(closed_form, out_dir / "closed_form", facts)
-    for name, (_, quality) in baselines.items():
-        say(f"val nDCG@{metric_k} {quality.ndcg.mean():.4f} of {name}")
+    baselines = measure_closed_forms(valid, metric_k)
     valid_views = [network.look(window.evidence, settings) for window in valid]
     views = [network.look(window.evidence, settings) for window in past]
     items = [network.to_items(v, w.evidence.catalogue.available, device) for v, w in zip(views, past, strict=True)]
+    if config.learner == Config.learner:
+        from recpipe.learn.networks.pair_network import closed_forms_of, fit_stack
+
+        known = [(window.episodes, item) for window, item in zip(past, items, strict=True)]
+        stack = fit_stack(known, settings, seed, STACK_STEPS, config.batch_users, config.learning_rate)
+        less = [closed_forms_of(view, settings) for view in valid_views]
+        baselines[stack.name] = (stack, measure_views(stack, less, valid, metric_k))
+    closed_form = best_of(baselines)
+    save(closed_form, out_dir / "closed_form", facts)
+    for name, (_, quality) in baselines.items():
+        say(f"val nDCG@{metric_k} {quality.ndcg.mean():.4f} of {name}")
 
     # --- the network and its optimiser, as new or as they were left
     tensors = network.initial_tensors(views[0], config.width, seed, device)
     optimiser = torch.optim.AdamW(network.parameter_groups(tensors, config))
-    run = hashlib.sha256(to_json([asdict(config), (episodes_dir / "facts.json").read_text()])).hexdigest()
+    run = hashlib.sha256(to_json([asdict(config), settings, (episodes_dir / "facts.json").read_text()])).hexdigest()
     start, best_step, best_ndcg, losses, rows = 0, 0, -1.0, [], []
     best = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     file = out_dir / "checkpoint.safetensors"
@@ -169,9 +189,7 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
     for step in range(start, config.steps + 1):
         if step % config.evaluate_every == 0 or step == config.steps:
             learner = network.to_learner(tensors, settings)
-            parts = [measure_in(learner, learner.place(v), w.evidence.catalogue.available, w.episodes, metric_k)
-                     for v, w in zip(valid_views, valid, strict=True)]  # fmt: skip
-            ndcg = float(np.concatenate([part.ndcg for part in parts]).mean())
+            ndcg = float(measure_views(learner, valid_views, valid, metric_k).ndcg.mean())
             if not rows or rows[-1]["step"] < step:
                 rows.append({"step": step, "loss": float(np.mean(losses)) if losses else None, "val_ndcg": ndcg})
             if step >= config.steps // 2 and ndcg > best_ndcg:
@@ -210,9 +228,7 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
 
     # --- what came of it
     learner = network.to_learner(best, settings)
-    parts = [measure_in(learner, learner.place(v), w.evidence.catalogue.available, w.episodes, metric_k)
-             for v, w in zip(valid_views, valid, strict=True)]  # fmt: skip
-    quality = Quality(np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts]))
+    quality = measure_views(learner, valid_views, valid, metric_k)
     measured = {learner.name: quality, **{name: held for name, (_, held) in baselines.items()}}
     summary = {
         "best_step": best_step,
@@ -228,6 +244,13 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
     save(learner, out_dir, {**facts, "training": asdict(config), "best_step": best_step})
     say(f"model of step {best_step} is in {out_dir}")
     return summary
+
+
+def measure_views(learner: Placed, views: Sequence[Any], windows: Sequence[Window], metric_k: int) -> Quality:
+    """Measure a learner on windows whose items were looked at before, users one after the other."""
+    parts = [measure_in(learner, learner.place(view), window.evidence.catalogue.available, window.episodes, metric_k)
+             for view, window in zip(views, windows, strict=True)]  # fmt: skip
+    return Quality(np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts]))
 
 
 def cut_windows(evidence: Evidence, facts: Mapping[str, Any], weeks_back: Sequence[int]) -> list[Window]:
@@ -254,27 +277,41 @@ def cut_new_users(evidence: Evidence, facts: Mapping[str, Any], config: Config) 
     """Cut the past as a benchmark of new users cuts the present, newest cut first: the evidence stays that of the cut.
 
     A third of the horizon lies between two cuts, and at least two thirds of it behind the newest; the oldest leaves a third
-    of the log as evidence. Users who were known before make episodes as if they were new, from what they met first later on.
+    of the log as evidence. New users are few, so that some of the known ones are cut as if they were new, too: their past is
+    taken out of the evidence of the cut. The newest cuts, which decide when to stop, have none of these.
     """
     horizon, window = float(facts["horizon_days"]), float(facts["window_days"])
     last, step = np.datetime64(str(facts["fitted_until"]), "D"), max(1, round(horizon / 3))
     reach = (evidence.until - evidence.history.ts.min()) / np.timedelta64(1, "D") if len(evidence.history.ts) else 0.0
     windows = []
-    for back in range(2 * step, int(reach * 2 / 3), step)[: config.valid_weeks + config.new_user_cuts]:
+    backs = range(2 * step, int(reach * 2 / 3), step)[: config.valid_weeks + config.new_user_cuts]
+    for number, back in enumerate(backs):
         cutoff = evidence.until - np.timedelta64(back, "D")
-        known = as_of(evidence, cutoff, last - back)
+        history = evidence.history
+        if number >= config.valid_weeks:
+            forgotten = np.flatnonzero((np.arange(len(history.user_ids)) + number) % FORGET_EVERY == 0)
+            history = without_users(history, forgotten, cutoff)
+        known = as_of(replace(evidence, history=history), cutoff, last - back)
         episodes = cut_as_new(
-            evidence.history,
+            history,
             cutoff,
             window_days=window,
             horizon_days=horizon,
             half_life_days=float(facts.get("half_life_days", 90)),
-            sizes=config.sizes,
+            sizes=NEW_USER_SIZES,
         )
         known = replace(known, catalogue=evidence.catalogue)  # the catalogue of such a benchmark knows no day of delivery
         if len(known.history.user) and len(episodes) >= 2:
             windows.append(Window(known, episodes))
     return windows
+
+
+def some_of(window: Window) -> Window:
+    """Return a window with at most `MOST_VALID` episodes."""
+    count = len(window.episodes)
+    if count <= MOST_VALID:
+        return window
+    return Window(window.evidence, choose(window.episodes, np.linspace(0, count - 1, MOST_VALID).astype(np.intp)))
 
 
 def draw(episodes: Episodes, config: Config, random: np.random.Generator) -> Episodes:

@@ -18,7 +18,7 @@ from recpipe.contract import REASON, RECOMMENDATIONS
 from recpipe.episodes import Known, UserDay, met_pairs, read_known, users_of
 from recpipe.errors import RecpipeError
 from recpipe.lake import Input, Lake
-from recpipe.learn.data import ItemSpace, Learner, Support, score
+from recpipe.learn.data import ItemSpace, Learner, Support, score_users
 from recpipe.recommend.blocks import blocks_of, shard_of, users_a_block
 from recpipe.recommend.fallback import Fallback, kind_of, open_fallback
 from recpipe.recommend.plan import day_of
@@ -142,7 +142,7 @@ def _empty(users: int, k: int) -> _Lists:
 
 def _by_model(night: Night, rows: NDArray[np.intp]) -> _Lists:
     support = take_users(night.users.support, rows)
-    scores = score(night.space, night.learner.adapt(night.space, support))
+    scores = score_users(night.learner, night.space, support)
     item, points = _ranked(night, rows, scores)
     cause = because(night.learner, night.space, support, item, night.alike)
     kind = np.where(cause[:, :, 0] >= 0, "support", "popular").astype(object)

@@ -17,7 +17,8 @@ import scipy.sparse as sp
 from safetensors.numpy import load_file
 
 from recpipe.learn import load
-from recpipe.learn.data import ItemSpace, Support, score
+from recpipe.learn.data import ItemSpace, Support, score_users
+from recpipe.learn.pairs import Pairs
 
 
 def read_space(folder: Path) -> tuple[list[str], np.ndarray, ItemSpace]:
@@ -30,7 +31,9 @@ def read_space(folder: Path) -> tuple[list[str], np.ndarray, ItemSpace]:
         parts = (arrays["data"], arrays["indices"], arrays["indptr"])
         rows, columns = (int(n) for n in arrays["shape"])
         vectors = sp.csr_matrix(parts, shape=(rows, columns))
-    return ids, arrays["available"].astype(bool), ItemSpace(vectors, arrays["bias"])
+    pairs = {name.removeprefix("pairs."): value for name, value in arrays.items() if name.startswith("pairs.")}
+    beside = Pairs(**pairs) if pairs else None
+    return ids, arrays["available"].astype(bool), ItemSpace(vectors, arrays["bias"], beside)
 
 
 def support_of(met: list[list[int]]) -> Support:
@@ -55,7 +58,7 @@ class RankItems(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined] 
         k = int((params or {}).get("k", 10))
         # distinct, in the order they came
         met = [list(dict.fromkeys(self.code[i] for i in ids if i in self.code)) for ids in model_input["item_ids"]]
-        scores = score(self.space, self.learner.adapt(self.space, support_of(met)))
+        scores = score_users(self.learner, self.space, support_of(met))
         rows = [self._top(row, codes, k) for row, codes in zip(scores, met, strict=True)]
         return pd.DataFrame(rows, columns=["item_ids", "scores"])
 

@@ -11,6 +11,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recpipe.learn.data import Evidence, Learner
+from recpipe.learn.pairs import Pairs
+
+PAIRS = "pairs."
+"""Begins the names of arrays that a learner needs beside vectors and bias; the model's code reads them back."""
 
 
 def write_snapshot(learner: Learner, evidence: Evidence, folder: Path) -> Path:
@@ -31,5 +35,7 @@ def write_snapshot(learner: Learner, evidence: Evidence, folder: Path) -> Path:
         arrays["shape"] = np.array(sparse.shape, np.int64)
     else:
         arrays["dense"] = np.ascontiguousarray(space.vectors)
+    if isinstance(space.beside, Pairs):
+        arrays |= {PAIRS + name: np.ascontiguousarray(value) for name, value in vars(space.beside).items()}
     save_file(arrays, folder / "space.safetensors")
     return folder

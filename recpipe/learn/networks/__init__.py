@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Tensors = dict[str, torch.Tensor]
 
 PLACES: Mapping[str, tuple[str, str]] = {
+    "pair_network": ("recpipe.learn.networks.pair_network", "NETWORK"),
+    "stack": ("recpipe.learn.networks.pair_network", "STACK"),
     "prototypical": ("recpipe.learn.networks.prototypical", "NETWORK"),
     "anil": ("recpipe.learn.networks.steps", "ANIL"),
     "maml": ("recpipe.learn.networks.steps", "MAML"),
