@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.learn.data import Evidence, History, Support
+from recpipe.learn.data import Evidence, History, Support, newest
 from recpipe.learn.sales import ages_in_days
 
 
@@ -239,14 +239,7 @@ def without_users(history: History, user: NDArray[np.integer], until: np.datetim
 
 def shorten(episodes: Episodes, most: NDArray[np.int64]) -> Episodes:
     """Cut known users as if they were new: of each support only the newest ``most`` (episodes,) entries stay."""
-    support = episodes.support
-    left = np.repeat(support.indptr[1:], support.k) - np.arange(len(support.item))
-    keep = left <= np.repeat(most, support.k)
-    indptr = np.r_[0, np.cumsum(np.minimum(support.k, most))].astype(np.int64)
-    short = Support(
-        indptr, support.item[keep], support.label[keep], support.weight[keep], support.age_days[keep], support.ahead_days
-    )
-    return replace(episodes, support=short)
+    return replace(episodes, support=newest(episodes.support, most))
 
 
 def choose(episodes: Episodes, rows: NDArray[np.integer]) -> Episodes:

@@ -145,6 +145,15 @@ class Support:
         return sp.csr_matrix(entries, shape=(len(self), items), copy=True)  # callers may change it in place
 
 
+def newest(support: Support, most: int | NDArray[np.int64]) -> Support:
+    """Return supports of which only the newest ``most`` entries, one number or (users,), are left."""
+    left = np.repeat(support.indptr[1:], support.k) - np.arange(len(support.item))
+    keep = left <= np.repeat(np.broadcast_to(most, len(support)), support.k)
+    indptr = np.r_[0, np.cumsum(np.minimum(support.k, most))].astype(np.int64)
+    values = (support.item[keep], support.label[keep], support.weight[keep], support.age_days[keep])
+    return Support(indptr, *values, support.ahead_days)
+
+
 @dataclass(frozen=True)
 class ItemSpace:
     """Items as a learner sees them on a day.

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recpipe.learn.closed_forms import support_weights
-from recpipe.learn.data import Evidence, ItemSpace, Matrix, Support
+from recpipe.learn.data import Evidence, ItemSpace, Matrix, Support, newest
 from recpipe.learn.pairs import CHANNELS, SETTINGS, Pairs, gather, speak
 
 STACK, NETWORK = "stack", "pair_network"
@@ -84,7 +84,7 @@ class PairNetwork:
 
     def adapt(self, space: ItemSpace, support: Support) -> Matrix:
         """Return (users, items + 1) sparse: weights of the supports, of sum 1 or none, and the weeks the list lies ahead."""
-        weights = support_weights(support, len(space.bias))
+        weights = support_weights(newest(support, self.settings["newest"]), len(space.bias))
         ahead = np.zeros(len(support), np.float32) if support.ahead_days is None else support.ahead_days / np.float32(7)
         return sp.csr_matrix(sp.hstack([weights, sp.csr_matrix(ahead[:, None])], format="csr"), dtype=np.float32)
 

@@ -32,6 +32,7 @@ SETTINGS: Mapping[str, Any] = {
     "even_shrinkage": 0.15,
     "ease_strength": 2000.0,
     "text_neighbours": 30,
+    "newest": 50,  # items of a support that speak
 }
 SEASON_DAYS, YEAR_DAYS, SEASONS_AHEAD = 42, 364, 27
 CELLS_A_BLOCK = 4_000_000
@@ -166,8 +167,9 @@ def gather(pairs: Pairs, weights: sp.csr_matrix) -> Candidates:
     rows, bounds = _ranges(pairs.indptr, weights.indices)
     spoken = np.repeat(entry_user, np.diff(bounds)) * items + pairs.item[rows]
     everybody = (np.arange(users)[:, None] * items + pairs.popular[None, :]).ravel()
-    order = np.argsort(np.concatenate([spoken, everybody]), kind="stable")
-    key = np.concatenate([spoken, everybody])[order]
+    key = np.concatenate([spoken, everybody])
+    # sorting numbers is several times as fast as sorting places: place and key share a number
+    key, order = np.divmod(np.sort(key * max(len(key), 1) + np.arange(len(key))), max(len(key), 1))
     start = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, np.intp)
     share = np.repeat(weights.data, np.diff(bounds)).astype(np.float32)
     none = np.zeros((len(everybody), len(CHANNELS)), np.float32)

@@ -42,7 +42,7 @@ FORGET_EVERY = 4
 """Of the known users every so manieth is taken for new at a cut, another part at each."""
 STACK_STEPS = 200
 """Updates of the stack of closed forms, the bar for the network: it is linear, and done long before the network is."""
-MOST_VALID = 1500
+MOST_VALID = 800
 """Episodes of a window that are looked at to decide when to stop; of more, evenly spread ones."""
 
 
@@ -82,7 +82,7 @@ class Config:
     """
 
     learner: str = "pair_network"
-    steps: int = 400
+    steps: int = 300
     warmup_steps: int = 30
     batch_users: int = 64
     accumulate: int = 1

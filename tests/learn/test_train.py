@@ -57,7 +57,7 @@ def done(training_input, tmp_path_factory):
 
 def test_it_writes_a_model_that_loads_and_says_where_it_comes_from(done, facts):
     folder, summary = done
-    assert load(folder).name == "prototypical"
+    assert load(folder).name == "pair_network"
     config = read_config(folder)
     assert {name: config[name] for name in facts} == facts
     assert config["best_step"] == summary["best_step"]
@@ -78,7 +78,7 @@ def test_the_loss_falls_and_the_curve_is_kept(done):
 
 def test_the_summary_holds_everybody_on_the_same_users(done):
     quality = done[1]["quality"]
-    assert {"prototypical", "popularity", "item_knn", "text_prototype"} == set(quality)
+    assert {"pair_network", "stack", "popularity", "item_knn", "text_prototype"} == set(quality)
     users = {name: {bucket: entry["users"] for bucket, entry in held["ndcg@10"].items()} for name, held in quality.items()}
     assert all(found == users["popularity"] for found in users.values())
     assert users["popularity"]["all"] == sum(n for bucket, n in users["popularity"].items() if bucket != "all")
@@ -89,7 +89,7 @@ def test_the_summary_holds_everybody_on_the_same_users(done):
 
 def test_learning_beats_popularity_where_users_have_a_taste(done):
     quality = done[1]["quality"]
-    assert quality["prototypical"]["ndcg@10"]["all"]["mean"] > 1.3 * quality["popularity"]["ndcg@10"]["all"]["mean"]
+    assert quality["pair_network"]["ndcg@10"]["all"]["mean"] > 1.3 * quality["popularity"]["ndcg@10"]["all"]["mean"]
 
 
 def test_the_same_seed_ends_in_the_same_bytes_and_another_does_not(done, training_input, tmp_path):
@@ -255,4 +255,4 @@ def test_the_command_trains(training_input, tmp_path):
         [*command, "--out", str(tmp_path), "--steps", "1"], capture_output=True, text=True, check=True, env=ONE_THREAD
     )
     assert "step 1 of 1" in done.stdout
-    assert load(tmp_path).name == "prototypical"
+    assert load(tmp_path).name == "pair_network"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recpipe.learn import pair_network as used
 from recpipe.learn.closed_forms import support_weights
 from recpipe.learn.cut import Episodes, choose
+from recpipe.learn.data import newest
 from recpipe.learn.networks import Network, Rates
 from recpipe.learn.pair_network import PairNetwork, knowledge, week_of
 from recpipe.learn.pairs import SETTINGS, TRENDS, Pairs, features, gather
@@ -113,7 +114,7 @@ def to_items(view: Pairs, available: NDArray[np.bool_], device: str) -> Items:
 def to_batch(episodes: Episodes, items: Items, settings: Mapping[str, Any]) -> Batch:
     """Gather the candidates of some episodes."""
     count = len(items.available)
-    found = gather(items.pairs, support_weights(episodes.support, count))
+    found = gather(items.pairs, support_weights(newest(episodes.support, settings["newest"]), count))
     user = np.repeat(np.arange(len(episodes)), np.diff(found.indptr))
     key = user.astype(np.int64) * count + found.item
     seen = _keys(episodes.seen_indptr, episodes.seen_item, count)

@@ -1,0 +1,208 @@
+"""What one item says for another, the stack and the network over it."""
+
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from recpipe.learn.closed_forms import support_weights
+from recpipe.learn.cut import cut_as_new, cut_episodes
+from recpipe.learn.data import History, newest, score_users
+from recpipe.learn.ease import EASE, ease_weights
+from recpipe.learn.networks import find_network
+from recpipe.learn.networks import pair_network as twin
+from recpipe.learn.pair_network import look
+from recpipe.learn.pairs import CHANNELS, GREATEST, SETTINGS, features, gather, speak, used
+from recpipe.learn.sales import interactions
+from recpipe.learn.texts import weigh_words
+
+SMALL = {**SETTINGS, "neighbours": 8, "popular": 6, "text_neighbours": 4, "ease_strength": 5.0}
+
+
+@pytest.fixture(scope="module")
+def pairs(evidence):
+    return speak(evidence, SMALL)
+
+
+def test_words_weigh_what_the_formula_says():
+    found = weigh_words(["red cup red", "cup plate", "Plate red", "lonely"]).toarray()
+    idf = 1 + np.log(5 / 3)  # each counted word stands in two of four texts
+    first = np.array([(1 + np.log(2)) * idf, idf])
+    np.testing.assert_allclose(np.sort(found[0][found[0] > 0]), np.sort(first / np.linalg.norm(first)), rtol=1e-6)
+    np.testing.assert_allclose(found[1][found[1] > 0], [2**-0.5, 2**-0.5], rtol=1e-6)
+    assert not found[3].any()  # a word of one text connects nothing
+    assert found.shape[1] == 3
+
+
+def test_ease_is_the_ridge_regression_with_no_weight_on_the_item_itself():
+    """Column i of B solves min |x_i - X b|^2 + λ |b|^2 with b_i = 0: solved here column by column, in double precision."""
+    x = (np.random.default_rng(0).random((40, 9)) < 0.3).astype(float)
+    taken, found = ease_weights(sp.csr_matrix(x), 3.0)
+    np.testing.assert_array_equal(taken, np.flatnonzero(x.sum(0)))
+    x = x[:, taken]
+    for i in range(x.shape[1]):
+        rest = np.delete(np.arange(x.shape[1]), i)
+        wanted = np.linalg.solve(x[:, rest].T @ x[:, rest] + 3.0 * np.eye(len(rest)), x[:, rest].T @ x[:, i])
+        np.testing.assert_allclose(found[rest, i], wanted, rtol=2e-4, atol=2e-5)
+        assert found[i, i] == 0
+
+
+def test_ease_as_a_learner_adds_up_the_rows_of_the_support(evidence, make_support):
+    learner = EASE(5.0, popularity_weight=0.0)
+    taken, weights = ease_weights(interactions(evidence.history, len(evidence.catalogue)), 5.0)
+    found = score_users(learner, learner.items(evidence), make_support([(3, 1, 1.0), (8, 1, 3.0)]))[0]
+    row = {int(item): place for place, item in enumerate(taken)}
+    np.testing.assert_allclose(found[taken], 0.25 * weights[row[3]] + 0.75 * weights[row[8]], atol=1e-6)
+
+
+def test_gathered_evidence_is_the_mean_and_the_greatest_of_what_the_support_says(evidence, pairs, make_support):
+    """Against a loop over users, entries and pairs in double precision."""
+    support = make_support([(3, 1, 1.0), (8, 1, 3.0)], [], [(11, 1, 1.0)])
+    items = len(evidence.catalogue)
+    found = gather(pairs, support_weights(support, items))
+    for user, entries in enumerate([[(3, 0.25), (8, 0.75)], [], [(11, 1.0)]]):
+        mean, most = np.zeros((items, len(CHANNELS))), np.zeros((items, len(CHANNELS)))
+        spoken = set(pairs.popular.tolist())
+        for item, share in entries:
+            for at in range(pairs.indptr[item], pairs.indptr[item + 1]):
+                mean[pairs.item[at]] += share * pairs.value[at]
+                most[pairs.item[at]] = np.maximum(most[pairs.item[at]], pairs.value[at])
+                spoken.add(int(pairs.item[at]))
+        both = np.hstack([mean, most[:, [CHANNELS.index(name) for name in GREATEST]]])
+        spread = both.std(0)
+        scaled = np.clip(np.divide(both, spread, out=np.zeros_like(both), where=spread > 1e-9), -30, 30)
+        rows = slice(found.indptr[user], found.indptr[user + 1])
+        assert found.item[rows].tolist() == sorted(spoken)
+        width = both.shape[1]
+        np.testing.assert_allclose(found.seen[rows, :width], scaled[sorted(spoken)] / 5, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.seen[rows, width : 2 * width], np.log1p(scaled[sorted(spoken)]), rtol=1e-4, atol=1e-5)
+    assert found.k.tolist() == [2, 0, 1]
+
+
+def test_no_item_speaks_for_itself(pairs):
+    assert (pairs.item != np.repeat(np.arange(len(pairs)), np.diff(pairs.indptr))).all()
+
+
+def test_withheld_sales_reach_no_score(evidence, make_support):
+    """Anonymous sales change what sells, and nothing else: a learner that does without sales gives the same bits."""
+    network = find_network("pair_network")
+    start = network.initial_tensors(None, 0, 0, "cpu")
+    more = dataclasses.replace(
+        evidence,
+        popularity_item=np.r_[evidence.popularity_item, np.full(500, 7, np.int32)],
+        popularity_ts=np.r_[evidence.popularity_ts, np.full(500, evidence.popularity_ts.max())],
+    )
+    some = make_support([(3, 1, 1.0)], [])
+
+    def scored(known, **settings):
+        learner = network.to_learner(start, {**SMALL, **settings})
+        return score_users(learner, learner.items(known), some)
+
+    np.testing.assert_array_equal(scored(evidence, withhold=["age", "sales"]), scored(more, withhold=["age", "sales"]))
+    assert (scored(evidence) != scored(more)).any()
+
+
+def test_the_stack_sees_closed_forms_alone():
+    seen = [name for name, one in zip(features(), used({"closed_forms_alone": True}), strict=True) if one]
+    assert {name.removeprefix("log ") for name in seen} == {*CHANNELS[:-1], features()[-1]}
+
+
+@pytest.mark.parametrize("name", ["pair_network", "stack"])
+def test_the_learner_scores_as_its_twin_in_torch(name, evidence):
+    network = find_network(name)
+    settings = {**network.settings, **SMALL}
+    start = network.initial_tensors(None, 0, 5, "cpu")
+    random = torch.Generator().manual_seed(1)
+    tensors = {n: (t + 0.3 * torch.randn(t.shape, generator=random)).detach().requires_grad_() for n, t in start.items()}
+    learner = network.to_learner(tensors, settings)
+    view = look(evidence, settings)
+    cutoff = evidence.until - np.timedelta64(21, "D")
+    episodes = cut_episodes(evidence.history, cutoff, horizon_days=14, half_life_days=90)
+    items = network.to_items(view, evidence.catalogue.available, "cpu")
+    batch = network.to_batch(episodes, items, settings)
+    found = score_users(learner, learner.place(view), episodes.support)
+    values = twin.scores(tensors, batch).detach().numpy()
+    candidates = gather(view, support_weights(newest(episodes.support, settings["newest"]), len(view)))
+    for user in range(len(episodes)):
+        mine = values[batch.user.numpy() == user]
+        barred = set(episodes.seen_item[episodes.seen_indptr[user] : episodes.seen_indptr[user + 1]].tolist())
+        listed = candidates.item[candidates.indptr[user] : candidates.indptr[user + 1]]
+        wanted = found[user, [item for item in listed if item not in barred]]
+        np.testing.assert_allclose(mine, wanted, rtol=2e-4, atol=2e-4)
+
+
+def test_the_loss_has_the_gradient_of_finite_differences(evidence):
+    network = find_network("pair_network")
+    settings = {**network.settings, **SMALL}
+    items = network.to_items(look(evidence, settings), evidence.catalogue.available, "cpu")
+    episodes = cut_episodes(evidence.history, evidence.until - np.timedelta64(21, "D"), horizon_days=14, half_life_days=90)
+    batch = network.to_batch(episodes, items, settings)
+    exact = {n: getattr(batch, n).double() for n in ("seen", "trend", "known", "new", "target")}
+    batch = dataclasses.replace(batch, **exact)
+    random = torch.Generator().manual_seed(1)
+    tensors = {
+        n: (t.double() + 0.1 * torch.randn(t.shape, generator=random).double()).detach().requires_grad_()
+        for n, t in network.initial_tensors(None, 0, 5, "cpu").items()
+    }
+    loss = _loss64(tensors, batch)
+    loss.backward()
+    for name, place in (("weights", (0, 3)), ("weights", (1, 10)), ("trend", (1,)), ("first", (4, 2)), ("last", (7,))):
+        step, ends = 1e-6, []
+        for sign in (1, -1):
+            moved = {n: t.detach().clone() for n, t in tensors.items()}
+            moved[name][place] += sign * step
+            ends.append(float(_loss64(moved, batch)))
+        assert float(tensors[name].grad[place]) == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-4, abs=1e-7)
+
+
+def _loss64(tensors, batch):
+    """The cross-entropy, written down a second time, user by user."""
+    values, total = twin.scores(tensors, batch), 0.0
+    for user in range(batch.users):
+        mine = batch.user == user
+        if mine.any():
+            total = total - (torch.log_softmax(values[mine], 0) * batch.target[mine]).sum()
+    return total / batch.users
+
+
+def test_the_loss_of_the_loop_is_the_one_written_down_here(evidence):
+    network = find_network("pair_network")
+    settings = {**network.settings, **SMALL}
+    items = network.to_items(look(evidence, settings), evidence.catalogue.available, "cpu")
+    episodes = cut_episodes(evidence.history, evidence.until - np.timedelta64(21, "D"), horizon_days=14, half_life_days=90)
+    batch = network.to_batch(episodes, items, settings)
+    tensors = network.initial_tensors(None, 0, 5, "cpu")
+    found = network.loss_of(tensors, items, batch, settings)
+    assert float(found) == pytest.approx(float(_loss64(tensors, batch)), rel=1e-5)
+
+
+def test_new_users_are_cut_as_the_protocol_says():
+    """One new user with two orders, one known user, one who comes too late: by hand."""
+    day = np.datetime64("2011-03-01T00:00:00", "us")
+
+    def at(days):
+        return day + np.timedelta64(round(days * 86_400), "s")
+
+    rows = [(0, 1, at(-5)), (0, 2, at(3)), (1, 3, at(1)), (1, 4, at(1)), (1, 5, at(1)), (1, 4, at(6)), (1, 6, at(6)), (1, 7, at(60)), (2, 3, at(40))]  # fmt: skip
+    user, item, ts = (np.array(column) for column in zip(*rows, strict=True))
+    history = History(
+        np.array(["a", "b", "c"], object), user.astype(np.int32), item.astype(np.int32), ts, np.ones(len(rows), np.float32)
+    )
+    found = cut_as_new(history, day, window_days=30, horizon_days=20, half_life_days=5, sizes=(0, 1, 3))
+    assert found.user.tolist() == [1, 1, 1]
+    parts = [
+        [set(items[a:b].tolist()) for a, b in pairwise(indptr)]
+        for indptr, items in (
+            (found.support.indptr, found.support.item),
+            (found.seen_indptr, found.seen_item),
+            (found.query_indptr, found.query_item),
+        )
+    ]
+    assert parts[0] == [set(), {3}, {3, 4, 5}]
+    assert parts[1] == [set(), {3, 4, 5}, {3, 4, 5}]  # the rest of the order of the first item is neither hit nor miss
+    assert parts[2] == [{3, 4, 5, 6}, {6}, {6}]
+    np.testing.assert_allclose(found.support.ahead_days, [1, 1, 1])
+    np.testing.assert_allclose(found.support.weight, 1.0)  # the list is made at the instant of the newest item
