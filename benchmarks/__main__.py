@@ -8,7 +8,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
-from benchmarks.adapt import adaptation
+from benchmarks.adapt import adaptation, scoring
 from benchmarks.ingest import ingestion
 from benchmarks.rank import ranking
 from benchmarks.timing import Result
@@ -17,7 +17,7 @@ from benchmarks.timing import Result
 def main() -> None:
     """Run all benchmarks in a folder of their own."""
     with tempfile.TemporaryDirectory() as folder:
-        for benchmark in (ingestion, adaptation, ranking):
+        for benchmark in (ingestion, adaptation, scoring, ranking):
             for result in benchmark(Path(folder)):
                 show(result)
 

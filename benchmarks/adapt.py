@@ -8,10 +8,11 @@ from pathlib import Path
 from benchmarks import world
 from benchmarks.timing import Result, best
 from recpipe.learn.closed_forms import ItemKNN, TextPrototype
-from recpipe.learn.data import Evidence, ItemSpace, Learner, Support
+from recpipe.learn.data import Evidence, ItemSpace, Learner, Support, score_users
 from recpipe.learn.networks import PLACES, find_network
+from recpipe.learn.train import Config
 
-USERS, LOOPED = 100_000, 200
+USERS, SCORED, LOOPED = 100_000, 2_048, 200
 WIDTH = 128
 
 
@@ -24,6 +25,25 @@ def adaptation(folder: Path) -> Iterator[Result]:
         space = learner.items(shop)
         ours, loop = best(lambda: learner.adapt(space, supports), lambda: one_by_one(learner, space, supports))  # noqa: B023
         yield Result(f"adapt, {learner.name}", "users", USERS, ours, "a loop over users", loop * USERS / LOOPED)
+
+
+def scoring(folder: Path) -> Iterator[Result]:
+    """Time the scores of the default learner over the whole catalogue, for users with ten items each."""
+    shop = world.evidence()
+    supports = world.support(SCORED, 10, len(shop.catalogue))
+    learner = untaught(Config.learner, shop)
+    space = learner.items(shop)
+
+    def alone() -> None:
+        for user in range(LOOPED):
+            score_users(learner, space, supports.users(user, user + 1))
+
+    def batched() -> None:
+        for start in range(0, SCORED, 256):
+            score_users(learner, space, supports.users(start, start + 256))
+
+    ours, loop = best(batched, alone)
+    yield Result(f"score, {learner.name}", "users", SCORED, ours, "a loop over users", loop * SCORED / LOOPED)
 
 
 def untaught(name: str, shop: Evidence) -> Learner:
