@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,14 @@ class Config:
     device: str = "auto"
 
 
-def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resume: bool = True) -> dict[str, Any]:
+def train(
+    episodes_dir: Path,
+    out_dir: Path,
+    config: Config = Config(),
+    *,
+    resume: bool = True,
+    on_look: Callable[[int, float], None] | None = None,
+) -> dict[str, Any]:
     """Train, or go on training, and write the model folder.
 
     Parameters
@@ -112,6 +119,8 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
         Model folder to write; with ``resume`` a checkpoint in it is gone on from when it is of the same input and settings.
     config
         Settings of the run.
+    on_look
+        Called with (step, nDCG) after each look at the later weeks, once the checkpoint is written. What it raises ends the run.
 
     Returns
     -------
@@ -202,6 +211,8 @@ def train(episodes_dir: Path, out_dir: Path, config: Config = Config(), *, resum
             pace = (time.monotonic() - began) / max(step - first, 1)
             shown = f"loss {rows[-1]['loss']:.4f}" if rows[-1]["loss"] is not None else "before training"
             say(f"step {step} of {config.steps}: {shown}, val nDCG@{metric_k} {ndcg:.4f}, {pace:.3f} s/step")
+            if on_look:
+                on_look(step, ndcg)
             losses = []
             if step == config.steps or (best_step and step - best_step >= config.patience * config.evaluate_every):
                 break
