@@ -15,6 +15,10 @@ def train(
     episodes: Annotated[Path, typer.Option(help="Folder of the training input.")],
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
     learner: Annotated[str | None, typer.Option(help="Which learner; a name that is none lists them.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Go on from `champion`, a version's number, or a model folder, with new weeks.")
+    ] = None,
+    replay_share: Annotated[float | None, typer.Option(help="With --from: share of updates that are of old weeks.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the model folder.")] = True,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates at most.")] = None,
     batch_users: Annotated[int | None, typer.Option(min=1, help="Episodes a batch; fewer need less memory.")] = None,
@@ -38,6 +42,24 @@ def train(
         "learning_rate": learning_rate,
         "projection_learning_rate": projection_learning_rate,
         "device": device,
+        "replay_share": replay_share,
     }
     config = Config(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    run(episodes, out, config, resume=resume)
+    run(episodes, out, config, resume=resume, start_from=start_folder(start) if start else None)
+
+
+def start_folder(start: str) -> Path:
+    """Return the model folder to go on from; only for the champion and for numbers the registry is asked.
+
+    Raises
+    ------
+    MissingModel
+        If the registry has no such version, or no promoted one.
+    """
+    if start != "champion" and not start.isdecimal():
+        return Path(start)
+    from recpipe.config import load_settings
+    from recpipe.registry import champion, fetch
+
+    settings = load_settings()
+    return Path(fetch(settings, champion(settings) if start == "champion" else start))

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.errors import RecpipeError, TrainingFailed
+from recpipe.errors import BadSetting, RecpipeError, TrainingFailed
+from recpipe.learn.continual import Start, in_words, paired, pick_window, read_start, split_windows, tensors_of
 from recpipe.learn.cut import Episodes, as_of, choose, cut_as_new, cut_episodes, shorten, without_users
 from recpipe.learn.data import Evidence
 from recpipe.learn.episodes_folder import read_episodes_folder
@@ -74,6 +75,8 @@ class Config:
     evaluate_every, patience
         Updates between looks at the later weeks (and checkpoints); looks without gain before the run stops. Only looks from
         half of the steps on count: before, the learning rate is high and nDCG of some hundred users mostly noise.
+    replay_share
+        With a model to go on from: the chance that an update is of a week that the model could have learned from before.
     threads
         Of torch on the CPU. One is as fast as more for these sizes where other work runs beside, and the bytes of a model
         would depend on the number.
@@ -97,6 +100,7 @@ class Config:
     short_items: int = 10
     evaluate_every: int = 50
     patience: int = 4
+    replay_share: float = 0.5
     threads: int = 1
     device: str = "auto"
 
@@ -107,6 +111,7 @@ def train(
     config: Config = Config(),
     *,
     resume: bool = True,
+    start_from: Path | None = None,
     on_look: Callable[[int, float], None] | None = None,
 ) -> dict[str, Any]:
     """Train, or go on training, and write the model folder.
@@ -119,6 +124,9 @@ def train(
         Model folder to write; with ``resume`` a checkpoint in it is gone on from when it is of the same input and settings.
     config
         Settings of the run.
+    start_from
+        A model folder to go on from, of the same learner and encoder: its arrays are the start, weeks after its
+        ``fitted_until`` are learned from, older ones replayed (`Config.replay_share`), and what is forgotten is measured.
     on_look
         Called with (step, nDCG) after each look at the later weeks, once the checkpoint is written. What it raises ends the run.
 
@@ -130,9 +138,9 @@ def train(
     Raises
     ------
     BadSetting
-        If there is no such learner.
+        If there is no such learner, or it cannot go on from that model.
     TrainingFailed
-        If there is too little history, or the loss is no number; the last good checkpoint stays.
+        If there is too little history, or nothing new in it for the model to go on from, or the loss is no number; the last good checkpoint stays.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts: the same sums every time
     import torch
@@ -145,6 +153,9 @@ def train(
     # --- what to learn from, and what to look at
     evidence, facts = read_episodes_folder(episodes_dir)
     settings = {**network.settings, **({"withhold": sorted(facts["withhold"])} if facts.get("withhold") else {})}
+    begun = read_start(start_from, config.learner, settings, facts) if start_from else None
+    if not 0 <= config.replay_share <= 1:
+        raise BadSetting(f"A replay share is a chance, between 0 and 1, not {config.replay_share} (--replay-share).")
     seed, metric_k = int(facts["seed"]), int(facts.get("metric_k", 10))
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     torch.set_num_threads(config.threads)
@@ -154,9 +165,12 @@ def train(
     valid, past = [some_of(window) for window in windows[: config.valid_weeks]], windows[config.valid_weeks :]
     if not valid or not past:
         raise TrainingFailed(too_little(evidence, facts, config))
+    new, old = split_windows(past, begun, evidence, facts)
     say(
         f"{sum(len(w.episodes) for w in past)} episodes of {len(past)} weeks to learn from, {len(support_sizes(valid))} to look at"
     )
+    if begun:
+        say(f"going on from {begun.folder}, fitted until {begun.fitted_until}: {len(new)} weeks are new, {len(old)} to replay")
     baselines = measure_closed_forms(valid, metric_k)
     valid_views = [network.look(window.evidence, settings) for window in valid]
     views = [network.look(window.evidence, settings) for window in past]
@@ -175,8 +189,10 @@ def train(
 
     # --- the network and its optimiser, as new or as they were left
     tensors = network.initial_tensors(views[0], config.width, seed, device)
+    tensors = tensors_of(begun.learner, tensors) if begun else tensors
     optimiser = torch.optim.AdamW(network.parameter_groups(tensors, config))
-    run = hashlib.sha256(to_json([asdict(config), settings, (episodes_dir / "facts.json").read_text()])).hexdigest()
+    told = [asdict(config), settings, (episodes_dir / "facts.json").read_text(), *([begun.content] if begun else [])]
+    run = hashlib.sha256(to_json(told)).hexdigest()
     start, best_step, best_ndcg, losses, rows = 0, 0, -1.0, [], []
     best = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     file = out_dir / "checkpoint.safetensors"
@@ -221,7 +237,7 @@ def train(
         total = 0.0
         for part in range(config.accumulate):
             random = np.random.default_rng([seed, step, part])  # of the step alone, so that a resumed run draws the same
-            chosen = int(random.integers(len(past)))
+            chosen = pick_window(random, new, old, config.replay_share)
             batch = network.to_batch(draw(past[chosen].episodes, config, random), items[chosen], settings)
             with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
                 loss = network.loss_of(tensors, items[chosen], batch, settings) / config.accumulate
@@ -248,11 +264,20 @@ def train(
         "device": device,
         "quality": summarise(measured, support_sizes(valid), metric_k, seed),
     }
+    came_from: dict[str, Any] = {}
+    if begun:
+        came_from = {"start": begun.content, "start_fitted_until": str(begun.fitted_until)}
+        replayed = [some_of(past[number]) for number in old]
+        kept = change(begun, learner, [views[number] for number in old], replayed, metric_k, seed) if old else None
+        gained = change(begun, learner, valid_views, valid, metric_k, seed)
+        counts = {"new_windows": len(new), "replayed_windows": len(old) if config.replay_share else 0}
+        summary["continual"] = {**came_from, **counts, "old": kept, "new": gained}
+        say(in_words(kept, gained, metric_k))
     write_whole(out_dir / "summary.json", to_json(summary))
     from recpipe.learn.plots import draw_plots
 
     draw_plots(out_dir / "plots", rows, summary["quality"], metric_k)
-    save(learner, out_dir, {**facts, "training": asdict(config), "best_step": best_step})
+    save(learner, out_dir, {**facts, "training": asdict(config), "best_step": best_step, **came_from})
     say(f"model of step {best_step} is in {out_dir}")
     return summary
 
@@ -262,6 +287,14 @@ def measure_views(learner: Placed, views: Sequence[Any], windows: Sequence[Windo
     parts = [measure_in(learner, learner.place(view), window.evidence.catalogue.available, window.episodes, metric_k)
              for view, window in zip(views, windows, strict=True)]  # fmt: skip
     return Quality(np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts]))
+
+
+def change(
+    begun: Start, learner: Placed, views: Sequence[Any], windows: Sequence[Window], metric_k: int, seed: int
+) -> dict[str, float | int]:
+    """Compare the model that a run went on from with what came of it, on the same episodes."""
+    before, after = (measure_views(one, views, windows, metric_k).ndcg for one in (begun.learner, learner))
+    return paired(before, after, np.concatenate([window.episodes.user for window in windows]), seed)
 
 
 def cut_windows(evidence: Evidence, facts: Mapping[str, Any], weeks_back: Sequence[int]) -> list[Window]:
@@ -383,11 +416,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--episodes", type=Path, required=True, help="folder of the training input")
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from a checkpoint")
+    parser.add_argument("--start-from", type=Path, help="model folder to go on from, with new weeks and replay of old ones")
     for field in fields(Config):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     given = vars(parser.parse_args(arguments))
     try:
-        train(given.pop("episodes"), given.pop("out"), resume=given.pop("resume"), config=Config(**given))
+        folders = given.pop("episodes"), given.pop("out")
+        train(*folders, resume=given.pop("resume"), start_from=given.pop("start_from"), config=Config(**given))
     except RecpipeError as error:
         print(f"recpipe: {error}", file=sys.stderr)
         return 2

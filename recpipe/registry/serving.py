@@ -14,7 +14,7 @@ from recpipe.config import Settings
 from recpipe.errors import MissingModel
 from recpipe.registry.folder import MODEL_FILES, content_hash, read_json
 from recpipe.registry.store import client
-from recpipe.registry.versions import all_versions, serving
+from recpipe.registry.versions import all_versions, newest, serving
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,20 @@ def resolve(settings: Settings, day: date) -> str:
             f"No promoted version of model {settings.registered_model} was trained on days before {day}: run the DAG "
             f"train_meta_model for a week that ends before {day} first."
         )
+    return str(found.number)
+
+
+def champion(settings: Settings) -> str:
+    """Return the version that the alias ``champion`` stands for: of all promoted ones the newest.
+
+    Raises
+    ------
+    MissingModel
+        If none is promoted.
+    """
+    found = newest(v for v in all_versions(client(settings), settings) if v.promoted_on)
+    if found is None:
+        raise MissingModel(f"No version of model {settings.registered_model} is promoted yet: see `recpipe models`.")
     return str(found.number)
 
 
