@@ -31,5 +31,6 @@ from recpipe.cli import ingest
 from recpipe.cli import local
 from recpipe.cli import models
 from recpipe.cli import recommend
+from recpipe.cli import search
 from recpipe.cli import tables
 from recpipe.cli import train
