@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recpipe.learn.data import Catalogue, Evidence
 from recpipe.learn.ease import ease_weights
-from recpipe.learn.sales import ages_in_days, faded_counts, faded_users, interactions, similar_items
+from recpipe.learn.sales import ages_in_days, faded_counts, faded_users, greatest, interactions, similar_items
 from recpipe.learn.texts import weigh_words
 
 CHANNELS = ("knn", "even_knn", "ease", "rare_ease", "words", "meaning", "smooth_in", "smooth_out", "category")
@@ -248,7 +248,7 @@ def _sparse_rows(
 
 def _sparse(dense: NDArray[np.float32], row: NDArray[np.intp], column: NDArray[np.intp], items: int, keep: int) -> sp.csr_matrix:
     """Return (items, items) with the greatest positive values of each row of a dense part."""
-    place, value, count = _greatest(np.asarray(dense, np.float32), keep)
+    place, value, count = greatest(np.asarray(dense, np.float32), keep)
     shape = (items, items)
     return sp.csr_matrix((value, (np.repeat(row, count), column[place])), shape=shape, dtype=np.float32)
 
@@ -261,7 +261,7 @@ def _blocks(product: Any, rows: NDArray[np.intp], column: NDArray[np.intp], item
         some = rows[start : start + size]
         dense = np.asarray(product(some), np.float32)
         dense[some[:, None] == column[None, :]] = 0  # no item speaks for itself
-        place, value, count = _greatest(dense, keep)
+        place, value, count = greatest(dense, keep)
         indptr = np.r_[0, np.cumsum(count)]
         parts.append(sp.csr_matrix((value, column[place], indptr), shape=(len(some), items)))
     return sp.csr_matrix(sp.vstack(parts, format="csr")) if parts else sp.csr_matrix(np.zeros((0, items), np.float32))
@@ -280,21 +280,10 @@ def _alike(vectors: NDArray[np.float32] | sp.csr_matrix, keep: int) -> sp.csr_ma
     return _blocks(product, np.arange(items), np.arange(items), items, keep)
 
 
-def _greatest(dense: NDArray[np.float32], keep: int) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
-    """Return columns and values of the greatest positive entries of each row, by row and column, and how many there are."""
-    keep = min(keep, dense.shape[1])
-    if not keep or not len(dense):
-        return np.zeros(0, np.intp), np.zeros(0, np.float32), np.zeros(len(dense), np.intp)
-    place = np.sort(np.argpartition(dense, dense.shape[1] - keep, axis=1)[:, dense.shape[1] - keep :], axis=1)
-    value = np.take_along_axis(dense, place, axis=1)
-    positive = value > 0
-    return place[positive], value[positive], positive.sum(1)
-
-
 def _union(kinds: list[sp.csr_matrix], items: int) -> sp.csr_matrix:
     """Return the pairs of which any kind of evidence speaks, in order."""
-    key = np.concatenate([_keys(kind) for kind in kinds])
-    row, column = np.divmod(np.unique(key), items)
+    key = np.sort(np.concatenate([_keys(kind) for kind in kinds]))
+    row, column = np.divmod(key[np.r_[True, key[1:] != key[:-1]][: len(key)]], items)
     return sp.csr_matrix(
         (np.ones(len(row), np.float32), column, np.searchsorted(row, np.arange(items + 1))), shape=(items, items)
     )
