@@ -39,24 +39,32 @@ def logged_trials(settings: Settings, folder: Path) -> Iterator[Hook]:
     Hook
         Logs the settings of a trial as params, each look as the metric ``val_ndcg`` at its step, and how it ended.
     """
-    store = client(settings)
-    experiment = experiment_id(store, settings)
-    parent = _open(store, experiment, folder)
+    opened: list[tuple[MlflowClient, str, str]] = []
     runs: dict[int, str] = {}
 
+    def run_of_search() -> tuple[MlflowClient, str, str]:
+        if not opened:  # not before there is something to log: a search that is refused leaves the run as it was
+            store = client(settings)
+            experiment = experiment_id(store, settings)
+            opened.append((store, experiment, _open(store, experiment, folder)))
+        return opened[0]
+
     def log(progress: Progress) -> None:
+        store, experiment, parent = run_of_search()
         if progress.number not in runs:
             runs[progress.number] = _begin(store, experiment, parent, progress)
         _log(store, runs[progress.number], progress)
 
     try:
         yield log
+        store, _, parent = run_of_search()
         for name in ("best.json", "trials.csv"):
             store.log_artifact(parent, str(folder / name), "search")
+        store.set_terminated(parent, "FINISHED")
     except BaseException:  # an interrupt, too: a run left open would look as if the search went on
-        store.set_terminated(parent, "FAILED")
+        for store, _, parent in opened:
+            store.set_terminated(parent, "FAILED")
         raise
-    store.set_terminated(parent, "FINISHED")
 
 
 def _open(store: MlflowClient, experiment: str, folder: Path) -> str:
