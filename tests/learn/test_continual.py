@@ -23,6 +23,14 @@ WEEKS_AGO = 4  # of six windows two decide when to stop, two are new, two are ol
 OUTPUT = ("config.json", "model.safetensors", "metrics.jsonl", "summary.json", "checkpoint.safetensors")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_stack():
+    """The bar is no part of what is tested here, and most of the time of so short a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recpipe.learn.train.STACK_STEPS", 5)
+        yield
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in OUTPUT}
 
