@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from recpipe.cli import app
+from recpipe.errors import BadSetting
 
 
 @app.command()
@@ -19,6 +21,9 @@ def train(
         str | None, typer.Option("--from", help="Go on from `champion`, a version's number, or a model folder, with new weeks.")
     ] = None,
     replay_share: Annotated[float | None, typer.Option(help="With --from: share of updates that are of old weeks.")] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings as JSON, such as best.json of `recpipe search`; options given beside it win.")
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the model folder.")] = True,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates at most.")] = None,
     batch_users: Annotated[int | None, typer.Option(min=1, help="Episodes a batch; fewer need less memory.")] = None,
@@ -44,8 +49,34 @@ def train(
         "device": device,
         "replay_share": replay_share,
     }
-    config = Config(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    read = read_settings(settings) if settings else {}
+    config = Config(**{**read, **{name: value for name, value in given.items() if value is not None}})
     run(episodes, out, config, resume=resume, start_from=start_folder(start) if start else None)
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """Return settings of a training run from a JSON file.
+
+    Raises
+    ------
+    BadSetting
+        If there is no such file, or it holds something else.
+    """
+    from dataclasses import fields
+
+    from recpipe.learn.train import Config
+
+    try:
+        read = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise BadSetting(
+            f"Settings cannot be read from {file}: {error}. Give a file like best.json of `recpipe search`."
+        ) from None
+    known = {field.name for field in fields(Config)}
+    if not isinstance(read, dict) or not known.issuperset(read):
+        wrong = ", ".join(sorted(set(read) - known)) if isinstance(read, dict) else "no object"
+        raise BadSetting(f"{file} holds what is no setting of training: {wrong}. Known are {', '.join(sorted(known))}.")
+    return read
 
 
 def start_folder(start: str) -> Path:

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from recpipe.errors import BadSetting, TrainingFailed
-from recpipe.learn import load
+from recpipe.learn import load, read_config
 from recpipe.learn.search import Between, narrowed, search
 from recpipe.learn.train import Config, train
 
@@ -66,6 +66,26 @@ def test_every_look_is_told_and_stored(done):
         rows = [json.loads(line) for line in (folder / f"trial-{trial.number:03d}" / "metrics.jsonl").read_text().splitlines()]
         assert trial.intermediate_values == {row["step"]: pytest.approx(row["val_ndcg"]) for row in rows}
         assert trial.value == pytest.approx(max(row["val_ndcg"] for row in rows if row["step"] >= 3))
+
+
+def test_what_was_found_can_be_trained_with_and_what_is_no_setting_is_refused(done, training_input, tmp_path):
+    from typer.testing import CliRunner
+
+    from recpipe.cli import app
+
+    def run(settings, *more):
+        arguments = ["--episodes", training_input, "--out", tmp_path / "out", "--settings", settings, *more]
+        return CliRunner().invoke(app, ["train", *map(str, arguments)])
+
+    found = json.loads((done[0] / "best.json").read_text())
+    assert run(done[0] / "best.json", "--steps", 2).exit_code == 0
+    assert read_config(tmp_path / "out")["training"] == {**found, "steps": 2}
+    for text, sentence in (('{"speed": 1}', "speed"), ("[1]", "no object"), ("{", "cannot be read")):
+        (tmp_path / "bad.json").write_text(text)
+        refused = run(tmp_path / "bad.json").exception
+        assert isinstance(refused, BadSetting)
+        assert sentence in str(refused)
+    assert isinstance(run(tmp_path / "none.json").exception, BadSetting)
 
 
 class Killed(BaseException):
