@@ -93,7 +93,7 @@ class Config:
     projection_learning_rate: float = 2e-4
     weight_decay: float = 1e-2
     width: int = 128
-    cutoffs: int = 10
+    cutoffs: int = 6
     valid_weeks: int = 2
     new_user_cuts: int = 6
     short_share: float = 0.1
