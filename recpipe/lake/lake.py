@@ -249,12 +249,17 @@ class Lake:
         return delta.version()  # nothing to remove and nothing to add makes no commit
 
     def _ensure(self, table: str) -> None:
-        if self.delta(table) is None:
-            partition = ["day"] if table != DAYS.name else None
+        if self.delta(table) is not None:
+            return
+        partition = ["day"] if table != DAYS.name else None
+        try:
             DeltaTable.create(
                 self.uri(table), TABLES[table].schema, mode="ignore", partition_by=partition,
                 storage_options=dict(self.storage_options) or None,
             )  # fmt: skip
+        except CommitFailedError:
+            if self.delta(table) is None:  # else another writer was first to create it, and this one may go on
+                raise
 
     def _append(self, records: Sequence[DayRecord]) -> None:
         self._ensure(DAYS.name)

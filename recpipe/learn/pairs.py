@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from recpipe.learn.data import Catalogue, Evidence
 from recpipe.learn.ease import ease_weights
@@ -100,7 +101,15 @@ def features() -> list[str]:
 
 
 def speak(evidence: Evidence, settings: Mapping[str, Any]) -> Pairs:
-    """Compute what each item says for others as of an instant; nothing in it is learned."""
+    """Compute what each item says for others as of an instant; nothing in it is learned.
+
+    Linear algebra runs on one thread: the last bits of an inverse depend on how many there are.
+    """
+    with threadpool_limits(limits=1):
+        return _speak(evidence, settings)
+
+
+def _speak(evidence: Evidence, settings: Mapping[str, Any]) -> Pairs:
     catalogue, met = evidence.catalogue, interactions(evidence.history, len(evidence.catalogue))
     words, neighbours = weigh_words(catalogue.texts), settings["neighbours"]
     kinds = {**_sold_together(met, settings), **_ease_kinds(met, words, settings)}

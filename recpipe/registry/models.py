@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REQUIREMENTS: Final = ("numpy", "pandas", "safetensors", "scipy", "torch")
+REQUIREMENTS: Final = ("numpy", "pandas", "safetensors", "scipy", "threadpoolctl", "torch")
 LONGEST_PARAM: Final = 500
 METRICS_AT_ONCE: Final = 1000
 CODE: Final = ("__init__.py", "py.typed", "errors.py", "learn")
