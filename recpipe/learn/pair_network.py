@@ -19,8 +19,6 @@ from recpipe.learn.data import Evidence, ItemSpace, Matrix, Support, newest
 from recpipe.learn.pairs import CHANNELS, SETTINGS, Pairs, gather, speak
 
 STACK, NETWORK = "stack", "pair_network"
-NO_CANDIDATE = np.float32(-1e4)
-"""Where nothing speaks for an item it comes after all others, in the order of its sales."""
 ROWS_AT_ONCE = 4096
 
 
@@ -95,9 +93,14 @@ class PairNetwork:
         ahead = every[:, items].toarray().ravel()
         weights = sp.csr_matrix(every[:, :items])
         found = gather(pairs, weights)
-        out = np.repeat((space.bias - space.bias.max(initial=0) + NO_CANDIDATE)[None, :], len(found.k), axis=0)
         row = np.repeat(np.arange(len(found.k)), np.diff(found.indptr))
-        out[row, found.item] = self._judge(found.seen, found.k[row])
+        judged = self._judge(found.seen, found.k[row])
+        # what nothing speaks for comes after all that something speaks for, in the order of sales, and no further below:
+        # rankings tell scores apart in steps of the greatest
+        lowest = np.zeros(len(found.k), np.float32)
+        np.minimum.at(lowest, row, judged)
+        out = (space.bias - space.bias.max(initial=0))[None, :] + (lowest - 1)[:, None]
+        out[row, found.item] = judged
         for user in np.flatnonzero(found.k == 0):
             out[user] = space.bias + self.trend[-1] * (pairs.season[week_of(pairs, ahead[user])] - pairs.season[0])
         return out
