@@ -99,7 +99,7 @@ class PairNetwork:
         # rankings tell scores apart in steps of the greatest
         lowest = np.zeros(len(found.k), np.float32)
         np.minimum.at(lowest, row, judged)
-        out = (space.bias - space.bias.max(initial=0))[None, :] + (lowest - 1)[:, None]
+        out: NDArray[np.float32] = (space.bias - space.bias.max(initial=0))[None, :] + (lowest - 1)[:, None]
         out[row, found.item] = judged
         for user in np.flatnonzero(found.k == 0):
             out[user] = space.bias + self.trend[-1] * (pairs.season[week_of(pairs, ahead[user])] - pairs.season[0])
