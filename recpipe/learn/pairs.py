@@ -248,9 +248,8 @@ def _sparse_rows(
     weights: NDArray[np.float32], like: sp.csr_matrix, taken: NDArray[np.intp], items: int, keep: int
 ) -> sp.csr_matrix:
     """Return what each item that takes part says for any item through the items of like words."""
-    spread = sp.csr_matrix(like.T)
-    position = np.arange(len(taken))
-    found = _blocks(lambda rows: weights[rows] @ spread, position, np.arange(items), items, keep)
+    spread, position = sp.csr_matrix(like.T), np.arange(len(taken))
+    found = _blocks(lambda rows: weights[np.searchsorted(taken, rows)] @ spread, taken, np.arange(items), items, keep)
     lifted = sp.csr_matrix((np.ones(len(taken), np.float32), (taken, position)), shape=(items, max(len(taken), 1)))
     return sp.csr_matrix(lifted[:, : found.shape[0]] @ found)
 

@@ -82,8 +82,17 @@ def test_gathered_evidence_is_the_mean_and_the_greatest_of_what_the_support_says
     assert found.k.tolist() == [2, 0, 1]
 
 
-def test_no_item_speaks_for_itself(pairs):
-    assert (pairs.item != np.repeat(np.arange(len(pairs)), np.diff(pairs.indptr))).all()
+def test_no_item_speaks_for_itself(evidence):
+    """Also where the first items of the catalogue were never sold, and like words lead from an item back to itself."""
+    items = len(evidence.catalogue)
+    known = dataclasses.replace(
+        evidence,
+        catalogue=dataclasses.replace(evidence.catalogue, texts=[f"kind {n % 5} thing" for n in range(items)]),
+        history=dataclasses.replace(evidence.history, item=(items - 1 - evidence.history.item).astype(np.int32)),
+    )
+    pairs = speak(known, SMALL)
+    assert pairs.value[:, CHANNELS.index("smooth_out")].any()
+    assert (pairs.item != np.repeat(np.arange(items), np.diff(pairs.indptr))).all()
 
 
 def test_withheld_sales_reach_no_score(evidence, make_support):
