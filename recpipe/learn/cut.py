@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.learn.data import Evidence, History, Support, newest
+from recpipe.learn.data import Evidence, History, Support, newest, ranges
 from recpipe.learn.sales import ages_in_days
 
 
@@ -245,9 +245,9 @@ def shorten(episodes: Episodes, most: NDArray[np.int64]) -> Episodes:
 def choose(episodes: Episodes, rows: NDArray[np.integer]) -> Episodes:
     """Return some episodes, in the order of the rows."""
     support, seen_indptr = episodes.support, episodes.seen_indptr
-    entries, indptr = _ranges(support.indptr, rows)
-    seen, seen_out = _ranges(seen_indptr, rows)
-    query, query_out = _ranges(episodes.query_indptr, rows)
+    entries, indptr = ranges(support.indptr, rows)
+    seen, seen_out = ranges(seen_indptr, rows)
+    query, query_out = ranges(episodes.query_indptr, rows)
     ahead = None if support.ahead_days is None else support.ahead_days[rows]
     values = (support.item[entries], support.label[entries], support.weight[entries], support.age_days[entries])
     return Episodes(
@@ -258,13 +258,6 @@ def choose(episodes: Episodes, rows: NDArray[np.integer]) -> Episodes:
         episodes.query_item[query],
         episodes.user[rows],
     )
-
-
-def _ranges(indptr: NDArray[np.int64], rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the entries that some rows own, one row after the other, and their new bounds."""
-    counts = indptr[rows + 1] - indptr[rows]
-    out = np.r_[0, np.cumsum(counts)].astype(np.int64)
-    return np.repeat(indptr[rows] - out[:-1], counts) + np.arange(out[-1]), out
 
 
 def _rows(history: History, rows: NDArray[np.intp]) -> History:

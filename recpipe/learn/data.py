@@ -154,6 +154,13 @@ def newest(support: Support, most: int | NDArray[np.int64]) -> Support:
     return Support(indptr, *values, support.ahead_days)
 
 
+def ranges(indptr: NDArray[np.int64], rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the entries that some rows own, one row after the other, and their new bounds."""
+    counts = indptr[rows + 1] - indptr[rows]
+    out = np.r_[0, np.cumsum(counts)].astype(np.int64)
+    return np.repeat(indptr[rows] - out[:-1], counts) + np.arange(out[-1]), out
+
+
 @dataclass(frozen=True)
 class ItemSpace:
     """Items as a learner sees them on a day.

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from recpipe.learn.data import Catalogue, Evidence
+from recpipe.learn.data import Catalogue, Evidence, ranges
 from recpipe.learn.ease import ease_weights
 from recpipe.learn.sales import ages_in_days, faded_counts, faded_users, greatest, interactions, similar_items
 from recpipe.learn.texts import weigh_words
@@ -142,8 +142,8 @@ def used(settings: Mapping[str, Any]) -> NDArray[np.float32]:
 def trends(evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return (items, trends) log(1 + n): events, and distinct users, fading by halves in so many days, and the coming season.
 
-    The season is what sold a year ago in the weeks that follow now. A shop's first customers say little by how often one of
-    them comes back: counted by users, what sells is some per cent better a guess for the next one than counted by events.
+    The season is what sold a year ago in the weeks that follow now. Users are counted beside events, because one wholesale
+    customer's many orders say little of what the next customer takes.
 
     The second result, (weeks ahead, items), is the last column for lists made later than the evidence ends.
     """
@@ -173,7 +173,7 @@ def gather(pairs: Pairs, weights: sp.csr_matrix) -> Candidates:
     """
     users, items = weights.shape
     entry_user = np.repeat(np.arange(users), np.diff(weights.indptr))
-    rows, bounds = _ranges(pairs.indptr, weights.indices)
+    rows, bounds = ranges(pairs.indptr, weights.indices)
     spoken = np.repeat(entry_user, np.diff(bounds)) * items + pairs.item[rows]
     everybody = (np.arange(users)[:, None] * items + pairs.popular[None, :]).ravel()
     key = np.concatenate([spoken, everybody])
@@ -330,10 +330,3 @@ def _log_price(catalogue: Catalogue) -> NDArray[np.float32]:
     known = np.isfinite(catalogue.price) & (catalogue.price > 0)
     logs = np.log(np.where(known, catalogue.price, 1.0))
     return np.where(known, logs, logs[known].mean() if known.any() else 0.0).astype(np.float32)
-
-
-def _ranges(indptr: NDArray[np.int64], rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the entries that some rows own, one row after the other, and their new bounds."""
-    counts = indptr[rows + 1] - indptr[rows]
-    out = np.r_[0, np.cumsum(counts)].astype(np.int64)
-    return np.repeat(indptr[rows] - out[:-1], counts) + np.arange(out[-1]), out

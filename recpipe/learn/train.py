@@ -33,6 +33,7 @@ from recpipe.learn.episodes_folder import read_episodes_folder
 from recpipe.learn.folder import save, to_json, write_whole
 from recpipe.learn.metrics import Quality, bootstrap, measure_in
 from recpipe.learn.networks import Placed
+from recpipe.learn.pair_network import NETWORK
 from recpipe.learn.selection import Window, best_of, measure_closed_forms, support_sizes
 
 BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 50), (51, 1_000_000))
@@ -175,7 +176,7 @@ def train(
     valid_views = [network.look(window.evidence, settings) for window in valid]
     views = [network.look(window.evidence, settings) for window in past]
     items = [network.to_items(v, w.evidence.catalogue.available, device) for v, w in zip(views, past, strict=True)]
-    if config.learner == Config.learner:
+    if config.learner == NETWORK:  # the stack weighs the same evidence, which costs the most to gather
         from recpipe.learn.networks.pair_network import closed_forms_of, fit_stack
 
         known = [(window.episodes, item) for window, item in zip(past, items, strict=True)]
