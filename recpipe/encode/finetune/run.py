@@ -71,7 +71,7 @@ class Config:
     average
         Decay of the weights' running average; below 0: no average.
     evaluate_every
-        Updates between checkpoints and looks at the last window; 0: only at the end.
+        Updates between checkpoints; 0: none. The last window is looked at before and after learning only.
     seed, threads
         Of all that is drawn; of torch.
     """
