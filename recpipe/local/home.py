@@ -16,6 +16,13 @@ from recpipe.errors import BadSetting
 
 USER = "admin"
 SQLITE = "sqlite:///"
+# imported by every service of Airflow: a backfill that is started on a page of the api-server needs it too
+LOCAL_SETTINGS = """\
+from recpipe.provider.savepoints import begin_before_savepoint
+
+__all__ = []
+begin_before_savepoint()
+"""
 
 # one thread a task: several tasks run at a time. Nothing phones home.
 ENVIRONMENT = {
@@ -119,6 +126,8 @@ def write_home(settings: Settings) -> None:
     config.read_dict(_configuration(settings, keys))
     with _private(home / "airflow.cfg") as file:
         config.write(file)
+    (home / "config").mkdir(exist_ok=True)
+    (home / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
 
 
 def login(settings: Settings) -> tuple[str, str]:

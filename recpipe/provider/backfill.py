@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from argparse import Namespace
 from datetime import datetime
 from typing import Any
 
-from airflow.models.backfill import AlreadyRunningBackfill, Backfill, BackfillDagRun, ReprocessBehavior, _create_backfill
+from airflow.models.backfill import AlreadyRunningBackfill, ReprocessBehavior, _create_backfill
 from airflow.models.dagrun import DagRun
 from airflow.utils.cli import action_cli
 from airflow.utils.platform import getuser
@@ -17,16 +16,16 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 from airflow.utils.session import create_session
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from recpipe.errors import BadSetting, RecpipeError
 from recpipe.provider import foreground
 from recpipe.provider.follow import follow, give_up, trouble
 from recpipe.provider.plan import AGAIN, Request, Run, bounds, parse_bound, parse_conf, plan, schedule_zone, serialized_dag
+from recpipe.provider.savepoints import begin_before_savepoint
 
 CANCELLED = 130
-CREATE_TRIES = 20
 
 
 @action_cli  # type: ignore[untyped-decorator]
@@ -141,45 +140,28 @@ def _start(console: Console, request: Request, dag: Any, runs: list[Run], max_ac
 
 def _create(request: Request, ends: tuple[datetime, datetime], max_active_runs: int) -> int:
     """Have the backfill service create the runs; returns the backfill's id."""
-    newest = _newest_backfill()
-    for attempt in range(CREATE_TRIES):
-        try:
-            return _create_backfill(
-                dag_id=request.dag_id,
-                from_date=ends[0],
-                to_date=ends[1],
-                max_active_runs=max_active_runs,
-                reverse=request.backwards,
-                dag_run_conf=dict(request.conf) if request.conf is not None else None,
-                triggering_user_name=getuser(),
-                reprocess_behavior=request.behaviour,
-                run_on_latest_version=True,
-            ).id
-        except AlreadyRunningBackfill:
-            raise RecpipeError(
-                f"Another backfill of DAG {request.dag_id} is not over. Wait for it, or cancel it on the DAG's page."
-            ) from None
-        except OperationalError:
-            # SQLite refuses a transaction that began with reading if the scheduler wrote meanwhile. The service has then
-            # committed a backfill without runs, which would bar the next one.
-            _remove_empty(request.dag_id, newest)
-            time.sleep(0.2 * (attempt + 1))
-    raise RecpipeError(f"The runs of DAG {request.dag_id} could not be created: the database is too busy. Try again.")
-
-
-def _newest_backfill() -> int:
-    with create_session() as session:
-        return session.scalar(select(func.max(Backfill.id))) or 0
-
-
-def _remove_empty(dag_id: str, newer_than: int) -> None:
-    with create_session() as session:
-        has_runs = exists(select(BackfillDagRun.id).where(BackfillDagRun.backfill_id == Backfill.id))
-        session.execute(
-            delete(Backfill)
-            .where(Backfill.dag_id == dag_id, Backfill.id > newer_than, ~has_runs)
-            .execution_options(synchronize_session=False)
-        )
+    begin_before_savepoint()
+    try:
+        return _create_backfill(
+            dag_id=request.dag_id,
+            from_date=ends[0],
+            to_date=ends[1],
+            max_active_runs=max_active_runs,
+            reverse=request.backwards,
+            dag_run_conf=dict(request.conf) if request.conf is not None else None,
+            triggering_user_name=getuser(),
+            reprocess_behavior=request.behaviour,
+            run_on_latest_version=True,
+        ).id
+    except AlreadyRunningBackfill:
+        raise RecpipeError(
+            f"Another backfill of DAG {request.dag_id} is not over. Wait for it, or cancel it on the DAG's page."
+        ) from None
+    except OperationalError as error:
+        raise RecpipeError(
+            f"The runs of DAG {request.dag_id} could not be created, none of them: the database does not take them ({error.orig}). "
+            "Try again in two minutes."
+        ) from None
 
 
 def _own_intervals(dag_id: str, runs: list[Run]) -> None:

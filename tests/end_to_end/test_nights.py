@@ -39,7 +39,7 @@ def program(settings: Settings) -> Run:
         env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
         done = subprocess.run(
             [str(Path(sys.executable).with_name(words[0])), *words[1:]],
-            env={**env, **airflow_environment(settings)}, capture_output=True, text=True, check=False,
+            env={**env, **airflow_environment(settings)}, capture_output=True, text=True, check=False, timeout=500,
         )  # fmt: skip
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         return done.stdout

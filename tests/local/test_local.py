@@ -109,6 +109,24 @@ def test_down_stops_what_a_service_started_even_in_groups_of_its_own(settings: S
 
 
 @pytest.mark.slow
+def test_every_airflow_process_of_the_home_creates_backfills_whole(settings: Settings) -> None:
+    write_home(settings)
+    code = (
+        "from airflow import settings; from sqlalchemy import event; from sqlalchemy.engine import Engine; "
+        "from recpipe.provider import savepoints; settings.initialize(); print(event.contains(Engine, 'savepoint', savepoints._begin))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**environment, **airflow_environment(settings)},
+    )
+    assert done.stdout.split()[-1] == "True"
+
+
+@pytest.mark.slow
 def test_what_is_imported_ahead_starts_no_python_thread() -> None:
     names = ",".join(Settings.model_fields["preload"].get_default(call_default_factory=True))
     code = f"from recpipe.local.warm import preload; preload('{names}'.split(',')); import threading; print(threading.active_count())"

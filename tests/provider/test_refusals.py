@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -114,40 +117,66 @@ def test_airflow_knows_recpipe_as_a_provider() -> None:
     assert ProvidersManager().providers["recpipe"].data["cli"] == ["recpipe.provider.command.add_backfill_command"]
 
 
-def test_a_busy_database_leaves_no_backfill_that_bars_the_next_one(
-    call: Callable[..., int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SQLite refuses to create the runs when another process wrote since the transaction's first read."""
-    import sqlite3
-
-    from airflow.models.backfill import Backfill
-    from airflow.models.dagrun import DagRun
-    from airflow.settings import SQL_ALCHEMY_CONN
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
+@pytest.fixture
+def created(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Ids of the backfills that were created: there is no scheduler here whose work could be followed."""
     from recpipe.provider import backfill as room
 
-    original = DagRun.generate_run_id
-    written = []
+    ids: list[int] = []
+    monkeypatch.setattr(room, "trouble", lambda _dag: "")
+    monkeypatch.setattr(room, "follow", lambda _console, created, _dag, _runs: ids.append(created) or [])
+    return ids
 
-    def write_meanwhile(**known: object) -> str:
-        if not written:  # the service has begun its transaction, and read
-            other = sqlite3.connect(SQL_ALCHEMY_CONN.removeprefix("sqlite:///"))
-            other.execute("UPDATE slot_pool SET description = 'written'")
-            other.commit()
-            other.close()
-            written.append(known)
+
+def other_process(seconds: float = 0.0) -> sqlite3.Connection:
+    """Return a connection to Airflow's database that is not Airflow's."""
+    from airflow.settings import SQL_ALCHEMY_CONN
+
+    return sqlite3.connect(SQL_ALCHEMY_CONN.removeprefix("sqlite:///"), timeout=seconds, check_same_thread=False)
+
+
+def test_others_see_all_runs_of_a_backfill_or_none(
+    call: Callable[..., int], created: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheduler that sees one of two runs, which then vanishes as SQLite refuses the other, does not survive it."""
+    from airflow.models.dagrun import DagRun
+
+    original = DagRun.generate_run_id
+    runs = "SELECT count(*) FROM dag_run WHERE dag_id = 'tiny_backwards'"
+    seen, refused = [], []
+
+    def look(**known: object) -> str:
+        with closing(other_process()) as other:
+            seen.append(other.execute(runs).fetchone()[0])
+            try:
+                other.execute("UPDATE slot_pool SET description = 'written'")
+            except sqlite3.OperationalError as error:
+                refused.append(str(error))
         return original(**known)
 
-    monkeypatch.setattr(DagRun, "generate_run_id", staticmethod(write_meanwhile))
-    monkeypatch.setattr(room, "trouble", lambda _dag: "")
-    followed: list[int] = []
-    monkeypatch.setattr(room, "follow", lambda _console, created, _dag, _runs: followed.append(created) or [])
-    removed: list[str] = []
-    remove = room._remove_empty
-    monkeypatch.setattr(room, "_remove_empty", lambda *words: (removed.append(words[0]), remove(*words)))
+    monkeypatch.setattr(DagRun, "generate_run_id", staticmethod(look))
+    assert call("tiny_backwards", "2011-03-10", "2011-03-12") == 0
+    assert (seen, refused) == ([0, 0, 0], ["database is locked"] * 3)
+    with closing(other_process()) as other:
+        assert other.execute(runs).fetchone() == (3,)
+    assert len(created) == 1
+
+
+def test_a_busy_database_is_waited_for(call: Callable[..., int], created: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process writes between the service's first read and its first change."""
+    from airflow.models import backfill as service
+
+    original = service._create_runs_non_partitioned
+    writer = other_process()
+
+    def meanwhile(**known: object) -> None:
+        writer.execute("UPDATE slot_pool SET description = 'written'")
+        threading.Timer(0.5, writer.commit).start()
+        original(**known)
+
+    monkeypatch.setattr(service, "_create_runs_non_partitioned", meanwhile)
     assert call("tiny_twice", DAY, DAY) == 0
-    assert removed == ["tiny_twice"], "the first try has to fail for this test to say anything"
-    with create_session() as session:
-        assert session.scalars(select(Backfill.id).where(Backfill.dag_id == "tiny_twice")).all() == followed
+    writer.close()
+    with closing(other_process()) as other:
+        found = other.execute("SELECT id FROM backfill WHERE dag_id = 'tiny_twice'").fetchall()
+    assert found == [(number,) for number in created]
