@@ -48,14 +48,16 @@ def run(train: Path, test: Path, out: Path, encoder: str = "", *, seed: int = 0,
     labels, confidence = fitted.predict(_texts(asked))
     table = pd.DataFrame({"label": pd.Series(labels, dtype=known["label"].dtype), "confidence": confidence})
     write_table(table, out)
+    chosen = fitted.setting
     facts = {
         "classes": len(fitted.classes),
         "shots": len(known),
         "texts": len(asked),
-        "encoder_share": fitted.share,
-        "strength": fitted.strength,
-        "temperature": round(fitted.temperature, 4),
-        "left_out_accuracy": round(fitted.left_out_accuracy, 4),
+        "encoder_share": chosen.share,
+        "words_of_labels": chosen.words,
+        "strength": chosen.strength,
+        "temperature": round(chosen.temperature, 4),
+        "left_out_accuracy": round(chosen.accuracy, 4),
         "seconds": round(time.monotonic() - began, 1),
     }
     print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)

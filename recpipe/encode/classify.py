@@ -1,7 +1,8 @@
-"""Few-shot text classes: a kernel ridge over what an encoder and character n-grams make of the texts.
+"""Few-shot text classes: a kernel ridge over what an encoder and character n-grams make of the texts, and of the labels.
 
-Every choice (how much of which kernel, how much regularisation, the temperature of the confidence) is made by leaving
-one text of every class out at a time, which a ridge gives in closed form. One of every class, since leaving out a single
+A label that is a word says something before the first text does: the ridge explains what likeness between text and label
+leaves unexplained. Every choice (how much of which kernel, how much a label's own words count, how much regularisation, the
+temperature of the confidence) is made by leaving one text of every class out at a time, which a ridge gives in closed form. One of every class, since leaving out a single
 text of a balanced set tells its class by the one that is short; and nothing is centred beforehand, since a mean that the
 text took part in tells it as well.
 """
@@ -26,6 +27,8 @@ SHARES = (1.0, 0.9, 0.8, 0.65, 0.5, 0.3, 0.0)
 """Shares of the encoder's kernel beside that of n-grams that are tried."""
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Regularisations that are tried; the kernels have a diagonal of 1."""
+WORDS_OF_LABELS = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Weights that are tried of the likeness between a text and the words of a label, beside targets of 0 and 1."""
 INTERCEPT = 1.0
 """Added to every kernel: a constant beside the features."""
 TEMPERATURES = tuple(np.geomspace(0.01, 1.0, 25))
@@ -33,6 +36,32 @@ FOLDS = 10
 """Parts that the texts of a class are dealt into at most."""
 MOST_SHOTS = 3000
 """Training texts that are used at most: the ridge is cubic in them."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What leaving texts out has chosen.
+
+    Attributes
+    ----------
+    share
+        Of the encoder's likeness beside that of n-grams.
+    words
+        Weight of the likeness between a text and a label's own words.
+    strength
+        Regularisation of the ridge.
+    temperature
+        Through which scores become probabilities.
+    loss, accuracy
+        Of the training texts, each predicted when it was left out.
+    """
+
+    share: float
+    words: float
+    strength: float
+    temperature: float
+    loss: float
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -49,12 +78,12 @@ class Classifier:
         (shots, d) training vectors.
     vocabulary, terms
         Of the training texts; (shots, terms) sparse.
-    share, strength, temperature
-        What leaving one out has chosen: share of the encoder's kernel, regularisation, temperature.
+    names, name_terms
+        (classes, d) vectors of the labels' own words; (classes, terms) sparse.
+    setting
+        What leaving one out has chosen.
     weights
         (shots, classes) of the ridge.
-    left_out_accuracy, left_out_loss
-        Of the training texts, each predicted when it was left out.
     """
 
     classes: tuple[Any, ...]
@@ -62,20 +91,21 @@ class Classifier:
     vectors: Vectors
     vocabulary: Vocabulary
     terms: sp.csr_matrix
-    share: float
-    strength: float
-    temperature: float
+    names: Vectors
+    name_terms: sp.csr_matrix
+    setting: Setting
     weights: Vectors
-    left_out_accuracy: float
-    left_out_loss: float
 
     def probabilities(self, texts: Sequence[str]) -> Vectors:
         """Return (texts, classes); a text's row depends on that text alone."""
-        near = np.asarray((weigh([terms_of(text) for text in texts], self.vocabulary) @ self.terms.T).toarray())
-        kernel = (1 - self.share) * near
-        if self.encode is not None and self.share > 0:
-            kernel += self.share * (self.encode(texts).astype(np.float64) @ self.vectors.T)
-        return softmax((kernel + INTERCEPT) @ self.weights / self.temperature)
+        chosen = self.setting
+        counted = weigh([terms_of(text) for text in texts], self.vocabulary)
+        known = self.encode is not None and chosen.share > 0
+        vectors = self.encode(texts).astype(np.float64) if self.encode is not None and known else np.zeros((len(texts), 1))
+        rows, columns = (self.vectors, self.names) if known else (np.zeros((len(self.weights), 1)), np.zeros((len(self.classes), 1)))
+        kernel = blend(vectors @ rows.T, likeness(counted, self.terms), chosen.share) + INTERCEPT
+        said = centred(blend(vectors @ columns.T, likeness(counted, self.name_terms), chosen.share))
+        return softmax((kernel @ self.weights + chosen.words * said) / chosen.temperature)
 
     def predict(self, texts: Sequence[str]) -> tuple[list[Any], Vectors]:
         """Return the label of each text, and the probability of that label."""
@@ -110,34 +140,68 @@ def fit(texts: Sequence[str], labels: Sequence[Any], encode: Encode | None, *, s
             f"{f'only {classes[0]!r}' if classes else 'none'}."
         )
     texts, labels = _some(texts, labels, seed)
-    counted = [terms_of(text) for text in texts]
-    vocabulary = learn_vocabulary(counted)
-    terms = weigh(counted, vocabulary)
-    near = np.asarray((terms @ terms.T).toarray(), dtype=np.float64)
-    vectors = encode(texts).astype(np.float64) if encode is not None else np.zeros((len(texts), 1))
+    words = [str(name) if isinstance(name, str) else "" for name in classes]
+    counted, counted_names = [terms_of(text) for text in texts], [terms_of(name) for name in words]
+    vocabulary = learn_vocabulary(counted + counted_names)
+    terms, name_terms = weigh(counted, vocabulary), weigh(counted_names, vocabulary)
+    vectors, names = _encoded(encode, texts), _encoded(encode, words)
     number = np.searchsorted(np.array(classes, dtype=object), np.array(labels, dtype=object))
-    like = vectors @ vectors.T
     shares = SHARES if encode is not None else (0.0,)
-    kernels = {share: share * like + (1 - share) * near + INTERCEPT for share in shares}
-    share, strength, temperature, loss, accuracy = choose(kernels, number, len(classes))
-    ridge = kernels[share] + strength * np.eye(len(texts))
-    weights = np.asarray(np.linalg.solve(ridge, targets(number, len(classes))), dtype=np.float64)
-    return Classifier(classes, encode, vectors, vocabulary, terms, share, strength, temperature, weights, accuracy, loss)
+    like, near = vectors @ vectors.T, likeness(terms, terms)
+    kernels = {share: blend(like, near, share) + INTERCEPT for share in shares}
+    like, near = vectors @ names.T, likeness(terms, name_terms)
+    said = {share: centred(blend(like, near, share)) * any(words) for share in shares}
+    setting = choose(kernels, said, number)
+    ridge = kernels[setting.share] + setting.strength * np.eye(len(texts))
+    wanted = targets(number, len(classes)) - setting.words * said[setting.share]
+    weights = np.asarray(np.linalg.solve(ridge, wanted), dtype=np.float64)
+    return Classifier(classes, encode, vectors, vocabulary, terms, names, name_terms, setting, weights)
 
 
-def choose(kernels: dict[float, Vectors], number: NDArray[np.intp], classes: int) -> tuple[float, float, float, float, float]:
-    """Return the share, strength and temperature of the least loss on texts left out, with that loss and the accuracy."""
-    best = (np.inf, 0.0, 0.0, 0.0, 0.0)
-    wanted, fold = targets(number, classes), deal(number)
+def choose(kernels: dict[float, Vectors], said: dict[float, Vectors], number: NDArray[np.intp]) -> Setting:
+    """Return the setting of the least loss on texts left out.
+
+    What a ridge says of a left-out text is linear in its targets, so the weights of the labels' words need no further fit.
+
+    Parameters
+    ----------
+    kernels
+        (texts, texts) by the share of the encoder.
+    said
+        (texts, classes) likeness to the words of the labels, by the same share; rows sum to 0.
+    number
+        (texts,) number of the class.
+    """
+    best = Setting(0.0, 0.0, 0.0, 0.0, np.inf, 0.0)
+    wanted, fold = targets(number, next(iter(said.values())).shape[1]), deal(number)
     for share, kernel in kernels.items():
         values, basis = np.linalg.eigh(kernel)
+        both = np.hstack([wanted, said[share]])
         for strength in STRENGTHS:
-            scores = leave_out(np.maximum(values, 0), basis, wanted, strength, fold)
-            for temperature in TEMPERATURES:
-                loss = cross_entropy(scores / temperature, number)
-                if loss < best[0] - 1e-12:
-                    best = (loss, share, strength, float(temperature), float((scores.argmax(1) == number).mean()))
-    return best[1], best[2], best[3], best[0], best[4]
+            scores, explained = np.hsplit(leave_out(np.maximum(values, 0), basis, both, strength, fold), 2)
+            for words in WORDS_OF_LABELS if said[share].any() else (0.0,):
+                whole = scores + words * (said[share] - explained)
+                for temperature in TEMPERATURES:
+                    loss = cross_entropy(whole / temperature, number)
+                    if loss < best.loss - 1e-12:
+                        accuracy = float((whole.argmax(1) == number).mean())
+                        best = Setting(share, words, strength, float(temperature), loss, accuracy)
+    return best
+
+
+def likeness(some: sp.csr_matrix, others: sp.csr_matrix) -> Vectors:
+    """Return (some, others) cosines of weighed n-grams."""
+    return np.asarray((some @ others.T).toarray(), dtype=np.float64)
+
+
+def blend(like: Vectors, near: Vectors, share: float) -> Vectors:
+    """Return a share of what the encoder finds alike, and the rest of what n-grams do."""
+    return np.asarray(share * like + (1 - share) * near)
+
+
+def centred(scores: Vectors) -> Vectors:
+    """Return rows that sum to 0."""
+    return np.asarray(scores - scores.mean(1, keepdims=True))
 
 
 def deal(number: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -192,6 +256,10 @@ def cross_entropy(scores: Vectors, number: NDArray[np.intp]) -> float:
     top = scores.max(1)
     total = np.log(np.exp(scores - top[:, None]).sum(1)) + top
     return float((total - scores[np.arange(len(scores)), number]).mean())
+
+
+def _encoded(encode: Encode | None, texts: Sequence[str]) -> Vectors:
+    return encode(texts).astype(np.float64) if encode is not None else np.zeros((len(texts), 1))
 
 
 def _some(texts: Sequence[str], labels: Sequence[Any], seed: int) -> tuple[list[str], list[Any]]:

@@ -1,4 +1,8 @@
-"""The gate: a candidate becomes champion when, on days that neither was fitted on, it is not clearly worse."""
+"""The gate: a candidate becomes champion when, on days that nobody was fitted on, it is not clearly worse.
+
+Not worse than the champion, nor than the best closed form of its own training: mostly the stack, which weighs the same
+evidence by the same weeks. A network that adds nothing to it is not worth serving.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,12 @@ from recpipe.config import Settings
 from recpipe.errors import BadSetting, MissingModel
 from recpipe.registry.encoders import foreign_encoder
 from recpipe.registry.folder import numbers
-from recpipe.registry.serving import fetch
+from recpipe.registry.serving import fetch, fetch_closed_form
 from recpipe.registry.store import client
 from recpipe.registry.versions import CHAMPION, PROMOTED_ON, Version, all_versions, find, opponent, point_alias
 
 if TYPE_CHECKING:
-    import numpy as np
     from mlflow import MlflowClient
-    from numpy.typing import NDArray
 
     from recpipe.evaluate.intervals import Gain
 
@@ -60,6 +62,10 @@ class Decision:
         The candidate is promoted when ``low`` is above this.
     users
         Users compared.
+    closed_form
+        Name of the best closed form of the candidate's training; empty where there is none, or where it is the champion.
+    closed_form_value, closed_form_gain, closed_form_low, closed_form_high
+        The same for it as for the champion; None where it was not compared.
     """
 
     version: str
@@ -76,12 +82,17 @@ class Decision:
     high: float | None
     margin: float
     users: int
+    closed_form: str = ""
+    closed_form_value: float | None = None
+    closed_form_gain: float | None = None
+    closed_form_low: float | None = None
+    closed_form_high: float | None = None
 
 
 def promote(settings: Settings, version: str, day: date) -> Decision:
-    """Hold a version against the champion of its week and promote it if the gate lets it pass.
+    """Hold a version against the champion of its week and its own closed form, and promote it if the gate lets it pass.
 
-    Both rank the catalogue for the users with a support who newly met an item in the last ``settings.gate_days`` days up
+    All rank the catalogue for the users with a support who newly met an item in the last ``settings.gate_days`` days up
     to ``day``, as of the day before these days. A decision is taken once: asking again returns it, and finishes what a killed run
     left undone. The alias ``champion`` points to the newest promoted week, so an older week never moves it.
 
@@ -114,9 +125,9 @@ def promote(settings: Settings, version: str, day: date) -> Decision:
                 f"Version {version} has no champion to be compared with: promote a first one that was fitted on days up to "
                 f"{candidate.fitted_until} with the same encoder (`recpipe register` does, from the closed form that `recpipe train` leaves in its folder)."
             )
-        gain, per_user = _compare(settings, candidate, champion, day)
-        decision = _decide(settings, candidate, champion, day, gain)
-        _log_evidence(store, candidate.run_id, decision, per_user)
+        found = _compare(settings, candidate, champion, day)
+        decision = _decide(settings, candidate, champion, day, found)
+        _log_evidence(store, candidate.run_id, decision)
     return record(store, settings, candidate, decision, day)
 
 
@@ -142,28 +153,43 @@ def _opponent(settings: Settings, versions: list[Version], candidate: Version) -
     return None
 
 
-def judge(gain: Gain, settings: Settings) -> tuple[bool, str]:
+@dataclass(frozen=True)
+class Compared:
+    """What the gate measured of a candidate, on the same users: its gain over the champion, and over its own closed form.
+
+    Attributes
+    ----------
+    over_champion, over_closed_form
+        The second is None where there is no closed form, or where it is the champion.
+    closed_form
+        Its name, or empty.
+    """
+
+    over_champion: Gain
+    over_closed_form: Gain | None = None
+    closed_form: str = ""
+
+
+def judge(gain: Gain, settings: Settings, than: str = "the champion") -> tuple[bool, str]:
     """Return whether a gain passes the gate, and the sentence that says why."""
     if gain.users < settings.min_users:
         return False, f"Too few users to compare: {gain.users}, and {settings.min_users} are needed."
     if gain.low is None:
         # a single lucky hit would do otherwise: a relative gain over nothing has no lower end
         return False, (
-            f"The champion had no hit at all and the candidate had {'some' if gain.candidate > 0 else 'none either'}, so no gain "
+            f"{than[0].upper()}{than[1:]} had no hit at all and the candidate had {'some' if gain.candidate > 0 else 'none either'}, so no gain "
             f"can be measured ({gain.users} users): the champion stays; look at both, and compare on more days (RECPIPE_GATE_DAYS)."
         )
     passed = gain.low > settings.promotion_margin
     relation = "above" if passed else "not above"
     return passed, (
-        f"The lower end of the paired relative gain, {gain.low:+.1%}, is {relation} the margin of "
+        f"The lower end of the paired relative gain over {than}, {gain.low:+.1%}, is {relation} the margin of "
         f"{settings.promotion_margin:+.1%} ({gain.users} users)."
     )
 
 
-def _compare(
-    settings: Settings, candidate: Version, champion: Version, day: date
-) -> tuple[Gain, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Measure both on the days before ``day``."""
+def _compare(settings: Settings, candidate: Version, champion: Version, day: date) -> Compared:
+    """Measure candidate, champion and closed form on the days before ``day``; a closed form that is the champion once."""
     # not at the top: nights import the registry, which must not import the nights in turn
     from recpipe.evaluate.intervals import paired_gain, seed_of
     from recpipe.evaluate.judge import judge_learners
@@ -175,15 +201,20 @@ def _compare(
             f"Version {candidate.number} was fitted up to {candidate.fitted_until} and cannot be judged on the days after "
             f"{before}: train on days up to {before}, or promote on a later day."
         )
-    learners = [load(Path(fetch(settings, str(version.number)))) for version in (candidate, champion)]
-    first, second = judge_learners(settings, learners, before, day)
+    folders = [fetch(settings, str(version.number)) for version in (candidate, champion)]
+    if candidate.closed_form not in ("", champion.content, candidate.content):
+        folders.append(fetch_closed_form(settings, candidate))
+    learners = [load(Path(folder)) for folder in folders]
+    mine, *others = judge_learners(settings, learners, before, day)
     rng = seed_of(settings.seed, "gate", day)
-    return paired_gain(first, second, settings.bootstrap_draws, rng, settings.min_users), (first, second)
+    gains = [paired_gain(mine, other, settings.bootstrap_draws, rng, settings.min_users) for other in others]
+    return Compared(gains[0]) if len(gains) == 1 else Compared(gains[0], gains[1], learners[2].name)
 
 
-def _decide(settings: Settings, candidate: Version, champion: Version, day: date, gain: Gain) -> Decision:
+def _decide(settings: Settings, candidate: Version, champion: Version, day: date, found: Compared) -> Decision:
+    gain = found.over_champion
     promoted, reason = judge(gain, settings)
-    return Decision(
+    decision = Decision(
         version=str(candidate.number),
         champion=str(champion.number),
         day=day.isoformat(),
@@ -198,6 +229,24 @@ def _decide(settings: Settings, candidate: Version, champion: Version, day: date
         high=gain.high,
         margin=settings.promotion_margin,
         users=gain.users,
+    )
+    return _hold_against_closed_form(settings, decision, found)
+
+
+def _hold_against_closed_form(settings: Settings, decision: Decision, found: Compared) -> Decision:
+    gain = found.over_closed_form
+    if gain is None:
+        return decision
+    passed, reason = judge(gain, settings, f"the {found.closed_form} of its own training")
+    return replace(
+        decision,
+        promoted=decision.promoted and passed,
+        reason=reason if decision.promoted and not passed else decision.reason,
+        closed_form=found.closed_form,
+        closed_form_value=gain.champion,
+        closed_form_gain=gain.relative,
+        closed_form_low=gain.low,
+        closed_form_high=gain.high,
     )
 
 
@@ -225,9 +274,7 @@ def _stored(store: MlflowClient, settings: Settings, version: Version) -> Decisi
     return Decision(**json.loads(tags[DECISION])) if DECISION in tags else None
 
 
-def _log_evidence(
-    store: MlflowClient, run_id: str, decision: Decision, per_user: tuple[NDArray[np.float64], NDArray[np.float64]]
-) -> None:
+def _log_evidence(store: MlflowClient, run_id: str, decision: Decision) -> None:
     from recpipe.registry.plot import plot_decision
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -235,7 +282,7 @@ def _log_evidence(
         file.write_text(json.dumps(asdict(decision), indent=1), encoding="utf-8")
         store.log_artifact(run_id, str(file))
         _log_numbers(store, run_id, decision)
-        store.log_artifact(run_id, str(plot_decision(decision, *per_user, Path(scratch) / "decision.png")), "plots")
+        store.log_artifact(run_id, str(plot_decision(decision, Path(scratch) / "decision.png")), "plots")
 
 
 def _log_numbers(store: MlflowClient, run_id: str, decision: Decision) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from recpipe import __version__
 from recpipe.config import Settings
 from recpipe.registry.folder import (
+    CLOSED_FORM,
     CONFIG,
     MODEL_FILES,
     content_hash,
@@ -134,11 +135,14 @@ def _log_model(settings: Settings, folder: Path, day: date, scratch: Path) -> st
     for name in MODEL_FILES:
         shutil.copy2(folder / name, weights / name)
     ids = _write_catalogue(settings, weights, day, scratch / "catalogue")
+    artifacts = {"model": str(weights), "catalogue": str(scratch / "catalogue")}
+    if (folder / CLOSED_FORM).is_dir():  # the gate holds the model against it
+        artifacts[CLOSED_FORM] = str(folder / CLOSED_FORM)
     with _without_hints():
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("model_code.py")),
-            artifacts={"model": str(weights), "catalogue": str(scratch / "catalogue")},
+            artifacts=artifacts,
             code_paths=[str(_code(scratch))],
             signature=_signature(),
             input_example=pd.DataFrame({"item_ids": [ids[:2], []]}),
@@ -197,6 +201,8 @@ def _add_version(settings: Settings, store: MlflowClient, folder: Path, run_id: 
         "code_version": __version__,
         "content": content,
     }
+    if (folder / CLOSED_FORM).is_dir():
+        tags[CLOSED_FORM] = content_hash(folder / CLOSED_FORM)
     _ensure_model(settings, store)
     made = store.create_model_version(
         settings.registered_model, source, run_id, tags=tags, model_id=source.removeprefix("models:/")

@@ -12,9 +12,9 @@ from typing import Final
 
 from recpipe.config import Settings
 from recpipe.errors import MissingModel
-from recpipe.registry.folder import MODEL_FILES, content_hash, read_json
+from recpipe.registry.folder import CLOSED_FORM, MODEL_FILES, content_hash, read_json
 from recpipe.registry.store import client
-from recpipe.registry.versions import all_versions, newest, serving
+from recpipe.registry.versions import Version, all_versions, find, newest, serving
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +63,26 @@ def fetch(settings: Settings, version: str) -> str:
         If there is no such version, or its files do not have the hash they were registered with.
     """
     place = _place(settings, version)
-    receipt = read_json(place / RECEIPT)
-    if receipt.get("store") == settings.tracking_uri and _whole(place, str(receipt.get("content"))):
+    if _here(settings, place):
         return str(place)
-    wanted = next((v for v in all_versions(client(settings), settings) if str(v.number) == str(version)), None)
-    if wanted is None:
-        raise MissingModel(f"Model {settings.registered_model} has no version {version}: see `recpipe models` for those it has.")
-    _download(settings, version, wanted.content, place)
+    wanted = find(all_versions(client(settings), settings), version, settings)
+    _download(settings, wanted, "model", wanted.content, place)
     return str(place)
+
+
+def fetch_closed_form(settings: Settings, version: Version) -> str:
+    """Return the local folder of the best closed form that a version's training measured; empty if it left none."""
+    if not version.closed_form:
+        return ""
+    place = _place(settings, f"{version.number}-{CLOSED_FORM}")
+    if not _here(settings, place) or content_hash(place) != version.closed_form:
+        _download(settings, version, CLOSED_FORM, version.closed_form, place)
+    return str(place)
+
+
+def _here(settings: Settings, place: Path) -> bool:
+    receipt = read_json(place / RECEIPT)
+    return receipt.get("store") == settings.tracking_uri and _whole(place, str(receipt.get("content")))
 
 
 def forget(settings: Settings, version: int, content: str) -> None:
@@ -88,23 +100,23 @@ def _whole(place: Path, content: str) -> bool:
     return all((place / name).is_file() for name in MODEL_FILES) and content_hash(place) == content
 
 
-def _download(settings: Settings, version: str, content: str, place: Path) -> None:
+def _download(settings: Settings, version: Version, what: str, content: str, place: Path) -> None:
     """Download beside the place, check, and move there at once; of several who do this one wins, with the same files."""
     import mlflow
 
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as scratch:
-        uri = f"models:/{settings.registered_model}/{version}"
-        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts/model", dst_path=scratch))
+        uri = f"models:/{settings.registered_model}/{version.number}"
+        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts/{what}", dst_path=scratch))
         if not _whole(found, content):
             raise MissingModel(
-                f"The files of {settings.registered_model} version {version} are not those that were registered (sha256 "
+                f"The files of {settings.registered_model} version {version.number} are not those that were registered (sha256 "
                 f"differs): restore them in {uri}, or register the model folder again."
             )
-        receipt = {"version": str(version), "content": content, "store": settings.tracking_uri}
+        receipt = {"version": str(version.number), "content": content, "store": settings.tracking_uri}
         (found / RECEIPT).write_text(json.dumps(receipt), encoding="utf-8")
         _swap(found, place, content)
-    log.info("Fetched model version %s.", version)
+    log.info("Fetched model version %s (%s).", version.number, what)
 
 
 def _swap(found: Path, place: Path, content: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
 from recpipe.errors import MissingModel
+from recpipe.registry.folder import CLOSED_FORM
 from recpipe.registry.store import client
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Version:
         MLflow run that holds its curves and files.
     withdrawn
         Why its promotion was taken back; empty if it was not.
+    closed_form
+        sha256 of the best closed form that its training measured, which lies beside it; empty if there is none.
     """
 
     number: int
@@ -50,6 +53,7 @@ class Version:
     content: str
     run_id: str
     withdrawn: str = ""
+    closed_form: str = ""
 
     @property
     def rank(self) -> tuple[date, int]:
@@ -111,6 +115,7 @@ def _version(number: str | int, tags: dict[str, str], run_id: str) -> Version:
         tags["content"],
         run_id,
         withdrawn,
+        tags.get(CLOSED_FORM, ""),
     )
 
 

@@ -10,7 +10,18 @@ import pandas as pd
 import pytest
 
 from recpipe.benchmark.peers import run
-from recpipe.benchmark.peers.protocol import Log, Tuning, cut_earlier, filled, ndcg, popular, quality, read_log, serve
+from recpipe.benchmark.peers.protocol import (
+    Log,
+    Tuning,
+    choose_setting,
+    cut_earlier,
+    filled,
+    ndcg,
+    popular,
+    quality,
+    read_log,
+    serve,
+)
 from recpipe.benchmark.peers.run import PEERS, environment, run_peers
 from recpipe.errors import RecpipeError
 
@@ -55,6 +66,25 @@ def test_ndcg_is_that_of_the_protocol():
 def test_quality_weighs_every_k_alike_and_takes_the_ignored_out():
     tuning = Tuning(pd.DataFrame(), START, [1, 1, 3], [[], [], []], [{"a"}, {"a"}, {"a"}], [{"x"}, set(), set()])
     assert quality(tuning, [["x", "a"], ["b"], ["a"]]) == pytest.approx((0.5 + 1) / 2)
+
+
+def make_of(events, setting):
+    """A peer whose setting is what it says to everyone."""
+    return lambda supports: [[setting["says"]] for _ in supports]
+
+
+def test_the_setting_with_the_best_lists_before_the_cutoff_is_chosen_and_the_first_of_equals():
+    tuning = cut_earlier(a_log([("old", "a", 0), ("old", "z", 1), ("new", "s", 21), ("new", "b", 22)]))
+    settings = [{"says": "a"}, {"says": "b", "name": 1}, {"says": "b", "name": 2}]
+    # what is popular before the cut, a and z, follows in every list and is not what came next
+    assert choose_setting(tuning, settings, make_of) == (settings[1], 1.0)
+
+
+def test_a_figure_is_given_only_where_settings_were_compared():
+    tuning = cut_earlier(a_log([("old", "a", 0), ("old", "z", 1), ("new", "s", 21), ("new", "b", 22)]))
+    assert choose_setting(tuning, [{"says": "b"}], make_of) == ({"says": "b"}, None)
+    nobody = cut_earlier(a_log([("old", "a", 0), ("old", "z", 1)]))
+    assert choose_setting(nobody, [{"says": "a"}, {"says": "b"}], make_of) == ({"says": "a"}, None)
 
 
 def test_popular_items_are_those_of_the_last_month_then_of_all_time():
@@ -150,4 +180,6 @@ def test_a_peer_serves_a_split_in_its_own_environment(name, write_split, tables,
         top = recs[(recs.k == 3) & (recs["rank"] <= 5)]
         share = (top.item_id.str[1:].astype(int) % 5 == top.user_id.map(kind)).mean()
         assert share > (0.7 if name == "implicit" else 0.0)  # two passes over a tiny log teach a network little
-        assert "setting" in json.loads(file.with_suffix(".json").read_text())
+        notes = json.loads(file.with_suffix(".json").read_text())
+        assert notes["setting"]
+        assert notes["ndcg_before_cutoff"] is None  # of one setting nothing was chosen

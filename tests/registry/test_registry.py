@@ -7,19 +7,15 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
 from recpipe.config import load_settings
-from recpipe.contract import EVENTS, USERS
-from recpipe.errors import BadSetting, MissingDay, MissingModel
-from recpipe.lake import Lake
+from recpipe.errors import BadSetting, MissingModel
 from recpipe.learn import load
-from recpipe.learn.closed_forms import ItemKNN, Popularity
+from recpipe.learn.closed_forms import ItemKNN
 from recpipe.registry import ensure_first_champion, fetch, promote, register, resolve, withdraw
 from recpipe.registry.store import client
 
@@ -108,159 +104,6 @@ def test_a_first_champion_is_made_once(settings, popular, neighbours):
     assert ensure_first_champion(settings, WEEK, popular) is not None
     assert ensure_first_champion(settings, WEEK, neighbours) is None
     assert aliases(settings) == {"candidate": "1", "champion": "1"}
-
-
-# --- the gate
-
-
-def ndcg_by_hand(settings, name):
-    """Mean nDCG@10 over users, from the events as lists, with the learner's scores but none of the gate's code."""
-    from recpipe.episodes import read_known, users_of
-    from recpipe.learn import score
-
-    lake = Lake.from_settings(settings)
-    known = read_known(lake.reader(), settings, FITTED)
-    users = users_of(known, settings, FITTED)
-    learner = {"item_knn": ItemKNN(), "popularity": Popularity()}[name]
-    space = learner.items(known.evidence)
-    scores = score(space, learner.adapt(space, users.support))
-    events = lake.reader().events(date(2026, 3, 2), WEEK, ["user_id", "item_id", "day"]).to_pylist()
-    values = []
-    for row, user in enumerate(users.user_ids):
-        met = {e["item_id"] for e in events if e["user_id"] == user and e["day"] <= FITTED}
-        wanted = {e["item_id"] for e in events if e["user_id"] == user and e["day"] > FITTED}
-        ids = known.evidence.catalogue.item_ids
-        order = sorted((-float(scores[row, i]), ids[i]) for i in range(len(ids)) if ids[i] not in met)
-        gains = [1 / np.log2(place + 2) for place, (_, item) in enumerate(order[:10]) if item in wanted]
-        values.append(sum(gains) / sum(1 / np.log2(place + 2) for place in range(len(wanted))))
-    return float(np.mean(values))
-
-
-def test_the_gate_measures_what_a_loop_over_users_measures(settings, popular, neighbours):
-    ensure_first_champion(settings, WEEK, popular)
-    decision = promote(settings, register(settings, neighbours, WEEK), WEEK)
-    assert decision.candidate_value == pytest.approx(ndcg_by_hand(settings, "item_knn"))
-    assert decision.champion_value == pytest.approx(ndcg_by_hand(settings, "popularity"))
-    assert decision.relative_gain == pytest.approx(decision.candidate_value / decision.champion_value - 1)
-    assert decision.low < decision.relative_gain < decision.high
-
-
-def test_a_worse_candidate_is_not_promoted(settings, popular, neighbours):
-    ensure_first_champion(settings, WEEK, neighbours)
-    decision = promote(settings, register(settings, popular, WEEK), WEEK)
-    assert not decision.promoted
-    assert decision.low < settings.promotion_margin
-    assert "is not above the margin of -5.0%" in decision.reason
-    assert aliases(settings) == {"candidate": "2", "champion": "1"}
-    assert resolve(settings, NEXT) == "1"
-
-
-def test_too_few_users_promote_nobody(settings, popular, neighbours):
-    few = settings.model_copy(update={"min_users": 41})
-    ensure_first_champion(few, WEEK, popular)
-    decision = promote(few, register(few, neighbours, WEEK), WEEK)
-    assert (decision.promoted, decision.users, decision.low) == (False, 40, None)
-    assert decision.reason == "Too few users to compare: 40, and 41 are needed."
-
-
-def test_a_decision_is_taken_once(settings, popular, neighbours):
-    ensure_first_champion(settings, WEEK, popular)
-    candidate = register(settings, neighbours, WEEK)
-    decision = promote(settings, candidate, WEEK)
-    Lake.from_settings(settings).publish("events", [WEEK], EVENTS.schema.empty_table())
-    assert promote(settings, candidate, WEEK) == decision
-    assert version(settings, candidate).tags["promoted_on"] == "2026-03-15"
-
-
-def test_an_older_week_never_moves_the_alias(settings, model_folder):
-    newer = model_folder("newer", Popularity(), WEEK, FITTED)
-    ensure_first_champion(settings, WEEK, newer)
-    before, fitted = date(2026, 3, 13), date(2026, 3, 6)
-    first = ensure_first_champion(settings, before, model_folder("first", Popularity(half_life_days=5.0), before, fitted))
-    older = register(settings, model_folder("older", ItemKNN(), before, fitted), before)
-    decision = promote(settings, older, before)
-    assert (decision.promoted, decision.champion) == (True, first.version)
-    assert aliases(settings) == {"candidate": "1", "champion": "1"}
-    assert resolve(settings, NEXT) == "1"
-    assert resolve(settings, before + timedelta(days=1)) == older
-
-
-def test_a_model_is_not_judged_on_days_it_was_fitted_on(settings, popular, model_folder):
-    ensure_first_champion(settings, WEEK, popular)
-    saw = register(settings, model_folder("saw", ItemKNN(), WEEK, WEEK - timedelta(days=2)), WEEK)
-    with pytest.raises(MissingModel, match="was fitted up to 2026-03-13 and cannot be judged on the days after 2026-03-08"):
-        promote(settings, saw, WEEK)
-
-
-@pytest.mark.parametrize("days", [-1, 1])
-def test_a_version_is_promoted_on_the_last_day_of_its_week_only(settings, popular, neighbours, days):
-    ensure_first_champion(settings, WEEK, popular)
-    candidate, other = register(settings, neighbours, WEEK), WEEK + timedelta(days=days)
-    with pytest.raises(BadSetting, match=f"ended on 2026-03-15 and cannot be promoted on {other}: .* Name --day 2026-03-15"):
-        promote(settings, candidate, other)
-    assert "decision" not in version(settings, candidate).tags
-
-
-def test_an_unknown_version_is_named(settings):
-    with pytest.raises(MissingModel, match="Model recpipe has no version 7"):
-        promote(settings, "7", WEEK)
-
-
-def test_nothing_is_decided_before_every_day_of_the_comparison_is_published(settings, popular, model_folder):
-    ensure_first_champion(settings, WEEK, popular)
-    candidate = register(settings, model_folder("late", ItemKNN(), NEXT, NEXT - timedelta(days=7)), NEXT)
-    Lake.from_settings(settings).mark_open("events", NEXT)
-    with pytest.raises(MissingDay, match="events of 2026-03-16 are not published"):
-        promote(settings, candidate, NEXT)
-    assert "decision" not in version(settings, candidate).tags
-
-
-def test_users_whom_the_learner_does_not_serve_are_not_compared(settings, popular, neighbours):
-    lake = Lake.from_settings(settings)
-    ts = datetime(2026, 3, 15, 9, tzinfo=UTC)
-    user = {"day": FITTED, "user_id": "new", "registered_at": ts - timedelta(days=7)}
-    lake.publish("users", [FITTED], table(USERS, user))
-    bought = {"event_id": "n", "user_id": "new", "item_id": "i00", "event_type": "purchase", "ts": ts}
-    kept = lake.reader().events(WEEK, WEEK)
-    lake.publish("events", [WEEK], pa.concat_tables([kept.select(EVENTS.columns), table(EVENTS, {"day": WEEK, **bought})]))
-    ensure_first_champion(settings, WEEK, popular)
-    assert promote(settings, register(settings, neighbours, WEEK), WEEK).users == 40
-
-
-def table(of, row):
-    return pa.Table.from_pylist([{name: row.get(name) for name in of.columns}], schema=of.schema)
-
-
-def rewrite(folder: str, **facts) -> str:
-    file = Path(folder) / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | facts))
-    return folder
-
-
-def test_a_champion_of_another_encoder_is_no_opponent(settings, model_folder, popular, neighbours):
-    early = WEEK - timedelta(days=1)
-    older = model_folder("older", Popularity(half_life_days=5.0), early, FITTED)
-    ensure_first_champion(settings, early, older)
-    store = client(settings)
-    foreign = register(settings, rewrite(popular, encoder="f" * 64), WEEK)
-    store.set_model_version_tag("recpipe", foreign, "promoted_on", str(WEEK))
-    decision = promote(settings, register(settings, neighbours, WEEK), WEEK)
-    assert decision.champion == "1"
-
-
-def test_a_new_encoder_begins_with_a_first_champion(settings, popular, neighbours, model_folder):
-    ensure_first_champion(settings, WEEK, rewrite(popular, encoder="f" * 64))
-    assert ensure_first_champion(settings, WEEK, model_folder("fits", Popularity(half_life_days=5.0), WEEK, FITTED)).reason == (
-        "The best closed form is the first champion: nothing that was trained with this encoder served before."
-    )
-    assert promote(settings, register(settings, neighbours, WEEK), WEEK).champion == "2"
-
-
-def test_a_candidate_of_another_encoder_is_refused(settings, popular, neighbours):
-    ensure_first_champion(settings, WEEK, popular)
-    candidate = register(settings, rewrite(neighbours, encoder="f" * 64), WEEK)
-    with pytest.raises(BadSetting, match="Version 2 was trained with encoder ffffffffffff, but the settings name encoder"):
-        promote(settings, candidate, WEEK)
 
 
 # --- a promotion taken back

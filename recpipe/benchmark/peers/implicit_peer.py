@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from implicit.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import BM25Recommender
-from protocol import LENGTH, Make, arguments, cut_earlier, filled, popular, quality, read_log, serve, write_notes
+from protocol import LENGTH, Make, arguments, choose_setting, cut_earlier, read_log, serve, write_notes
 
 ALS = [
     {"factors": factors, "regularization": regularization, "alpha": alpha, "iterations": 15}
@@ -29,7 +30,7 @@ def matrix(events: pd.DataFrame) -> tuple[sp.csr_matrix, pd.Index]:
     return sp.csr_matrix((ones, (user, item.codes)), shape=(user.max() + 1, len(item.categories))), item.categories
 
 
-def maker(events: pd.DataFrame, kind: str, setting: dict[str, Any], seed: int, threads: int) -> Make:
+def maker(events: pd.DataFrame, setting: Mapping[str, Any], *, kind: str, seed: int, threads: int) -> Make:
     """Fit a model and return how it serves users whom it has never seen: by their own row of the matrix alone."""
     seen, ids = matrix(events)
     if kind == "als":
@@ -55,31 +56,20 @@ def recommend(model: Any, ids: pd.Index, supports: list[list[str]], kind: str) -
     return [list(ids[place[good]]) for place, good in zip(places, says, strict=True)]
 
 
-def tune(earlier: Any, kind: str, settings: list[dict[str, Any]], fit: Callable[..., Make]) -> tuple[dict[str, Any], float]:
-    """Return the setting whose lists were best one window before the cutoff."""
-    popularity, best = popular(earlier.events, earlier.cutoff), (settings[0], 0.0)
-    for setting in settings if len(settings) > 1 else []:
-        lists = fit(earlier.events, kind, setting)(earlier.supports)
-        reached = quality(earlier, [filled(f, s, popularity) for f, s in zip(lists, earlier.supports, strict=True)])
-        print(f"{kind} {setting}: nDCG@10 {reached:.4f} before the cutoff", flush=True)
-        best = max(best, (setting, reached), key=lambda pair: pair[1])
-    return best
-
-
 def main() -> None:
     """Tune, fit and serve both models."""
     given = arguments(__doc__)
     log = read_log(given.split)
     earlier = cut_earlier(log, given.seed)
 
-    def fit(events: pd.DataFrame, kind: str, setting: dict[str, Any]) -> Make:
-        return maker(events, kind, setting, given.seed, given.threads)
-
     for kind, settings in (("als", ALS), ("bm25", BM25)):
+        fit = partial(maker, kind=kind, seed=given.seed, threads=given.threads)
         began = time.monotonic()
-        setting, reached = tune(earlier, kind, settings[:1] if given.quick else settings, fit)
+        tried = settings[:1] if given.quick else settings
+        print(f"{kind}: {len(tried)} settings", flush=True)
+        setting, reached = choose_setting(earlier, tried, fit)
         tuned = time.monotonic()
-        make = fit(log.events, kind, setting)
+        make = fit(log.events, setting)
         notes = {"setting": setting, "ndcg_before_cutoff": reached, "tuning_seconds": round(tuned - began, 1),
                  "training_seconds": round(time.monotonic() - tuned, 1)}  # fmt: skip
         out = given.out_dir / f"implicit_{kind}.parquet"

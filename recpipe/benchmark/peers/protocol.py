@@ -128,6 +128,24 @@ def ndcg(found: Sequence[str], wanted: set[str]) -> float:
     return float(gain / discount[: len(wanted)].sum())
 
 
+def choose_setting(
+    tuning: Tuning, settings: Sequence[Mapping[str, Any]], fit: Callable[[pd.DataFrame, Mapping[str, Any]], Make]
+) -> tuple[Mapping[str, Any], float | None]:
+    """Return the setting whose lists were best at the earlier cut, of equals the first, and their nDCG.
+
+    Where there is nothing to choose, or nobody was new then, that is the first setting and no figure.
+    """
+    if len(settings) == 1 or not tuning.k:
+        return settings[0], None
+    popularity, best = popular(tuning.events, tuning.cutoff), (settings[0], -1.0)
+    for setting in settings:
+        lists = fit(tuning.events, setting)(tuning.supports)
+        reached = quality(tuning, [filled(f, s, popularity) for f, s in zip(lists, tuning.supports, strict=True)])
+        print(f"{dict(setting)}: nDCG@10 {reached:.4f} before the cutoff", flush=True)
+        best = (setting, reached) if reached > best[1] else best
+    return best
+
+
 def popular(events: pd.DataFrame, until: pd.Timestamp) -> list[str]:
     """Return items by their events in the last days, of equally many by all events, then by id."""
     recent = events[events.ts >= until - pd.Timedelta(days=POPULAR_DAYS)].item_id.value_counts()

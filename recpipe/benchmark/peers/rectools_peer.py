@@ -56,12 +56,17 @@ def setting_for(items: int) -> dict[str, Any]:
     return {**FIXED, **loss}
 
 
-def tune(earlier: Tuning, setting: dict[str, Any], looks: tuple[int, ...], seed: int) -> tuple[int, float]:
-    """Return the number of epochs with the best lists one window before the cutoff, and their nDCG."""
+def tune(earlier: Tuning, setting: dict[str, Any], looks: tuple[int, ...], seed: int) -> tuple[int, float | None]:
+    """Return the number of epochs with the best lists one window before the cutoff, and their nDCG.
+
+    Where there is nothing to choose, or nobody was new then, that is the first number and no figure.
+    """
+    if len(looks) == 1 or not earlier.k:
+        return looks[0], None
     popularity, data = popular(earlier.events, earlier.cutoff), dataset(earlier.events)
     seed_everything(seed)
     model, done, worse = SASRecModel(**setting), 0, 0
-    best = (looks[0], -1.0)
+    best: tuple[int, float] = (looks[0], -1.0)
     for look in looks:
         fit(model, data, look - done)
         done = look
