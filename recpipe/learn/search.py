@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 BASE = Config()
 STUDY = "study.sqlite"
 STARTING_TRIALS = 5
-"""Trials that are drawn at random and go to their end, before others are proposed from them and measured by them."""
+"""Trials that go to their end, before others are proposed from them and measured by them: the settings as they are, then
+random ones."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def search(
 ) -> dict[str, Any]:
     """Try settings until so many trials have ended, those of earlier calls on the same folder included.
 
+    The first trial has the settings of ``base`` wherever the space holds them: what is found has to be better than that.
     A trial that was killed goes on from its checkpoint; one that ended is not repeated. Proposals depend on the seed and on
     the trials that ended before alone, so that a search that was cut off proposes what it would have proposed otherwise.
 
@@ -114,7 +116,7 @@ def search(
     on_trial
         Told of every trial as it begins, looks and ends. It may end one by raising ``optuna.TrialPruned``.
     base
-        Settings that are not searched for.
+        Settings that are not searched for, and those of the first trial.
     pruner
         Which trials are not worth their end. As given, those whose best look so far is worse than the median of earlier
         trials at the same step, from half of the steps on: looks before do not count in training either.
@@ -136,7 +138,7 @@ def search(
     study.pruner = pruner or _median(base)
     tell = on_trial or (lambda progress: None)
     while (ended := len(_ended(study))) < trials:
-        trial = _next(study, seed)
+        trial = _next(study, seed, _start(space, base))
         say(f"trial {trial.number} ({ended} of {trials} ended)")
         _run(study, trial, episodes_dir, out_dir, _propose(trial, space, base), tell)
         write_whole(out_dir / "trials.csv", _table(study, space))
@@ -195,8 +197,18 @@ def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
-def _next(study: optuna.Study, seed: int) -> optuna.Trial:
-    """Return the trial that was running when the search was cut off, else a new one.
+def _start(space: Space, base: Config) -> dict[str, Any]:
+    """Return the settings of ``base`` that the space holds."""
+    given = asdict(base)
+
+    def holds(held: Between | Sequence[Any], value: Any) -> bool:
+        return held.low <= value <= held.high if isinstance(held, Between) else value in held
+
+    return {name: given[name] for name, held in space.items() if holds(held, given[name])}
+
+
+def _next(study: optuna.Study, seed: int, start: Mapping[str, Any]) -> optuna.Trial:
+    """Return the trial that was running when the search was cut off, else a new one; the first of all gets ``start``.
 
     A sampler's state is not stored. Seeding one anew for each trial, from its number, keeps a search that goes on from drawing
     its first trials once more.
@@ -204,9 +216,13 @@ def _next(study: optuna.Study, seed: int) -> optuna.Trial:
     import numpy as np
     import optuna
 
+    states = optuna.trial.TrialState
     trials = study.get_trials(deepcopy=False)
-    cut_off = [trial for trial in trials if trial.state == optuna.trial.TrialState.RUNNING]
-    number = cut_off[0].number if cut_off else len(trials)
+    if not trials and start:
+        study.enqueue_trial(dict(start))
+    cut_off = [trial for trial in trials if trial.state == states.RUNNING]
+    begun = sum(trial.state != states.WAITING for trial in trials)  # waiting: enqueued, and then the search was killed
+    number = cut_off[0].number if cut_off else begun
     drawn = int(np.random.default_rng([seed, number]).integers(2**31))
     study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTING_TRIALS, seed=drawn)
     return optuna.Trial(study, cut_off[0]._trial_id) if cut_off else study.ask()
@@ -291,7 +307,8 @@ def _write_best(study: optuna.Study, out_dir: Path, space: Space, base: Config) 
             f"trials.csv). {notes[-1] if notes else 'Give more trials.'}"
         )
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
+    first = f" (the first trial: {complete[0].value:.4f})" if best.number > complete[0].number == 0 else ""
     config = replace(base, **{name: best.params[name] for name in space})
     write_whole(out_dir / "best.json", to_json(asdict(config)))
-    say(f"best of {len(ended)} trials: {best.number}, val nDCG {best.value:.4f}, {config.learner}; settings in best.json")
+    say(f"best of {len(ended)} trials: {best.number}, val nDCG {best.value:.4f}{first}, {config.learner}; settings in best.json")
     return {"number": best.number, "ndcg": best.value, "config": asdict(config), "states": states}

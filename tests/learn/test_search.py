@@ -11,6 +11,7 @@ import pytest
 
 from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.learn import load, read_config
+from recpipe.learn import search as search_module
 from recpipe.learn.search import Between, narrowed, search
 from recpipe.learn.train import Config, train
 
@@ -56,6 +57,25 @@ def test_the_best_trial_is_written_as_settings_that_train_to_the_same_ndcg(done,
     summary = train(training_input, tmp_path, config)
     assert summary["quality"]["prototypical"]["ndcg@10"]["all"]["mean"] == pytest.approx(found["ndcg"], abs=1e-12)
     assert load(folder / f"trial-{found['number']:03d}").name == "prototypical"
+
+
+def test_the_first_trial_has_the_settings_as_they_are_wherever_the_space_holds_them(done, training_input, tmp_path):
+    first = table(done[0])[0]
+    assert float(first["projection_learning_rate"]) == BASE.projection_learning_rate
+    assert first["short_share"] in ("0.0", "0.3")  # 0.1 is no choice: drawn
+    told, space = [], {"width": (4, 8, 16), "short_share": Between(0.2, 0.3), "batch_users": (8,), "learner": ("ridge_head",)}
+    search(training_input, tmp_path, 2, space, seed=1, base=replace(BASE, steps=2), on_trial=told.append)
+    config = told[0].config
+    assert (config.width, config.batch_users, config.learner) == (8, 8, "ridge_head")
+    assert 0.2 <= config.short_share <= 0.3
+    assert [trial.state.name for trial in stored(tmp_path)] == ["COMPLETE"] * 2  # nothing waits
+
+
+def test_a_search_that_was_killed_before_its_first_trial_begins_with_it_all_the_same(done, training_input, tmp_path):
+    study = search_module._open(training_input, tmp_path, SPACE, 1, BASE)
+    study.enqueue_trial(search_module._start(SPACE, BASE))  # and then it was killed
+    search(training_input, tmp_path, 3, SPACE, seed=1, base=BASE)
+    assert (tmp_path / "trials.csv").read_bytes() == (done[0] / "trials.csv").read_bytes()
 
 
 def test_every_look_is_told_and_stored(done):
