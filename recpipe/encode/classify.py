@@ -73,11 +73,11 @@ class Classifier:
     classes
         (classes,) labels, sorted.
     encode
-        Texts to (n, d) unit vectors; None: n-grams alone.
+        Texts to (n, d) unit vectors; None, where n-grams alone were given or chosen: all vectors are then (n, 1) zeros.
     vectors
         (shots, d) training vectors.
     vocabulary, terms
-        Of the training texts; (shots, terms) sparse.
+        Of the training texts and the labels; (shots, terms) sparse.
     names, name_terms
         (classes, d) vectors of the labels' own words; (classes, terms) sparse.
     setting
@@ -99,12 +99,9 @@ class Classifier:
     def probabilities(self, texts: Sequence[str]) -> Vectors:
         """Return (texts, classes); a text's row depends on that text alone."""
         chosen = self.setting
-        counted = weigh([terms_of(text) for text in texts], self.vocabulary)
-        known = self.encode is not None and chosen.share > 0
-        vectors = self.encode(texts).astype(np.float64) if self.encode is not None and known else np.zeros((len(texts), 1))
-        rows, columns = (self.vectors, self.names) if known else (np.zeros((len(self.weights), 1)), np.zeros((len(self.classes), 1)))
-        kernel = blend(vectors @ rows.T, likeness(counted, self.terms), chosen.share) + INTERCEPT
-        said = centred(blend(vectors @ columns.T, likeness(counted, self.name_terms), chosen.share))
+        vectors, counted = _encoded(self.encode, texts), weigh([terms_of(text) for text in texts], self.vocabulary)
+        kernel = blend(vectors @ self.vectors.T, likeness(counted, self.terms), chosen.share) + INTERCEPT
+        said = centred(blend(vectors @ self.names.T, likeness(counted, self.name_terms), chosen.share))
         return softmax((kernel @ self.weights + chosen.words * said) / chosen.temperature)
 
     def predict(self, texts: Sequence[str]) -> tuple[list[Any], Vectors]:
@@ -144,17 +141,20 @@ def fit(texts: Sequence[str], labels: Sequence[Any], encode: Encode | None, *, s
     counted, counted_names = [terms_of(text) for text in texts], [terms_of(name) for name in words]
     vocabulary = learn_vocabulary(counted + counted_names)
     terms, name_terms = weigh(counted, vocabulary), weigh(counted_names, vocabulary)
-    vectors, names = _encoded(encode, texts), _encoded(encode, words)
+    vectors = _encoded(encode, texts)
+    names = _encoded(encode, words) if any(words) else np.zeros((len(classes), vectors.shape[1]))
     number = np.searchsorted(np.array(classes, dtype=object), np.array(labels, dtype=object))
     shares = SHARES if encode is not None else (0.0,)
     like, near = vectors @ vectors.T, likeness(terms, terms)
     kernels = {share: blend(like, near, share) + INTERCEPT for share in shares}
     like, near = vectors @ names.T, likeness(terms, name_terms)
-    said = {share: centred(blend(like, near, share)) * any(words) for share in shares}
+    said = {share: centred(blend(like, near, share)) for share in shares}
     setting = choose(kernels, said, number)
     ridge = kernels[setting.share] + setting.strength * np.eye(len(texts))
     wanted = targets(number, len(classes)) - setting.words * said[setting.share]
     weights = np.asarray(np.linalg.solve(ridge, wanted), dtype=np.float64)
+    if setting.share == 0:
+        encode, vectors, names = None, vectors[:, :1] * 0, names[:, :1] * 0
     return Classifier(classes, encode, vectors, vocabulary, terms, names, name_terms, setting, weights)
 
 

@@ -9,7 +9,7 @@ import torch
 from recpipe.encode.finetune.augment import back_translate, drop_words, read_synonyms, replace_synonyms
 from recpipe.encode.finetune.batches import Batch, draw_batch, windows_back
 from recpipe.encode.finetune.objectives import contrastive_loss, pairs_of, unit_vectors, views_loss
-from recpipe.encode.finetune.run import Config, frozen_temperature, schedule
+from recpipe.encode.finetune.run import Config, frozen_temperature, measure_text_prototype, schedule
 from recpipe.encode.finetune.steady import Average, EmbeddingNoise
 from recpipe.encode.model import open_model
 from recpipe.errors import BadSetting
@@ -191,3 +191,23 @@ def test_vectors_that_tell_nothing_get_the_highest_temperature(shop, texts):
 
 def test_the_rate_rises_and_falls():
     assert [schedule(step, 20) for step in (0, 1, 2, 11, 19)] == pytest.approx([0.5, 1.0, 1.0, 0.5, 1 / 18])
+
+
+def test_prototypes_are_compared_weight_by_weight_and_user_by_user(shop, texts):
+    evidence, facts = read_episodes_folder(shop)
+    window = windows_back(evidence, facts, 28, [1])[0]
+    kind = np.repeat(np.eye(5, 32, dtype=np.float32), 7, axis=0)  # what a user of this shop likes
+    same = np.tile(np.eye(1, 32, dtype=np.float32), (35, 1))  # vectors that fell together
+    before = measure_text_prototype(window, same)
+    after = measure_text_prototype(window, kind, before)
+    assert before["mean_cosine"] == pytest.approx(1.0)
+    assert after["mean_cosine"] == pytest.approx(6 / 34)
+    assert "gain" not in before
+    for weight, gain in after["gain_by_weight"].items():
+        change = after["per_user"][weight] - before["per_user"][weight]
+        assert gain["mean"] == pytest.approx(change.mean())
+        assert gain["low"] <= gain["mean"] <= gain["high"]
+    assert after["gain"]["mean"] == pytest.approx(after["ndcg"] - before["ndcg"])
+    assert after["gain_by_weight"]["0.0"]["low"] > 0
+    again = measure_text_prototype(window, kind, after)
+    assert all(gain == {"mean": 0.0, "low": 0.0, "high": 0.0} for gain in again["gain_by_weight"].values())

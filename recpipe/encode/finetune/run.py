@@ -243,7 +243,7 @@ def finetune(episodes_dir: Path, encoder: str, out_dir: Path, config: Config = C
     if noise:
         noise.remove()
     methods.save_encoder(network.eval(), config.method, sizes, source.folder, out_dir)
-    after = measure_text_prototype(last[0], load_encoder(str(out_dir)).encode(evidence.catalogue.texts), before["per_user"])
+    after = measure_text_prototype(last[0], load_encoder(str(out_dir)).encode(evidence.catalogue.texts), before)
     say(f"after:  nDCG@10 {after['ndcg']:.4f}, recall@10 {after['recall']:.4f}")
     summary = {
         "config": asdict(config),
@@ -260,7 +260,7 @@ def finetune(episodes_dir: Path, encoder: str, out_dir: Path, config: Config = C
 
 
 def measure_text_prototype(
-    window: Window, vectors: NDArray[np.float32], against: NDArray[np.float64] | None = None
+    window: Window, vectors: NDArray[np.float32], against: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return nDCG@10 and recall@10 of text prototypes on a window, with the best of some weights of popularity.
 
@@ -269,24 +269,44 @@ def measure_text_prototype(
     vectors
         (items, d) unit vectors of the catalogue.
     against
-        (users,) nDCG of another run on the same window: then with the mean difference and its 95 % interval over users.
+        The answer for other vectors on the same window: then with ``gain``, each one's best weight, and
+        ``gain_by_weight``, the same weight for both, as mean difference and 95 % interval over users.
+
+    Returns
+    -------
+    dict
+        Also ``mean_cosine`` of pairs of items: vectors that fell together tell nothing apart. ``per_user`` holds
+        (users,) nDCG by weight.
     """
     evidence = _with_vectors(window.evidence, vectors)
     found = {w: measure(TextPrototype(popularity_weight=w), evidence, window.episodes) for w in POPULARITY_WEIGHTS}
     weight = max(found, key=lambda w: (float(found[w].ndcg.mean()), -w))
-    best = found[weight]
+    per_user = {str(w): quality.ndcg for w, quality in found.items()}
     out: dict[str, Any] = {
-        "ndcg": float(best.ndcg.mean()),
-        "recall": float(best.recall.mean()),
+        "ndcg": float(found[weight].ndcg.mean()),
+        "recall": float(found[weight].recall.mean()),
         "popularity_weight": weight,
-        "ndcg_by_weight": {str(w): float(quality.ndcg.mean()) for w, quality in found.items()},
-        "users": len(best.ndcg),
-        "per_user": best.ndcg,
+        "ndcg_by_weight": {w: float(ndcg.mean()) for w, ndcg in per_user.items()},
+        "mean_cosine": _mean_cosine(vectors),
+        "users": len(window.episodes),
+        "per_user": per_user,
     }
     if against is not None:
-        low, high = bootstrap(best.ndcg - against)
-        out["gain"] = {"mean": float((best.ndcg - against).mean()), "low": low, "high": high}
+        old = against["per_user"]
+        out["gain"] = _gain(per_user[str(weight)], old[str(against["popularity_weight"])])
+        out["gain_by_weight"] = {w: _gain(per_user[w], old[w]) for w in per_user}
     return out
+
+
+def _gain(new: NDArray[np.float64], old: NDArray[np.float64]) -> dict[str, float]:
+    low, high = bootstrap(new - old)
+    return {"mean": float((new - old).mean()), "low": low, "high": high}
+
+
+def _mean_cosine(vectors: NDArray[np.float32]) -> float:
+    """Return the mean cosine of two different items' vectors."""
+    total, items = vectors.sum(0, dtype=np.float64), len(vectors)
+    return float((total @ total - items) / max(items * (items - 1), 1))
 
 
 def frozen_temperature(windows: Sequence[Window], config: Config) -> float:
@@ -315,6 +335,12 @@ def table(summary: Mapping[str, Any]) -> str:
     for name, found in (("before", before), ("after", after)):
         lines.append(f"{name:<16}{found['ndcg']:>9.4f}{found['recall']:>11.4f}{found['popularity_weight']:>12}")
     lines.append(f"gain {gain['mean']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}), {after['users']} users")
+    alone = after["gain_by_weight"]["0.0"]
+    lines.append(
+        f"without popularity {before['ndcg_by_weight']['0.0']:.4f} to {after['ndcg_by_weight']['0.0']:.4f}, "
+        f"gain {alone['mean']:+.4f} ({alone['low']:+.4f} to {alone['high']:+.4f}); "
+        f"mean cosine of two items {before['mean_cosine']:.3f} to {after['mean_cosine']:.3f}"
+    )
     return "\n".join(lines)
 
 
