@@ -20,7 +20,7 @@ from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.learn.data import Evidence, Learner
 from recpipe.learn.folder import load, read_config, to_json
 from recpipe.learn.networks import Placed
-from recpipe.learn.selection import Window
+from recpipe.learn.selection import Window, measure_views
 
 if TYPE_CHECKING:
     import torch
@@ -210,3 +210,11 @@ def _change(of: Mapping[str, float], metric_k: int, worse: str) -> str:
         f"nDCG@{metric_k} {of['before']:.4f} before, {of['after']:.4f} after ({of['difference']:+.4f}, "
         f"95 % of draws {of['low']:+.4f} to {of['high']:+.4f}: {verdict})"
     )
+
+
+def change(
+    begun: Start, learner: Placed, views: Sequence[Any], windows: Sequence[Window], metric_k: int, seed: int
+) -> dict[str, float | int]:
+    """Compare the model that a run went on from with what came of it, on the same episodes."""
+    before, after = (measure_views(one, views, windows, metric_k).ndcg for one in (begun.learner, learner))
+    return paired(before, after, np.concatenate([window.episodes.user for window in windows]), seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
 from recpipe.learn.cut import Episodes
 from recpipe.learn.data import Evidence, Learner
-from recpipe.learn.metrics import Quality, measure
+from recpipe.learn.metrics import Quality, measure, measure_in
+from recpipe.learn.networks import Placed
 
 POPULARITIES: tuple[Learner, ...] = tuple(Popularity(half_life) for half_life in (7.0, 14.0, 30.0))
 ITEM_KNNS: tuple[Learner, ...] = (
@@ -33,6 +35,13 @@ class Window:
 def measure_windows(learner: Learner, windows: Sequence[Window], k: int) -> Quality:
     """Measure a learner on several windows, users one after the other."""
     parts = [measure(learner, window.evidence, window.episodes, k) for window in windows]
+    return Quality(np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts]))
+
+
+def measure_views(learner: Placed, views: Sequence[Any], windows: Sequence[Window], metric_k: int) -> Quality:
+    """Measure a learner on windows whose items were looked at before, users one after the other."""
+    parts = [measure_in(learner, learner.place(view), window.evidence.catalogue.available, window.episodes, metric_k)
+             for view, window in zip(views, windows, strict=True)]  # fmt: skip
     return Quality(np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts]))
 
 

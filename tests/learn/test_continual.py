@@ -16,7 +16,8 @@ from recpipe.learn.cut import as_of
 from recpipe.learn.episodes_folder import read_episodes_folder, write_episodes_folder
 from recpipe.learn.metrics import measure
 from recpipe.learn.networks import PLACES, find_network
-from recpipe.learn.train import Config, cut_windows, main, some_of, train
+from recpipe.learn.train import Config, main, train
+from recpipe.learn.windows import cut_windows, some_of
 
 CONFIG = Config(steps=10, warmup_steps=2, batch_users=16, width=8, cutoffs=4, evaluate_every=5, patience=100, device="cpu")
 WEEKS_AGO = 4  # of six windows two decide when to stop, two are new, two are old

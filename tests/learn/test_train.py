@@ -14,7 +14,8 @@ import pytest
 from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.learn import load, read_config
 from recpipe.learn.episodes_folder import read_episodes_folder, write_episodes_folder
-from recpipe.learn.train import Config, cut_windows, main, schedule, train
+from recpipe.learn.train import Config, main, schedule, train
+from recpipe.learn.windows import cut_windows
 
 CONFIG = Config(steps=40, warmup_steps=5, batch_users=16, width=8, cutoffs=4, evaluate_every=5, patience=100, device="cpu")
 OPTIONS = [
