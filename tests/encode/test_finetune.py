@@ -93,6 +93,14 @@ def test_adapters_and_lora_start_as_the_identity(tiny_encoder, texts, method):
     np.testing.assert_allclose(EncodingModel(TextModel(model.tokenizer, network.eval())).vectors(texts), frozen, atol=1e-6)
 
 
+def test_a_prefix_starts_small(tiny_encoder, texts):
+    model = tiny(tiny_encoder)
+    network = prepare(model.network, "prefix", SIZES, steps=20)
+    (prefix,) = taught(network).values()
+    assert prefix.std().item() == pytest.approx(0.02, rel=0.2)
+    assert len({tuple(row) for row in prefix.tolist()}) == SIZES.prefix_tokens  # equal rows would learn alike for ever
+
+
 def test_the_fingerprint_covers_what_stands_beside_the_weights(tiny_encoder, tmp_path):
     network = prepare(tiny(tiny_encoder).network, "adapter", SIZES, steps=20)
     save_encoder(network, "adapter", SIZES, tiny_encoder, tmp_path / "a")
