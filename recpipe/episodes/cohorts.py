@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recpipe.config import Settings
 from recpipe.contract import FEW, WARM, ZERO
 from recpipe.days import day_start
-from recpipe.episodes.evidence import Known, Traces, distinct_pairs
+from recpipe.episodes.evidence import Known, Traces, country_codes, distinct_pairs
 from recpipe.episodes.support import build_support
 from recpipe.learn.data import Evidence, History, Support
 
@@ -100,6 +100,8 @@ def assign_cohorts(evidence: Evidence, users: pa.Table, settings: Settings, day:
     place = np.searchsorted(ids, users["user_id"].to_numpy().astype(object))
     country = np.full(len(ids), "", object)
     country[place] = [name or "" for name in users["country"].to_pylist()]
+    if evidence.history.country is not None:
+        support = replace(support, country=country_codes(country, evidence.history.country_names))
     registered = _first_seen(ids, evidence.history, traces)
     registered[place] = users["registered_at"].cast(pa.timestamp("us")).to_numpy()
     return UserDay(

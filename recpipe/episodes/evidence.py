@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -113,15 +113,15 @@ def read_known(reader: Reader, settings: Settings, day: date) -> Known:
     until = np.datetime64(day_start(day + ONE_DAY, settings.zone).replace(tzinfo=None), "us")
     catalogue = read_catalogue(reader, settings, day)
     events = _read_events(reader, settings, day, catalogue, until)
-    popular = events.about_items
+    popular, users = events.about_items, read_users(reader, day)
     evidence = Evidence(
         catalogue=catalogue,
-        history=_history(events, settings),
+        history=_with_countries(_history(events, settings), users),
         popularity_item=events.item[popular],
         popularity_ts=events.ts[popular],
         until=until,
     )
-    return Known(evidence, read_users(reader, day), _traces(events, _earlier_users(reader, settings, day)))
+    return Known(evidence, users, _traces(events, _earlier_users(reader, settings, day)))
 
 
 def read_users(reader: Reader, day: date) -> pa.Table:
@@ -172,6 +172,20 @@ def _history(events: _Events, settings: Settings) -> History:
         weight=weights[events.kind[rows]],
         returned_at=_returned_at(events, rows),
     )
+
+
+def _with_countries(history: History, users: pa.Table) -> History:
+    """Return a history that says where its users live: empty and unknown countries are none."""
+    place = pc.index_in(pa.array(history.user_ids, pa.string()), value_set=users["user_id"].combine_chunks())
+    given = users["country"].take(place).to_numpy(zero_copy_only=False).astype(object)
+    names = tuple(sorted({name for name in given if name}))
+    return replace(history, country=country_codes(given, names), country_names=names)
+
+
+def country_codes(given: NDArray[np.object_], names: tuple[str, ...]) -> NDArray[np.int32]:
+    """Return (users,) int32: the row of each country in ``names``, −1 where it is unknown there."""
+    code = {name: row for row, name in enumerate(names)}
+    return np.array([code.get(name, -1) for name in given], np.int32)
 
 
 def _newest_of_each(rows: NDArray[np.intp], user: NDArray[np.int32], most: int) -> NDArray[np.intp]:

@@ -48,6 +48,7 @@ def build_support(history: History, until: np.datetime64, half_life_days: float)
         label=label[order],
         weight=strength[rows].astype(np.float32),
         age_days=age[rows].astype(np.float32),
+        country=history.country,
     )
     return support, history.ts[rows]
 

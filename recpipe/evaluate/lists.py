@@ -12,9 +12,8 @@ from recpipe.config import Settings
 from recpipe.episodes import UserDay
 from recpipe.evaluate.metrics import PAD, Truth
 from recpipe.evaluate.truth import codes_of
-from recpipe.learn.data import Evidence, Learner, score_users
+from recpipe.learn.data import Evidence, Learner, score_users, take
 from recpipe.recommend.blocks import users_a_block
-from recpipe.recommend.night import take_users
 from recpipe.recommend.ranking import category_codes, rank
 
 COLUMNS = ["user_id", "rank", "item_id", "cohort", "model_version"]
@@ -87,7 +86,7 @@ def rank_lists(
     size = users_a_block(len(evidence.catalogue))
     parts = [np.empty((0, k), np.int64)]
     for some in (rows[start : start + size] for start in range(0, len(rows), size)):
-        scores = score_users(learner, space, take_users(users.support, some))
+        scores = score_users(learner, space, take(users.support, some))
         barred = np.repeat(~evidence.catalogue.available[None, :], len(some), axis=0)
         if settings.seen_items == "exclude":
             keep = np.repeat(np.arange(len(some)), seen.size[some])

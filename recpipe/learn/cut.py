@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.learn.data import Evidence, History, Support, newest, ranges
+from recpipe.learn.data import Evidence, History, Support, events_of, newest, ranges, take
 from recpipe.learn.sales import ages_in_days
 
 
@@ -60,7 +60,7 @@ def as_of(evidence: Evidence, cutoff: np.datetime64, last_day: np.datetime64) ->
     early = evidence.popularity_ts < cutoff
     return Evidence(
         catalogue=replace(catalogue, available=catalogue.available & (catalogue.first_day <= last_day)),
-        history=_rows(history, np.flatnonzero(history.ts < cutoff)),
+        history=events_of(history, np.flatnonzero(history.ts < cutoff)),
         popularity_item=evidence.popularity_item[early],
         popularity_ts=evidence.popularity_ts[early],
         until=cutoff,
@@ -87,7 +87,7 @@ def cut_episodes(
     """
     after = (history.ts >= cutoff) & (history.ts < cutoff + np.timedelta64(round(horizon_days * 86_400), "s"))
     items = int(history.item.max(initial=-1)) + 1
-    before = _newest(_rows(history, np.flatnonzero(history.ts < cutoff)), last_events)
+    before = _newest(events_of(history, np.flatnonzero(history.ts < cutoff)), last_events)
     seen = np.unique(before.user.astype(np.int64) * items + before.item)
     query = np.setdiff1d(np.unique(history.user[after].astype(np.int64) * items + history.item[after]), seen)
     user = np.unique(query // max(items, 1)).astype(np.int32)
@@ -115,7 +115,7 @@ def supports_at(history: History, until: np.datetime64, half_life_days: float, u
     user
         (users,) rows of ``user_ids``, sorted; users without history get an empty support.
     """
-    history = _rows(history, np.flatnonzero(np.isin(history.user, user)))
+    history = events_of(history, np.flatnonzero(np.isin(history.user, user)))
     age = ages_in_days(history.ts, until)
     strength = history.weight * np.exp2(-age / half_life_days)
     best = _last_of_pairs(history, strength, history.ts)
@@ -130,6 +130,7 @@ def supports_at(history: History, until: np.datetime64, half_life_days: float, u
         label=label[order],
         weight=strength[rows].astype(np.float32),
         age_days=age[rows].astype(np.float32),
+        country=None if history.country is None else history.country[user],
     )
 
 
@@ -215,6 +216,7 @@ def _stack_new(
     )
     t0 = np.array([one.t0 for one in found], "datetime64[us]")
     age = (np.repeat(t0, np.diff(indptr)) - history.ts[support]) / np.timedelta64(1, "D")
+    user = np.array([history.user[one.query[0]] for one in found], np.int32)
     return Episodes(
         support=Support(
             indptr=indptr,
@@ -223,18 +225,19 @@ def _stack_new(
             weight=(history.weight[support] * np.exp2(-age / half_life_days)).astype(np.float32),
             age_days=age.astype(np.float32),
             ahead_days=((t0 - cutoff) / np.timedelta64(1, "D")).astype(np.float32),
+            country=None if history.country is None else history.country[user],
         ),
         seen_indptr=seen_indptr,
         seen_item=history.item[seen],
         query_indptr=query_indptr,
         query_item=history.item[query],
-        user=np.array([history.user[one.query[0]] for one in found], np.int32),
+        user=user,
     )
 
 
 def without_users(history: History, user: NDArray[np.integer], until: np.datetime64) -> History:
     """Return a history that has forgotten what some users did before an instant."""
-    return _rows(history, np.flatnonzero((history.ts >= until) | ~np.isin(history.user, user)))
+    return events_of(history, np.flatnonzero((history.ts >= until) | ~np.isin(history.user, user)))
 
 
 def shorten(episodes: Episodes, most: NDArray[np.int64]) -> Episodes:
@@ -244,14 +247,10 @@ def shorten(episodes: Episodes, most: NDArray[np.int64]) -> Episodes:
 
 def choose(episodes: Episodes, rows: NDArray[np.integer]) -> Episodes:
     """Return some episodes, in the order of the rows."""
-    support, seen_indptr = episodes.support, episodes.seen_indptr
-    entries, indptr = ranges(support.indptr, rows)
-    seen, seen_out = ranges(seen_indptr, rows)
+    seen, seen_out = ranges(episodes.seen_indptr, rows)
     query, query_out = ranges(episodes.query_indptr, rows)
-    ahead = None if support.ahead_days is None else support.ahead_days[rows]
-    values = (support.item[entries], support.label[entries], support.weight[entries], support.age_days[entries])
     return Episodes(
-        Support(indptr, *values, ahead),
+        take(episodes.support, rows),
         seen_out,
         episodes.seen_item[seen],
         query_out,
@@ -260,22 +259,10 @@ def choose(episodes: Episodes, rows: NDArray[np.integer]) -> Episodes:
     )
 
 
-def _rows(history: History, rows: NDArray[np.intp]) -> History:
-    returned = None if history.returned_at is None else history.returned_at[rows]
-    return replace(
-        history,
-        user=history.user[rows],
-        item=history.item[rows],
-        ts=history.ts[rows],
-        weight=history.weight[rows],
-        returned_at=returned,
-    )
-
-
 def _newest(history: History, most: int) -> History:
     """Keep the newest events of each user; the history is by user and then time."""
     ends = np.searchsorted(history.user, history.user, side="right")
-    return _rows(history, np.flatnonzero(ends - np.arange(len(ends)) <= most))
+    return events_of(history, np.flatnonzero(ends - np.arange(len(ends)) <= most))
 
 
 def _last_of_pairs(history: History, *by: NDArray[np.generic]) -> NDArray[np.intp]:

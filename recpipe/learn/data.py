@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,6 +63,10 @@ class History:
     returned_at
         (events,) datetime64[us]: the first time after the event at which the user sent the item back; NaT if kept.
         None where nobody looked for returns.
+    country
+        (users,) int32: row in ``country_names`` for each of ``user_ids``, −1 where it is unknown. None where nobody asked.
+    country_names
+        The countries that ``country`` counts in, sorted.
     """
 
     user_ids: NDArray[np.object_]
@@ -71,6 +75,8 @@ class History:
     ts: NDArray[np.datetime64]
     weight: NDArray[np.float32]
     returned_at: NDArray[np.datetime64] | None = None
+    country: NDArray[np.int32] | None = None
+    country_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,8 @@ class Support:
     ahead_days
         (users,) float32: days between the end of the evidence and the instant the list is made for. None where both are
         the same instant, as in every night; lists of a benchmark are made up to some months after its evidence.
+    country
+        (users,) int32: row in the evidence's ``history.country_names``, −1 where it is unknown. None where nobody asked.
     """
 
     indptr: NDArray[np.int64]
@@ -123,6 +131,7 @@ class Support:
     weight: NDArray[np.float32]
     age_days: NDArray[np.float32]
     ahead_days: NDArray[np.float32] | None = None
+    country: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -135,9 +144,8 @@ class Support:
     def users(self, start: int, stop: int) -> Support:
         """Return the supports of users start to stop (excluded)."""
         a, b = int(self.indptr[start]), int(self.indptr[stop])
-        ahead = None if self.ahead_days is None else self.ahead_days[start:stop]
         entries = (self.item[a:b], self.label[a:b], self.weight[a:b], self.age_days[a:b])
-        return Support(self.indptr[start : stop + 1] - a, *entries, ahead)
+        return Support(self.indptr[start : stop + 1] - a, *entries, *_of_users(self, slice(start, stop)))
 
     def matrix(self, items: int) -> sp.csr_matrix:
         """Return (users, items) with weight × label at the support's items."""
@@ -151,7 +159,33 @@ def newest(support: Support, most: int | NDArray[np.int64]) -> Support:
     keep = left <= np.repeat(np.broadcast_to(most, len(support)), support.k)
     indptr = np.r_[0, np.cumsum(np.minimum(support.k, most))].astype(np.int64)
     values = (support.item[keep], support.label[keep], support.weight[keep], support.age_days[keep])
-    return Support(indptr, *values, support.ahead_days)
+    return Support(indptr, *values, support.ahead_days, support.country)
+
+
+def take(support: Support, rows: NDArray[np.integer]) -> Support:
+    """Return the supports of some users, in the order of the rows."""
+    entry, indptr = ranges(support.indptr, rows)
+    values = (support.item[entry], support.label[entry], support.weight[entry], support.age_days[entry])
+    return Support(indptr, *values, *_of_users(support, rows))
+
+
+def _of_users(support: Support, rows: slice | NDArray[np.integer]) -> tuple[Any, Any]:
+    """Return what is known of some users beside their entries: days ahead, country."""
+    ahead, country = support.ahead_days, support.country
+    return None if ahead is None else ahead[rows], None if country is None else country[rows]
+
+
+def events_of(history: History, rows: NDArray[np.intp]) -> History:
+    """Return a history of some events, in the order of the rows; every user keeps the place in ``user_ids``."""
+    returned = None if history.returned_at is None else history.returned_at[rows]
+    return replace(
+        history,
+        user=history.user[rows],
+        item=history.item[rows],
+        ts=history.ts[rows],
+        weight=history.weight[rows],
+        returned_at=returned,
+    )
 
 
 def ranges(indptr: NDArray[np.int64], rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

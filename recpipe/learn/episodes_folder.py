@@ -44,7 +44,7 @@ def write_episodes_folder(folder: Path, evidence: Evidence, facts: Mapping[str, 
     missing = [name for name in NEEDED_FACTS if name not in facts]
     if missing:
         raise RecpipeError(f"Training input {folder} needs the facts {', '.join(missing)}.")
-    files = {"evidence.safetensors": save_tensors(_arrays(evidence)), "catalogue.json": to_json(_texts(evidence.catalogue))}
+    files = {"evidence.safetensors": save_tensors(_arrays(evidence)), "catalogue.json": to_json(_texts(evidence))}
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         write_whole(folder / name, data)
@@ -97,11 +97,15 @@ def _arrays(evidence: Evidence) -> dict[str, np.ndarray[Any, Any]]:
     }
     if history.returned_at is not None:
         arrays["returned_at"] = history.returned_at.astype("datetime64[us]").astype(np.int64)
+    if history.country is not None:
+        arrays["country"] = history.country
     return {name: np.ascontiguousarray(value) for name, value in arrays.items()}
 
 
-def _texts(catalogue: Catalogue) -> dict[str, Any]:
+def _texts(evidence: Evidence) -> dict[str, Any]:
+    catalogue, countries = evidence.catalogue, evidence.history.country_names
     return {
+        **({"countries": list(countries)} if countries else {}),
         "item_ids": [str(item) for item in catalogue.item_ids],
         "texts": list(catalogue.texts),
         "categories": [list(path) for path in catalogue.categories],
@@ -126,6 +130,8 @@ def _evidence(arrays: Mapping[str, Any], texts: Mapping[str, Any]) -> Evidence:
         ts=arrays["ts"].astype("datetime64[us]"),
         weight=arrays["weight"],
         returned_at=arrays["returned_at"].astype("datetime64[us]") if "returned_at" in arrays else None,
+        country=arrays.get("country"),
+        country_names=tuple(texts.get("countries", ())),
     )
     until = arrays["until"].astype("datetime64[us]")[0]
     return Evidence(catalogue, history, arrays["popularity_item"], arrays["popularity_ts"].astype("datetime64[us]"), until)

@@ -15,7 +15,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from recpipe.errors import MissingModel, RecpipeError
-from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
+from recpipe.learn.closed_forms import CountryPopularity, ItemKNN, Popularity, SeasonPopularity, TextPrototype
 from recpipe.learn.data import Learner
 from recpipe.learn.ease import EASE
 from recpipe.learn.heads import Headed, heads
@@ -24,7 +24,7 @@ from recpipe.learn.prototypical import Prototypical
 
 FORMAT = 1
 LEARNERS: dict[str, Any] = {
-    **{kind.name: kind for kind in (Popularity, ItemKNN, TextPrototype, Prototypical)},
+    **{kind.name: kind for kind in (Popularity, SeasonPopularity, CountryPopularity, ItemKNN, TextPrototype, Prototypical)},
     **dict.fromkeys(heads(), Headed),
     **dict.fromkeys((STACK, NETWORK), PairNetwork),
     EASE.name: EASE,

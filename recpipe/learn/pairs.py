@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from recpipe.learn.data import Catalogue, Evidence, ranges
 from recpipe.learn.ease import ease_weights
-from recpipe.learn.sales import ages_in_days, faded_counts, faded_users, greatest, interactions, similar_items
+from recpipe.learn.sales import SEASONS_AHEAD, faded_counts, faded_users, greatest, interactions, season_counts, similar_items
 from recpipe.learn.texts import weigh_words
 
 CHANNELS = ("knn", "even_knn", "ease", "rare_ease", "words", "meaning", "smooth_in", "smooth_out", "category")
@@ -35,7 +35,6 @@ SETTINGS: Mapping[str, Any] = {
     "text_neighbours": 30,
     "newest": 50,  # items of a support that speak
 }
-SEASON_DAYS, YEAR_DAYS, SEASONS_AHEAD = 42, 364, 27
 CELLS_A_BLOCK = 4_000_000
 
 
@@ -147,16 +146,9 @@ def trends(evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]
 
     The second result, (weeks ahead, items), is the last column for lists made later than the evidence ends.
     """
-    items = len(evidence.catalogue)
     faded = [faded_counts(evidence, days) for days in (30.0, 90.0, 365.0)]
     faded += [faded_users(evidence, days) for days in (90.0, 365.0)]
-    age = ages_in_days(evidence.popularity_ts, evidence.until)
-    season = np.zeros((SEASONS_AHEAD, items))
-    for week in range(SEASONS_AHEAD):
-        start = YEAR_DAYS - 7 * week  # days before the end of the evidence
-        then = evidence.popularity_item[(age <= start) & (age > start - SEASON_DAYS)]
-        season[week] = np.bincount(then, minlength=items)
-    logs = np.log1p(season).astype(np.float32)
+    logs = np.log1p([season_counts(evidence, 7 * week) for week in range(SEASONS_AHEAD)]).astype(np.float32)
     return np.column_stack([np.log1p(np.stack(faded, axis=1)), logs[0]]).astype(np.float32), logs
 
 

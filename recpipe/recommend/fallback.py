@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from recpipe.config import Settings
 from recpipe.encode import load_encoder
-from recpipe.episodes import UserDay
 from recpipe.learn.data import Evidence
+from recpipe.learn.sales import faded_counts, knows_season, met_by_several, of_country, season_counts, trusted_countries
 
 KINDS = ("popular", "popular_in_season", "popular_in_country", "search")
 """Reasons from least to most telling: a list is filled from the last, then from the one before, and so on."""
@@ -22,10 +22,6 @@ BELOW_ONE = 0.999
 LEAST_COSINE = 0.25
 """Texts less alike than this have nothing to do with each other."""
 POPULARITY_SHARE = 0.05
-YEAR = np.timedelta64(364, "D")
-"""The same weekday a year ago."""
-SEASON_DAYS = np.timedelta64(28, "D")
-LEAST_COUNTRY_BUYERS = 2
 
 
 @dataclass(frozen=True)
@@ -37,9 +33,10 @@ class Fallback:
     recent
         Events of anybody, fading with ``settings.popular_half_life_days``.
     season
-        Events of anybody in the four weeks that began a year ago; zeros where the history is shorter.
+        Events of anybody in the weeks that began a year ago (`recpipe.learn.sales.season_counts`); zeros where the history
+        is shorter.
     country
-        By country with enough customers: their events, for items that at least two of them met.
+        By name of a country with ``settings.min_country_users`` customers: their events, for items that several of them met.
     vectors
         (items, d) text vectors of the catalogue.
     settings
@@ -82,13 +79,13 @@ class Fallback:
         return np.where(cosine >= LEAST_COSINE, np.clip(value, 0, 1), 0.0)
 
 
-def open_fallback(evidence: Evidence, users: UserDay, settings: Settings) -> Fallback:
+def open_fallback(evidence: Evidence, settings: Settings) -> Fallback:
     """Count what is popular on a day: now, in each country, and in the weeks that came a year ago."""
-    items = len(evidence.catalogue)
+    season = season_counts(evidence) if knows_season(evidence) else np.zeros(len(evidence.catalogue))
     return Fallback(
-        recent=_faded(evidence.popularity_item, evidence.popularity_ts, evidence.until, settings.popular_half_life_days, items),
-        season=_season(evidence, items),
-        country=_countries(evidence, users, settings, items),
+        recent=_to_one(faded_counts(evidence, settings.popular_half_life_days)),
+        season=_to_one(season),
+        country=_countries(evidence, settings),
         vectors=evidence.catalogue.vectors,
         settings=settings,
     )
@@ -104,33 +101,12 @@ def _above(value: NDArray[np.float64], kind: int, below: NDArray[np.float64]) ->
     return np.where(value > 0, kind + BELOW_ONE * value, below)
 
 
-def _faded(
-    item: NDArray[np.int32], ts: NDArray[np.datetime64], until: np.datetime64, half_life_days: float, items: int
-) -> NDArray[np.float64]:
-    age = (until - ts) / np.timedelta64(1, "D")
-    return _to_one(np.bincount(item, np.exp2(-age / half_life_days), minlength=items))
-
-
-def _season(evidence: Evidence, items: int) -> NDArray[np.float64]:
-    begin = evidence.until - YEAR
-    if not len(evidence.popularity_ts) or evidence.popularity_ts.min() > begin:
-        return np.zeros(items)
-    then = (evidence.popularity_ts >= begin) & (evidence.popularity_ts < begin + SEASON_DAYS)
-    return _to_one(np.bincount(evidence.popularity_item[then], np.ones(int(then.sum())), minlength=items))
-
-
-def _countries(evidence: Evidence, users: UserDay, settings: Settings, items: int) -> dict[str, NDArray[np.float64]]:
-    history = evidence.history
-    country = users.country[np.searchsorted(users.user_ids, history.user_ids)]
-    names, customers = np.unique(country[country != ""], return_counts=True)
+def _countries(evidence: Evidence, settings: Settings) -> dict[str, NDArray[np.float64]]:
     found = {}
-    for name in names[customers >= settings.min_country_users]:
-        rows = (country == name)[history.user]
-        item, ts = history.item[rows], history.ts[rows]
-        pairs = np.unique(history.user[rows].astype(np.int64) * items + item)
-        buyers = np.bincount(pairs % items, minlength=items)
-        value = _faded(item, ts, evidence.until, settings.half_life_days, items)
-        found[str(name)] = np.where(buyers >= LEAST_COUNTRY_BUYERS, value, 0.0)
+    for code in trusted_countries(evidence.history, settings.min_country_users):
+        own = of_country(evidence, code)
+        value = _to_one(faded_counts(own, settings.half_life_days))
+        found[evidence.history.country_names[code]] = np.where(met_by_several(own), value, 0.0)
     return found
 
 

@@ -18,7 +18,7 @@ from recpipe.contract import REASON, RECOMMENDATIONS
 from recpipe.episodes import Known, UserDay, met_pairs, read_known, users_of
 from recpipe.errors import RecpipeError
 from recpipe.lake import Input, Lake
-from recpipe.learn.data import ItemSpace, Learner, Support, score_users
+from recpipe.learn.data import ItemSpace, Learner, score_users, take
 from recpipe.recommend.blocks import blocks_of, shard_of, users_a_block
 from recpipe.recommend.fallback import Fallback, kind_of, open_fallback
 from recpipe.recommend.plan import day_of
@@ -81,7 +81,7 @@ class Night:
     @cached_property
     def fallback(self) -> Fallback:
         """What is popular on the day."""
-        return open_fallback(self.known.evidence, self.users, self.settings)
+        return open_fallback(self.known.evidence, self.settings)
 
     @cached_property
     def category(self) -> NDArray[np.int64]:
@@ -141,7 +141,7 @@ def _empty(users: int, k: int) -> _Lists:
 
 
 def _by_model(night: Night, rows: NDArray[np.intp]) -> _Lists:
-    support = take_users(night.users.support, rows)
+    support = take(night.users.support, rows)
     scores = score_users(night.learner, night.space, support)
     item, points = _ranked(night, rows, scores)
     cause = because(night.learner, night.space, support, item, night.alike)
@@ -162,14 +162,6 @@ def _ranked(night: Night, rows: NDArray[np.intp], scores: NDArray[np.floating]) 
     if settings.seen_items == "exclude":
         barred[met_pairs(night.users, rows)] = True
     return rank(scores, barred, settings.top_k, night.category, settings.max_per_category)
-
-
-def take_users(support: Support, rows: NDArray[np.intp]) -> Support:
-    """Return the supports of some users, in the order of the rows."""
-    k = support.k[rows]
-    indptr = np.concatenate([[0], np.cumsum(k)]).astype(np.int64)
-    entry = np.arange(indptr[-1]) + np.repeat(support.indptr[rows] - indptr[:-1], k)
-    return Support(indptr, support.item[entry], support.label[entry], support.weight[entry], support.age_days[entry])
 
 
 def _rows(night: Night, users: NDArray[np.intp], lists: _Lists) -> pa.Table:

@@ -169,6 +169,15 @@ def test_users_whom_only_events_name_are_users_too(known_shop):
     assert users.returns.tolist() == [[1, 1], [3, 0]]
 
 
+def test_supports_name_countries_of_the_history(known_shop):
+    """Nobody of France has met anything: the evidence knows no such country."""
+    known, users = of_day(known_shop)
+    history = known.evidence.history
+    assert history.country_names == ("Spain",)
+    assert dict(zip(history.user_ids, history.country.tolist(), strict=True)) == {"old": 0, "stranger": -1}
+    assert users.support.country.tolist() == [0, -1, -1, -1, -1]
+
+
 def test_search_texts_are_newest_first_and_each_once(known_shop):
     _, users = of_day(known_shop)
     assert users.query_texts == [(), (), (), (), ("red cup", "blue cup")]

@@ -46,6 +46,8 @@ def _evidence(users: int = 90, items: int = 70, weeks: int = 20, seed: int = 0, 
         item=item.astype(np.int32),
         ts=ts.astype("datetime64[us]"),
         weight=np.ones(len(rows), np.float32),
+        country=(np.arange(users) % 4 - 1).astype(np.int32),
+        country_names=("France", "Malta", "Spain"),
     )
     order = np.argsort(history.ts, kind="stable")
     return Evidence(_catalogue(items, seed=seed), history, history.item[order], history.ts[order], UNTIL)

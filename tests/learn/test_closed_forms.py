@@ -5,11 +5,22 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recpipe.learn import score
-from recpipe.learn.closed_forms import ItemKNN, Popularity, support_weights
-from recpipe.learn.data import Evidence, History
-from recpipe.learn.sales import faded_counts, interactions, log_popularity, season_counts, similar_items
+from recpipe.learn.closed_forms import CountryPopularity, ItemKNN, Popularity, SeasonPopularity, support_weights
+from recpipe.learn.cut import as_of
+from recpipe.learn.data import Evidence, History, score_users
+from recpipe.learn.sales import (
+    faded_counts,
+    interactions,
+    knows_season,
+    log_popularity,
+    season_counts,
+    similar_items,
+    trusted_countries,
+)
 
 UNTIL = np.datetime64("2011-08-22", "us")
 
@@ -41,9 +52,85 @@ def test_popularity_halves_with_every_half_life(shop):
     assert np.argsort(-space.bias).tolist() == [0, 2, 1, 3]
 
 
-def test_the_season_is_the_three_weeks_after_this_day_a_year_ago(shop):
-    day = shop((0, 0, 364, 1), (0, 1, 364.1, 1), (0, 2, 343.1, 1), (0, 3, 343, 1), (1, 0, 350, 1))
+def test_the_season_is_the_six_weeks_after_this_day_a_year_ago(shop):
+    day = shop((0, 0, 364, 1), (0, 1, 364.1, 1), (0, 2, 322.1, 1), (0, 3, 322, 1), (1, 0, 350, 1))
     assert season_counts(day).tolist() == [2, 0, 1, 0]
+    assert season_counts(day, ahead_days=7).tolist() == [1, 0, 1, 1]
+
+
+def test_the_season_is_known_where_the_evidence_reaches_back_a_year_before_the_list(shop):
+    assert knows_season(shop((0, 0, 364, 1)))
+    day = shop((0, 0, 357, 1))
+    assert [knows_season(day, ahead) for ahead in (0.0, 6.9, 7.0)] == [False, False, True]
+    assert not knows_season(shop())
+
+
+def test_the_season_counts_beside_what_sells_now(shop, make_support):
+    """Now: 2 of item 0 and 1 of item 1. The season: 2 of item 2 and 1 of item 3, all of it half of what sells now."""
+    day = shop((0, 0, 0, 1), (1, 0, 0, 1), (0, 1, 0, 1), (0, 2, 364, 1), (1, 2, 340, 1), (0, 3, 330, 1))
+    space = SeasonPopularity(half_life_days=1.0, season_weight=0.5).items(day)
+    np.testing.assert_allclose(space.bias, np.log1p([2, 1, 1.0, 0.5]) / np.log(3), rtol=1e-6)
+
+
+def test_a_list_some_weeks_ahead_gets_the_season_of_its_own_day(shop, make_support):
+    """The log is 350 days long: only lists two weeks ahead or more have a season, and five weeks on item 2 is past it."""
+    day = shop((0, 0, 0, 1), (0, 2, 350, 1), (1, 3, 322, 1))
+    learner = SeasonPopularity(half_life_days=1.0, season_weight=1.0)
+    space = learner.items(day)
+    ahead = np.array([0, 10, 14, 35, 9999], np.float32)
+    found = score_users(learner, space, dataclasses.replace(make_support([], [], [], [], []), ahead_days=ahead))
+    now = [1, 0, 0, 0]
+    wanted = [now, now, np.log1p([1, 0, 0.5, 0.5]) / np.log(2), np.log1p([1, 0, 0, 1]) / np.log(2), now]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_array_equal(found[0], Popularity(1.0).items(day).bias)
+
+
+LIVES = ("France", "Malta", "Spain")
+
+
+def living(day, *country):
+    """The shop with the country of each user; −1 where it is unknown."""
+    return dataclasses.replace(
+        day, history=dataclasses.replace(day.history, country=np.array(country, np.int32), country_names=LIVES)
+    )
+
+
+def test_a_country_gets_what_several_of_its_own_customers_met(shop, make_support):
+    """Malta: users 0 and 1 met item 1 (today, and 10 days ago); item 2 is of user 0 alone, three times. Spain has one customer."""
+    bought = [(0, 1, 0, 1), (1, 1, 10, 1), *((0, 2, 0, 1) for _ in range(3)), (2, 3, 0, 1), (3, 0, 0, 1), (3, 0, 5, 1)]
+    day = living(shop(*bought, users=4), 1, 1, 2, -1)
+    assert trusted_countries(day.history, 2) == [1]
+    learner = CountryPopularity(half_life_days=10.0, country_half_life_days=10.0, country_weight=2.0, least_customers=2)
+    space = learner.items(day)
+    support = dataclasses.replace(make_support([], [], [], []), country=np.array([1, 2, 0, -1], np.int32))
+    found = score_users(learner, space, support)
+    everywhere = np.log1p([1 + 0.5**0.5, 1.5, 3, 1]) / np.log(4)
+    np.testing.assert_allclose(found[0], everywhere + np.array([0, 2 * np.log(2.5) / np.log(4), 0, 0]), rtol=1e-6)
+    np.testing.assert_allclose(found[1:], [everywhere] * 3, rtol=1e-6)
+
+
+def test_who_met_nothing_before_an_instant_is_no_customer_then(shop):
+    day = living(shop((0, 0, 9, 1), (1, 0, 1, 1), (2, 1, 9, 1)), 1, 1, 2)
+    assert trusted_countries(day.history, 2) == [1]
+    before = as_of(day, UNTIL - np.timedelta64(5, "D"), np.datetime64("2011-08-16"))
+    assert before.history.country.tolist() == [1, 1, 2]
+    assert trusted_countries(before.history, 2) == []
+    assert trusted_countries(before.history, 1) == [1, 2]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-1, 2), min_size=90, max_size=90), st.integers(1, 40), st.sampled_from([0.1, 1.0, 50.0]))
+def test_without_a_country_everybody_gets_what_is_popular_everywhere(evidence, make_support, country, least, weight):
+    day = living(evidence, *country)
+    learner = CountryPopularity(country_weight=weight, least_customers=least)
+    space = learner.items(day)
+    wanted = Popularity(learner.half_life_days).items(day).bias
+    unasked = make_support([], [(3, 1, 1.0)])
+    for support in (unasked, dataclasses.replace(unasked, country=np.full(2, -1, np.int32))):
+        np.testing.assert_array_equal(score_users(learner, space, support), [wanted, wanted])
+    unknown = living(evidence, *[-1] * 90)
+    everybody = dataclasses.replace(unasked, country=np.array([0, 2], np.int32))
+    np.testing.assert_array_equal(score_users(learner, learner.items(unknown), everybody), [wanted, wanted])
 
 
 def test_a_pair_that_met_often_counts_once_with_its_greatest_weight(shop):

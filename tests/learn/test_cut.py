@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recpipe.learn.cut import as_of, choose, cut_episodes, shorten, supports_at
-from recpipe.learn.data import History
+from recpipe.learn.cut import as_of, choose, cut_as_new, cut_episodes, shorten, supports_at, without_users
+from recpipe.learn.data import History, take
 from recpipe.learn.metrics import bootstrap, measure_in, top
 
 CUT = np.datetime64("2011-08-01", "us")
@@ -93,12 +93,35 @@ def test_chosen_episodes_keep_what_is_theirs():
     assert some.query_indptr.tolist() == [0, 1, 3]
 
 
+def test_the_country_of_a_user_stays_with_the_user_however_the_past_is_cut():
+    rows = ((0, 1, -2), (0, 2, 1), (1, 3, -1), (1, 4, -1), (1, 5, 1), (2, 7, 1), (2, 8, 2), (3, 7, 2), (3, 9, 3))
+    history = dataclasses.replace(
+        history_of(*rows), country=np.array([2, -1, 0, 1], np.int32), country_names=("France", "Malta", "Spain")
+    )
+    found = cut(history)
+    assert found.user.tolist() == [0, 1, 2, 3]
+    assert found.support.country.tolist() == [2, -1, 0, 1]
+    assert shorten(found, np.array([1, 1, 0, 0])).support.country.tolist() == [2, -1, 0, 1]
+    assert choose(found, np.array([3, 0])).support.country.tolist() == [1, 2]
+    assert take(found.support, np.array([2, 2, 1])).country.tolist() == [0, 0, -1]
+    assert found.support.users(1, 3).country.tolist() == [-1, 0]
+    new = cut_as_new(history, CUT, window_days=5, horizon_days=5, half_life_days=10, sizes=(0, 1))
+    assert new.user.tolist() == [2, 2, 3, 3]
+    assert new.support.country.tolist() == [0, 0, 1, 1]
+    assert take(new.support, np.array([3])).ahead_days.tolist() == [2]
+    forgotten = without_users(history, np.array([0, 2]), CUT + np.timedelta64(9, "D"))
+    assert forgotten.country.tolist() == [2, -1, 0, 1]
+    assert forgotten.country_names == history.country_names
+
+
 def test_supports_are_those_of_the_nights(evidence):
     from recpipe.episodes import build_support
 
     random = np.random.default_rng(0)
     history = evidence.history
     back = np.where(random.random(len(history.ts)) < 0.3, history.ts + np.timedelta64(3, "D"), np.datetime64("NaT", "us"))
+    live = random.integers(-1, 3, len(history.user_ids)).astype(np.int32)
+    history = dataclasses.replace(history, country=live, country_names=("France", "Malta", "Spain"))
     history = dataclasses.replace(history, returned_at=back, weight=random.choice([0.2, 0.5, 1.0], len(back)).astype(np.float32))
     wanted, _ = build_support(history, evidence.until, 30.0)
     found = supports_at(history, evidence.until, 30.0, np.arange(len(history.user_ids), dtype=np.int32))

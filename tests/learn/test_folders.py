@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from recpipe.errors import MissingModel, RecpipeError
 from recpipe.learn import load, read_config, save
@@ -82,13 +83,24 @@ def test_a_training_input_comes_back_without_user_ids(evidence, facts, tmp_path)
     assert found.until == given.until
     for name in ("popularity_item", "popularity_ts"):
         np.testing.assert_array_equal(getattr(found, name), getattr(given, name))
-    for name in ("user", "item", "ts", "weight", "returned_at"):
+    assert found.history.country_names == ("France", "Malta", "Spain")
+    for name in ("user", "item", "ts", "weight", "returned_at", "country"):
         np.testing.assert_array_equal(getattr(found.history, name), getattr(given.history, name))
     for field in dataclasses.fields(given.catalogue):
         np.testing.assert_array_equal(getattr(found.catalogue, field.name), getattr(given.catalogue, field.name))
     assert len(found.history.user_ids) == len(given.history.user_ids)
     for path in tmp_path.iterdir():
         assert b"u0001" not in path.read_bytes()
+
+
+def test_a_training_input_of_before_countries_were_written_still_loads(evidence, facts, tmp_path):
+    before = dataclasses.replace(evidence, history=dataclasses.replace(evidence.history, country=None, country_names=()))
+    write_episodes_folder(tmp_path, before, facts)
+    assert "countries" not in json.loads((tmp_path / "catalogue.json").read_text())
+    assert "country" not in load_file(tmp_path / "evidence.safetensors")
+    history = read_episodes_folder(tmp_path)[0].history
+    assert history.country is None
+    assert history.country_names == ()
 
 
 def test_a_training_input_needs_its_facts(evidence, tmp_path):

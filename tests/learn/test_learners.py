@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from recpipe.learn import load, save, score
 from recpipe.learn.body import View
-from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
+from recpipe.learn.closed_forms import CountryPopularity, ItemKNN, Popularity, SeasonPopularity, TextPrototype
 from recpipe.learn.cut import supports_at
 from recpipe.learn.data import Evidence, ItemSpace, score_users
 from recpipe.learn.ease import EASE
@@ -69,6 +69,8 @@ BUILT = {
     "ease": lambda: EASE(20.0),
     **{name: functools.partial(of_pairs, name) for name in (STACK, NETWORK)},
     "popularity": lambda: Popularity(30.0),
+    "season_popularity": SeasonPopularity,
+    "country_popularity": lambda: CountryPopularity(least_customers=5),
     "item_knn": lambda: ItemKNN(neighbours=10),
     "text_prototype": TextPrototype,
     "prototypical": a_prototypical,
@@ -98,6 +100,7 @@ def empty_like(evidence: Evidence) -> Evidence:
         item=history.item[:0],
         ts=history.ts[:0],
         weight=history.weight[:0],
+        country=history.country[:0],
     )
     return Evidence(evidence.catalogue, none, history.item[:0], history.ts[:0], evidence.until)
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from small_shop import event, item, open_shop, user
 
-from recpipe.episodes import read_known, users_of
+from recpipe.episodes import read_known
 from recpipe.recommend.fallback import kind_of, open_fallback
 
 DAY = date(2026, 3, 30)
 
 
 @pytest.fixture
-def fallback(tmp_path):
+def known(tmp_path):
     """Items: a sold a year ago, b sells in Malta, c sells to anybody, d is green and never sold, e sold once in Malta."""
     shop = open_shop(tmp_path, min_country_users=3)
     shop.deliver(
@@ -35,8 +35,17 @@ def fallback(tmp_path):
             event("x", None, "search", "2026-03-30 10:00", query="green cup"),
         ),
     )
-    known = read_known(shop.lake.reader(), shop.settings, DAY)
-    return open_fallback(known.evidence, users_of(known, shop.settings, DAY), shop.settings)
+    return read_known(shop.lake.reader(), shop.settings, DAY).evidence, shop.settings
+
+
+@pytest.fixture
+def evidence(known):
+    return known[0]
+
+
+@pytest.fixture
+def fallback(known):
+    return open_fallback(*known)
 
 
 def order(fallback, country="", texts=()):
@@ -56,6 +65,16 @@ def test_a_country_with_enough_customers_comes_before_the_season(fallback):
     assert order(fallback, "Malta") == [
         ("b", "popular_in_country"), ("a", "popular_in_season"), ("c", "popular"), ("e", "popular"), ("d", "popular"),
     ]  # fmt: skip
+
+
+def test_a_model_of_countries_counts_as_the_fallback_does(fallback, evidence):
+    """Malta is trusted for b alone; whoever lives elsewhere gets what is popular everywhere."""
+    from recpipe.learn.closed_forms import CountryPopularity
+
+    space = CountryPopularity(least_customers=3, country_weight=5.0).items(evidence)
+    assert evidence.history.country_names == ("Malta", "Spain")
+    assert list(fallback.country) == ["Malta"]
+    np.testing.assert_array_equal(space.vectors > 0, np.stack([fallback.country["Malta"] > 0, np.zeros(5, bool)], axis=1))
 
 
 def test_a_country_with_few_customers_is_not_trusted(fallback):
@@ -87,4 +106,4 @@ def test_without_a_year_of_history_there_is_no_season(tmp_path):
     shop.deliver("2025-04-02", items=(item("a", "red cup"),), events=(event(None, "a", "purchase", "2025-04-02 10:00"),))
     shop.deliver("2026-03-30")
     known = read_known(shop.lake.reader(), shop.settings, DAY)
-    assert not open_fallback(known.evidence, users_of(known, shop.settings, DAY), shop.settings).season.any()
+    assert not open_fallback(known.evidence, shop.settings).season.any()
