@@ -68,7 +68,7 @@ class SeasonPopularity:
 
     name: ClassVar[str] = "season_popularity"
     half_life_days: float = 14.0
-    season_weight: float = 0.25
+    season_weight: float = 0.1
 
     def items(self, evidence: Evidence) -> ItemSpace:
         """Place the items of a day: (items, weeks ahead), popularity and season as the bias."""
@@ -99,7 +99,7 @@ class CountryPopularity:
     Parameters
     ----------
     half_life_days, country_half_life_days
-        Age at which a sale counts half, everywhere and in a country: it takes a country longer to sell as much.
+        Age at which a sale counts half, everywhere and in a country, which takes longer to sell as much.
     country_weight
         What the first favourite of a country gets, in units of what the first of all items gets.
     least_customers
@@ -108,7 +108,7 @@ class CountryPopularity:
 
     name: ClassVar[str] = "country_popularity"
     half_life_days: float = 14.0
-    country_half_life_days: float = 90.0
+    country_half_life_days: float = 30.0
     country_weight: float = 1.0
     least_customers: int = 20
 

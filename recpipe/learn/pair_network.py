@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recpipe.learn.closed_forms import support_weights
 from recpipe.learn.data import Evidence, ItemSpace, Matrix, Support, newest
-from recpipe.learn.pairs import CHANNELS, SETTINGS, Pairs, gather, speak
+from recpipe.learn.pairs import CHANNELS, FADE_DAYS, RECENT, SETTINGS, Pairs, gather, speak
 
 STACK, NETWORK = "stack", "pair_network"
 ROWS_AT_ONCE = 4096
@@ -28,9 +28,10 @@ class PairNetwork:
 
     The score of a candidate with evidence x (`recpipe.learn.pairs.features`), of a user with k items, is
 
-    .. math:: (W_0 + κ W_1) x + v^T relu(H relu(G [x, κ] + g) + h), \quad κ = \log(1 + k) / 2.4 - 0.6
+    .. math:: (W_0 + κ W_1) x + v^T relu(H relu(G [x, κ] + g) + h) + 2^{-a / 14} r^T s, \quad κ = \log(1 + k) / 2.4 - 0.6
 
-    Without support it is :math:`β` times the item's trends. The stack has no hidden layer.
+    where s are recent sales of the item (`recpipe.learn.pairs.RECENT`), and a the days that the list lies ahead of the evidence:
+    what sold last week says much of this week and nothing of next season. Without support it is :math:`β` times the item's trends. The stack has no hidden layer.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ class PairNetwork:
         (2, features) W.
     trend
         (trends,) β.
+    recent
+        (recent trends,) r.
     first, first_bias, second, second_bias, last
         G, g, H, h, v; of width 0 in the stack.
     settings
@@ -48,6 +51,7 @@ class PairNetwork:
 
     weights: NDArray[np.float32]
     trend: NDArray[np.float32]
+    recent: NDArray[np.float32]
     first: NDArray[np.float32]
     first_bias: NDArray[np.float32]
     second: NDArray[np.float32]
@@ -95,6 +99,8 @@ class PairNetwork:
         found = gather(pairs, weights)
         row = np.repeat(np.arange(len(found.k)), np.diff(found.indptr))
         judged = self._judge(found.seen, found.k[row])
+        sold = pairs.trend[:, RECENT].astype(np.float64) @ self.recent
+        judged += (sold[found.item] * fresh(ahead * 7)[row]).astype(np.float32)
         # what nothing speaks for comes after all that something speaks for, in the order of sales, and no further below:
         # rankings tell scores apart in steps of the greatest
         lowest = np.zeros(len(found.k), np.float32)
@@ -162,6 +168,11 @@ def pairs_of(space: ItemSpace) -> Pairs:
 def knowledge(k: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return κ, about −0.3 for one item and 0.4 for ten."""
     return np.asarray(np.log1p(k) / 2.4 - 0.6, dtype=np.float64)
+
+
+def fresh(ahead_days: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return how much recent sales count for lists that lie so many days ahead, 1 for none."""
+    return np.asarray(np.exp2(-ahead_days.astype(np.float64) / FADE_DAYS))
 
 
 def week_of(pairs: Pairs, ahead: float) -> int:

@@ -20,10 +20,13 @@ CHANNELS = ("knn", "even_knn", "ease", "rare_ease", "words", "meaning", "smooth_
 """Kinds of evidence that one item gives for another, in the order of `Pairs.value`."""
 GREATEST = ("knn", "ease", "words", "meaning")
 """Kinds of which the support's strongest voice is looked at too, beside the mean."""
-TRENDS = ("30 days", "90 days", "365 days", "users of 90 days", "users of 365 days", "season")
+TRENDS = ("14 days", "30 days", "90 days", "365 days", "users of 90 days", "users of 365 days", "season")
 """What is known of an item's sales; see `trends`."""
 SETTLED = TRENDS.index("users of 365 days")
 """The trend that a user with a support is shown: the others let a model memorise what sold then."""
+RECENT = [TRENDS.index(name) for name in ("14 days", "30 days", "90 days")]
+"""Trends that count for such a user, too, in a weighted sum that fades by halves in `FADE_DAYS` the list lies ahead."""
+FADE_DAYS = 14.0
 
 SETTINGS: Mapping[str, Any] = {
     "neighbours": 60,  # kept of each kind, for each item
@@ -146,7 +149,7 @@ def trends(evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]
 
     The second result, (weeks ahead, items), is the last column for lists made later than the evidence ends.
     """
-    faded = [faded_counts(evidence, days) for days in (30.0, 90.0, 365.0)]
+    faded = [faded_counts(evidence, days) for days in (14.0, 30.0, 90.0, 365.0)]
     faded += [faded_users(evidence, days) for days in (90.0, 365.0)]
     logs = np.log1p([season_counts(evidence, 7 * week) for week in range(SEASONS_AHEAD)]).astype(np.float32)
     return np.column_stack([np.log1p(np.stack(faded, axis=1)), logs[0]]).astype(np.float32), logs

@@ -15,7 +15,7 @@ from recpipe.learn.ease import EASE, ease_weights
 from recpipe.learn.networks import find_network
 from recpipe.learn.networks import pair_network as twin
 from recpipe.learn.pair_network import look
-from recpipe.learn.pairs import CHANNELS, GREATEST, SETTINGS, features, gather, speak, used
+from recpipe.learn.pairs import CHANNELS, GREATEST, SETTINGS, TRENDS, features, gather, speak, used
 from recpipe.learn.sales import interactions
 from recpipe.learn.texts import weigh_words
 
@@ -114,13 +114,31 @@ def test_withheld_sales_reach_no_score(evidence, make_support):
     assert (scored(evidence) != scored(more)).any()
 
 
+def test_recent_sales_count_less_the_further_ahead_the_list_lies(evidence, make_support):
+    """By hand: two items that nothing else tells apart differ by r·s, a half of it two weeks later."""
+    network = find_network("pair_network")
+    start = network.initial_tensors(None, 0, 0, "cpu")
+    start = {name: torch.zeros_like(tensor) for name, tensor in start.items()}
+    start["recent"] = torch.tensor([2.0, 0.0, 1.0])
+    learner = network.to_learner(start, {**network.settings, **SMALL})
+    pairs = learner.look(evidence)
+    sold = 2 * pairs.trend[:, TRENDS.index("14 days")] + pairs.trend[:, TRENDS.index("90 days")]
+    some = make_support([(3, 1, 1.0)])
+    listed = gather(pairs, support_weights(some, len(pairs))).item
+    for days, share in ((0.0, 1.0), (14.0, 0.5), (42.0, 0.125)):
+        later = dataclasses.replace(some, ahead_days=np.array([days], np.float32))
+        found = score_users(learner, learner.place(pairs), later)[0, listed]
+        np.testing.assert_allclose(found, share * sold[listed], rtol=1e-5, atol=1e-6)
+
+
 def test_the_stack_sees_closed_forms_alone():
     seen = [name for name, one in zip(features(), used({"closed_forms_alone": True}), strict=True) if one]
     assert {name.removeprefix("log ") for name in seen} == {*CHANNELS[:-1], features()[-1]}
 
 
+@pytest.mark.parametrize("ahead", [None, 10.0])
 @pytest.mark.parametrize("name", ["pair_network", "stack"])
-def test_the_learner_scores_as_its_twin_in_torch(name, evidence):
+def test_the_learner_scores_as_its_twin_in_torch(name, ahead, evidence):
     network = find_network(name)
     settings = {**network.settings, **SMALL}
     start = network.initial_tensors(None, 0, 5, "cpu")
@@ -130,6 +148,9 @@ def test_the_learner_scores_as_its_twin_in_torch(name, evidence):
     view = look(evidence, settings)
     cutoff = evidence.until - np.timedelta64(21, "D")
     episodes = cut_episodes(evidence.history, cutoff, horizon_days=14, half_life_days=90)
+    if ahead is not None:
+        later = dataclasses.replace(episodes.support, ahead_days=np.full(len(episodes), ahead, np.float32))
+        episodes = dataclasses.replace(episodes, support=later)
     items = network.to_items(view, evidence.catalogue.available, "cpu")
     batch = network.to_batch(episodes, items, settings)
     found = score_users(learner, learner.place(view), episodes.support)
@@ -149,7 +170,7 @@ def test_the_loss_has_the_gradient_of_finite_differences(evidence):
     items = network.to_items(look(evidence, settings), evidence.catalogue.available, "cpu")
     episodes = cut_episodes(evidence.history, evidence.until - np.timedelta64(21, "D"), horizon_days=14, half_life_days=90)
     batch = network.to_batch(episodes, items, settings)
-    exact = {n: getattr(batch, n).double() for n in ("seen", "trend", "known", "new", "target")}
+    exact = {n: getattr(batch, n).double() for n in ("seen", "trend", "fresh", "known", "new", "target")}
     batch = dataclasses.replace(batch, **exact)
     random = torch.Generator().manual_seed(1)
     tensors = {
@@ -158,7 +179,14 @@ def test_the_loss_has_the_gradient_of_finite_differences(evidence):
     }
     loss = _loss64(tensors, batch)
     loss.backward()
-    for name, place in (("weights", (0, 3)), ("weights", (1, 10)), ("trend", (1,)), ("first", (4, 2)), ("last", (7,))):
+    for name, place in (
+        ("weights", (0, 3)),
+        ("weights", (1, 10)),
+        ("trend", (1,)),
+        ("recent", (1,)),
+        ("first", (4, 2)),
+        ("last", (7,)),
+    ):
         step, ends = 1e-6, []
         for sign in (1, -1):
             moved = {n: t.detach().clone() for n, t in tensors.items()}

@@ -16,8 +16,8 @@ from recpipe.learn.closed_forms import support_weights
 from recpipe.learn.cut import Episodes, choose
 from recpipe.learn.data import newest
 from recpipe.learn.networks import Network, Rates
-from recpipe.learn.pair_network import PairNetwork, knowledge, week_of
-from recpipe.learn.pairs import SETTINGS, TRENDS, Pairs, features, gather
+from recpipe.learn.pair_network import PairNetwork, fresh, knowledge, week_of
+from recpipe.learn.pairs import RECENT, SETTINGS, TRENDS, Pairs, features, gather
 from recpipe.learn.pairs import used as used_features
 
 Tensors = dict[str, torch.Tensor]
@@ -50,6 +50,8 @@ class Batch:
         (candidates, features).
     trend
         (candidates, trends), the season being that of the list's instant.
+    fresh
+        (candidates,) how much recent sales count.
     known
         (candidates,) κ.
     new
@@ -62,6 +64,7 @@ class Batch:
 
     seen: torch.Tensor
     trend: torch.Tensor
+    fresh: torch.Tensor
     known: torch.Tensor
     new: torch.Tensor
     user: torch.Tensor
@@ -79,7 +82,7 @@ def initial_tensors(view: Pairs, width: int, seed: int, device: str, hidden: int
         scale: float = (2.0 / max(rows, 1)) ** 0.5
         return scale * torch.randn(rows, columns, generator=generator)
 
-    tensors = {"weights": weights, "trend": start_trend()}
+    tensors = {"weights": weights, "trend": start_trend(), "recent": torch.zeros(len(RECENT))}
     tensors |= {"first": drawn(len(names) + 1, hidden), "first_bias": torch.zeros(hidden)}
     tensors |= {"second": drawn(hidden, hidden), "second_bias": torch.zeros(hidden), "last": torch.zeros(hidden)}
     return {name: tensor.to(device).requires_grad_() for name, tensor in tensors.items()}
@@ -98,7 +101,7 @@ def start_trend() -> torch.Tensor:
 
 def parameter_groups(tensors: Tensors, rates: Rates) -> list[dict[str, Any]]:
     """Return the optimiser's groups: the linear weights learn fast, the hidden layers slowly and with decay."""
-    few, wide = ("weights", "trend"), ("first", "first_bias", "second", "second_bias", "last")
+    few, wide = ("weights", "trend", "recent"), ("first", "first_bias", "second", "second_bias", "last")
     fast, slow = rates.learning_rate / 2, rates.projection_learning_rate * 20
     return [
         {"params": [tensors[name] for name in few], "lr": fast, "initial_lr": fast, "weight_decay": 0.0},
@@ -124,7 +127,9 @@ def to_batch(episodes: Episodes, items: Items, settings: Mapping[str, Any]) -> B
     hit = np.isin(key, _keys(episodes.query_indptr, episodes.query_item, count))
     hits = np.bincount(user, hit, minlength=len(episodes))
     trend = items.pairs.trend[item].copy()
+    ahead = np.zeros(len(episodes), np.float32)
     if episodes.support.ahead_days is not None:
+        ahead = episodes.support.ahead_days
         week = np.array([week_of(items.pairs, days / 7) for days in episodes.support.ahead_days], np.int64)
         trend[:, -1] = items.pairs.season[week[user], item]
 
@@ -134,6 +139,7 @@ def to_batch(episodes: Episodes, items: Items, settings: Mapping[str, Any]) -> B
     return Batch(
         seen=moved(found.seen[keep]),
         trend=moved(trend),
+        fresh=moved(fresh(ahead)[user].astype(np.float32)),
         known=moved(knowledge(found.k)[user].astype(np.float32)),
         new=moved((found.k[user] == 0).astype(np.float32)),
         user=moved(user),
@@ -150,6 +156,7 @@ def scores(tensors: Tensors, batch: Batch) -> torch.Tensor:
         hidden = torch.cat([batch.seen, batch.known[:, None]], 1) @ tensors["first"] + tensors["first_bias"]
         hidden = torch.relu(torch.relu(hidden) @ tensors["second"] + tensors["second_bias"])
         total = total + hidden @ tensors["last"]
+    total = total + batch.fresh * (batch.trend[:, RECENT] @ tensors["recent"])
     return torch.where(batch.new > 0, batch.trend @ tensors["trend"], total)
 
 
@@ -188,7 +195,7 @@ def fit_stack(
     """
     tensors = initial_tensors(windows[0][1].pairs, 0, seed, windows[0][1].device, hidden=0)
     settings = {**settings, **STACK.settings}
-    optimiser = torch.optim.AdamW([tensors["weights"], tensors["trend"]], lr=rate, weight_decay=0.0)
+    optimiser = torch.optim.AdamW([tensors[name] for name in ("weights", "trend", "recent")], lr=rate, weight_decay=0.0)
     alone = [(episodes, replace(items, pairs=closed_forms_of(items.pairs, settings))) for episodes, items in windows]
     for step in range(steps):
         random = np.random.default_rng([seed, step])
