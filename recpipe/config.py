@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recpipe.errors import BadSetting
+
+ENCODER_PROFILES = ("multilingual",)
+"""Names of encoders that `recpipe install-encoder` makes; the setting `encoder` takes them beside folders."""
 
 
 class Settings(BaseSettings):
@@ -85,7 +88,11 @@ class Settings(BaseSettings):
     shards: int = Field(2, gt=0, description="user shards of a nightly run; the rows do not depend on it")
 
     # --- models
-    encoder: str = Field("", description="folder that transformers' AutoModel loads; all-MiniLM-L6-v2 from its wheel if empty")
+    encoder: str = Field(
+        "",
+        description="folder that transformers' AutoModel loads, or 'multilingual', which `recpipe install-encoder` makes; "
+        "all-MiniLM-L6-v2 from its wheel if empty",
+    )
     seed: int = Field(20_110_829, ge=0, description="seed of everything random")
     registered_model: str = Field("recpipe", description="name in the model registry")
     promotion_margin: float = Field(
@@ -149,6 +156,14 @@ class Settings(BaseSettings):
             re.compile(value)
         except re.error as error:
             raise ValueError(f"'{value}' is no regular expression ({error})") from None
+        return value
+
+    @field_validator("encoder")
+    @classmethod
+    def _profile_folder(cls, value: str, info: ValidationInfo) -> str:
+        """Turn the name of a profile into its folder, so that everything else sees folders alone."""
+        if value in ENCODER_PROFILES and "home" in info.data:
+            return str(info.data["home"] / "work" / "encoders" / value)
         return value
 
     @property

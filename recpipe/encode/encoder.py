@@ -149,8 +149,9 @@ def load_encoder(folder: str = "", cache: Path | None = None) -> Encoder:
     place = Path(folder) if folder else _wheel_folder()
     if not (place / "config.json").is_file():
         raise BadSetting(
-            f"Encoder '{place}' is no local folder with a config.json. Set RECPIPE_ENCODER to a folder that "
-            f"AutoModel loads (downloaded beforehand), or leave it empty for all-MiniLM-L6-v2."
+            f"Encoder '{place}' is no local folder with a config.json. Make the multilingual one with `recpipe install-encoder "
+            f"multilingual`, set RECPIPE_ENCODER to a folder that AutoModel loads (downloaded beforehand), or leave it empty for "
+            f"all-MiniLM-L6-v2."
         )
     if not _weights(place):
         raise BadSetting(
