@@ -212,9 +212,14 @@ OUTCOMES: Final = Table(
             _field("ci_high", pa.float64(), "97.5 % point of the user bootstrap; null for coverage and drift"),
             _field("users", pa.int64(), "users measured", required=True),
             _field("name", pa.string(), "model version, or the baseline's name", required=True),
+            _field(
+                "table",
+                pa.string(),
+                "table whose rows were measured; null where published before the column was added: recommendations",
+            ),
         ]
     ),
-    ("cohort", "metric", "name"),
+    ("cohort", "metric", "name", "table"),
 )
 
 INPUT: Final = pa.struct(

@@ -13,7 +13,7 @@ from recpipe.episodes import UserDay
 from recpipe.evaluate.metrics import PAD, Truth
 from recpipe.evaluate.truth import codes_of
 from recpipe.learn.data import Evidence, Learner, score_users
-from recpipe.recommend.blocks import users_a_block
+from recpipe.rails.blocks import users_a_block
 from recpipe.recommend.night import take_users
 from recpipe.recommend.ranking import category_codes, rank
 
