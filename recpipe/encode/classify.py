@@ -102,9 +102,7 @@ class Classifier:
         counted = weigh([terms_of(text) for text in texts], self.vocabulary)
         known = self.encode is not None and chosen.share > 0
         vectors = self.encode(texts).astype(np.float64) if self.encode is not None and known else np.zeros((len(texts), 1))
-        rows, columns = (
-            (self.vectors, self.names) if known else (np.zeros((len(self.weights), 1)), np.zeros((len(self.classes), 1)))
-        )
+        rows, columns = (self.vectors, self.names) if known else (np.zeros((len(self.weights), 1)), np.zeros((len(self.classes), 1)))
         kernel = blend(vectors @ rows.T, likeness(counted, self.terms), chosen.share) + INTERCEPT
         said = centred(blend(vectors @ columns.T, likeness(counted, self.name_terms), chosen.share))
         return softmax((kernel @ self.weights + chosen.words * said) / chosen.temperature)
