@@ -25,6 +25,8 @@ TRUSTS = (30.0, 300.0, 3000.0)
 """Numbers of texts, as of which the covariance within classes is believed half, that are tried."""
 FREQUENT = (0.0, 0.5, 1.0)
 """Powers of a class's number of texts, as its weight beforehand, that are tried."""
+LIKELIHOOD_TEMPERATURES = tuple(10 * temperature for temperature in TEMPERATURES)
+"""Log likelihoods are larger than a ridge's scores: from 0.1 to 10."""
 BETWEEN_TRUST = 30.0
 """Number of classes from which the covariance between classes is believed half."""
 FOLDS = 5
@@ -52,6 +54,9 @@ class Model:
         (classes,) log weight of a class beforehand.
     temperature
         Through which log likelihoods become probabilities.
+    doubt
+        Share of every probability that is spread over all classes alike: 1 / (n + 2) after n texts left out (Laplace's rule of
+        succession), since a few texts without an error do not make sure.
     accuracy, loss
         Of training texts, each classified when it was left out; NaN where no class had two texts.
     """
@@ -62,12 +67,14 @@ class Model:
     variance: Vectors
     prior: Vectors
     temperature: float
+    doubt: float
     accuracy: float
     loss: float
 
     def probabilities(self, vectors: NDArray[np.floating]) -> Vectors:
         """Return (texts, classes) from (texts, d) unit vectors."""
-        return softmax(self._scores(vectors) / self.temperature)
+        likely = softmax(self._scores(vectors) / self.temperature)
+        return (1 - self.doubt) * likely + self.doubt / len(self.classes)
 
     def _scores(self, vectors: NDArray[np.floating]) -> Vectors:
         """Return (texts, classes) log likelihood, up to a constant a text, plus the prior."""
@@ -111,9 +118,12 @@ def fit(vectors: NDArray[np.floating], paths: Sequence[Path]) -> Model:
     place = {path: number for number, path in enumerate(classes)}
     number = np.array([place[path] for path in paths], np.intp)
     x = np.asarray(vectors, np.float64)
-    trust, power, temperature, loss, accuracy = _choose(x, number, classes)
-    model = _fit(_sums(x, number, len(classes)), classes, trust)
-    return Model(classes, *model[:3], power * model[3], temperature, accuracy, loss)
+    whole = _sums(x, number, len(classes))
+    folds = deal(number) % FOLDS
+    asked = _some(np.flatnonzero(whole.count[number] > 1), folds)
+    trust, power, temperature, loss, accuracy = _choose(x, number, classes, whole, folds, asked)
+    axes, mean, variance, log_count = _fit(whole, classes, trust)
+    return Model(classes, axes, mean, variance, power * log_count, temperature, 1 / (len(asked) + 2), accuracy, loss)
 
 
 _Parts = tuple[Vectors, Vectors, Vectors, Vectors]
@@ -180,14 +190,13 @@ def _sums(x: Vectors, number: NDArray[np.intp], classes: int) -> _Sums:
     return _Sums(np.bincount(number, minlength=classes).astype(np.float64), total, x.T @ x)
 
 
-def _choose(x: Vectors, number: NDArray[np.intp], classes: Sequence[Path]) -> tuple[float, float, float, float, float]:
+def _choose(
+    x: Vectors, number: NDArray[np.intp], classes: Sequence[Path], whole: _Sums, folds: NDArray[np.intp], asked: NDArray[np.intp]
+) -> tuple[float, float, float, float, float]:
     """Return trust, power of the prior, temperature, loss and accuracy of the least loss on texts left out.
 
     A class's only text is left out with the others and not asked for: nothing would be known of its class.
     """
-    folds = deal(number) % FOLDS
-    whole = _sums(x, number, len(classes))
-    asked = _some(np.flatnonzero(whole.count[number] > 1), folds)
     if not len(asked):
         return TRUSTS[-1], 0.0, 1.0, float("nan"), float("nan")
     parts = [whole.without(_sums(x[folds == fold], number[folds == fold], len(classes))) for fold in range(FOLDS)]
@@ -195,7 +204,7 @@ def _choose(x: Vectors, number: NDArray[np.intp], classes: Sequence[Path]) -> tu
     for trust in TRUSTS:
         scores, prior = _left_out(x, folds, asked, parts, classes, trust)
         for power in FREQUENT:
-            for temperature in TEMPERATURES_HERE:
+            for temperature in LIKELIHOOD_TEMPERATURES:
                 both = (scores + power * prior) / temperature
                 loss = cross_entropy(both, number[asked])
                 if loss < best[3] - 1e-12:
@@ -212,7 +221,7 @@ def _left_out(
         rows = folds[asked] == fold
         if rows.any():
             axes, mean, variance, log_count = _fit(known, classes, trust)
-            blank = Model(tuple(classes), axes, mean, variance, np.zeros(len(classes)), 1.0, 0.0, 0.0)
+            blank = Model(tuple(classes), axes, mean, variance, np.zeros(len(classes)), 1.0, 0.0, 0.0, 0.0)
             scores[rows], prior[rows] = blank._scores(x[asked[rows]]), log_count
     return scores, prior
 
@@ -222,10 +231,6 @@ def _some(rows: NDArray[np.intp], folds: NDArray[np.intp]) -> NDArray[np.intp]:
     order = rows[np.argsort(folds[rows], kind="stable")]
     step = max(len(order) / MOST_LEFT_OUT, 1.0)
     return np.sort(order[(np.arange(min(len(order), MOST_LEFT_OUT)) * step).astype(np.intp)])
-
-
-TEMPERATURES_HERE = tuple(10 * temperature for temperature in TEMPERATURES)
-"""Log likelihoods are larger than a ridge's scores: from 0.1 to 10."""
 
 
 # --- the tree -----------------------------------------------------------------------------------------------------
