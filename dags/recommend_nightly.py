@@ -24,8 +24,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import dag, get_current_context, task
 from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, refusals, run_day, run_settings, schedule, table
+from recpipe_airflow.tasks import model_version_param
 from recpipe_airflow.waiting import DaySensor
 
 from recpipe.config import load_settings
@@ -42,13 +43,7 @@ SETTINGS = load_settings()
     dagrun_timeout=RUN_LIMIT,
     params={
         "day": day_param(),
-        "model_version": Param(
-            "",
-            type="string",
-            pattern="^[0-9]*$",
-            title="Model version",
-            description="Version in the registry to use; empty: the one that serves the day, or served it when it was published.",
-        ),
+        "model_version": model_version_param(),
     },
     default_args=default_args(SETTINGS, minutes=60),
 )

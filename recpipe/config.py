@@ -87,6 +87,13 @@ class Settings(BaseSettings):
     min_country_users: int = Field(20, gt=0, description="customers of a country from which its own favourites are trusted")
     shards: int = Field(2, gt=0, description="user shards of a nightly run; the rows do not depend on it")
 
+    # --- classes of items
+    labels: str = Field(
+        "",
+        description="parquet or csv of item_id, class (path) and, if wanted, scheme and day: labels beside the items' categories",
+    )
+    least_confidence: float = Field(0.6, gt=0, le=1, description="a class less likely than this is not given to an item")
+
     # --- models
     encoder: str = Field(
         "",

@@ -212,9 +212,42 @@ OUTCOMES: Final = Table(
             _field("ci_high", pa.float64(), "97.5 % point of the user bootstrap; null for coverage and drift"),
             _field("users", pa.int64(), "users measured", required=True),
             _field("name", pa.string(), "model version, or the baseline's name", required=True),
+            _field(
+                "table",
+                pa.string(),
+                "table whose rows were measured; null where published before the column was added: recommendations",
+            ),
         ]
     ),
-    ("cohort", "metric", "name"),
+    ("cohort", "metric", "name", "table"),
+)
+
+ITEM_CLASSES: Final = Table(
+    "item_classes",
+    pa.schema(
+        [
+            DAY,
+            _field("scheme", pa.string(), "which tree of classes: category, or a scheme of the shop's own labels", required=True),
+            _field("item_id", pa.string(), "item that has no label of the scheme", required=True),
+            _field("class_path", pa.list_(pa.string()), "path of the class, root first; null where abstained"),
+            _field("level", pa.int32(), "levels of the path; 0 where abstained", required=True),
+            _field(
+                "confidence",
+                pa.float64(),
+                "probability of the path, 0 to 1; where abstained, of the likeliest class of the first level",
+                required=True,
+            ),
+            _field("abstained", pa.bool_(), "true: no class is likely enough to be given", required=True),
+            _field(
+                "because_item_ids",
+                pa.list_(pa.string()),
+                "labelled items of the class whose texts are the closest, closest first; empty where abstained",
+                required=True,
+            ),
+            _field("model_version", pa.string(), "encoder, and the shop's labels where there are any", required=True),
+        ]
+    ),
+    ("scheme", "item_id"),
 )
 
 INPUT: Final = pa.struct(
@@ -237,7 +270,11 @@ DAYS: Final = Table(
                 "table_version", pa.int64(), "Delta version that holds the day; of several rows the highest counts", required=True
             ),
             _field("inputs", pa.list_(INPUT), "what was read to make the day", required=True),
-            _field("model_version", pa.string(), "model version, for recommendations and outcomes"),
+            _field(
+                "model_version",
+                pa.string(),
+                "model version, for recommendations and outcomes; what else made the rows, for tables of tasks",
+            ),
             _field("code_version", pa.string(), "version of recpipe", required=True),
             _field("run_id", pa.string(), "Airflow run, or 'local'", required=True),
             _field("rows", pa.int64(), "rows of the day", required=True),
@@ -247,6 +284,6 @@ DAYS: Final = Table(
     ("table", "day"),
 )
 
-TABLES: Final = {t.name: t for t in (EVENTS, ITEMS, USERS, QUARANTINE, EPISODES, RECOMMENDATIONS, OUTCOMES, DAYS)}
+TABLES: Final = {t.name: t for t in (EVENTS, ITEMS, USERS, QUARANTINE, EPISODES, RECOMMENDATIONS, OUTCOMES, ITEM_CLASSES, DAYS)}
 DELIVERED: Final = (ITEMS, USERS, EVENTS)
 """The tables that a shop delivers, in the order they are taken in."""

@@ -17,7 +17,7 @@ from recpipe.config import Settings, load_settings
 from recpipe.days import ONE_DAY, day_of_run
 from recpipe.errors import AuditFailed, BadDelivery, BadSetting, MissingDay, MissingModel
 
-TAGS = frozenset({"recpipe", "daily", "weekly", "ingest", "train", "recommend", "evaluate", "tier-1", "tier-2"})
+TAGS = frozenset({"recpipe", "daily", "weekly", "ingest", "train", "recommend", "evaluate", "task", "tier-1", "tier-2"})
 """The tags that DAGs may carry. Tier 1: consumers notice within hours. Tier 2: within a week."""
 
 OWNER = "recommendations"

@@ -23,7 +23,7 @@ from recpipe.benchmark.split import Split, read_split
 from recpipe.config import Settings
 from recpipe.errors import BadSetting
 from recpipe.learn.data import Evidence, ItemSpace, Learner, Support, score_users
-from recpipe.recommend.blocks import users_a_block
+from recpipe.rails.blocks import users_a_block
 from recpipe.recommend.ranking import rank
 
 LENGTH = 50

@@ -33,4 +33,5 @@ from recpipe.cli import models
 from recpipe.cli import recommend
 from recpipe.cli import search
 from recpipe.cli import tables
+from recpipe.cli import tasks
 from recpipe.cli import train

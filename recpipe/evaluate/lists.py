@@ -13,7 +13,7 @@ from recpipe.episodes import UserDay
 from recpipe.evaluate.metrics import PAD, Truth
 from recpipe.evaluate.truth import codes_of
 from recpipe.learn.data import Evidence, Learner, score_users, take
-from recpipe.recommend.blocks import users_a_block
+from recpipe.rails.blocks import users_a_block
 from recpipe.recommend.ranking import category_codes, rank
 
 COLUMNS = ["user_id", "rank", "item_id", "cohort", "model_version"]

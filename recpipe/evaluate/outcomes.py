@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recpipe.config import Settings
-from recpipe.contract import COHORTS, OUTCOMES
+from recpipe.contract import COHORTS, OUTCOMES, RECOMMENDATIONS
 from recpipe.days import ONE_DAY, days_between
 from recpipe.episodes import Known, UserDay, read_known, users_of
 from recpipe.errors import MissingDay
@@ -201,11 +202,17 @@ def _row(settings: Settings, day: date, cohort: str, metric: str, name: str, fou
         "ci_high": found.high,
         "users": found.users,
         "name": name,
+        "table": RECOMMENDATIONS.name,
     }
 
 
 def _inputs(reader: Reader) -> tuple[Input, ...]:
     return tuple(dict.fromkeys(reader.inputs))
+
+
+def of_lists(rows: pa.Table) -> pa.Table:
+    """Return the rows of ``outcomes`` that speak of the lists; those published before the column was added do."""
+    return rows.filter(pc.equal(pc.fill_null(rows["table"], RECOMMENDATIONS.name), RECOMMENDATIONS.name))
 
 
 def value_of(rows: Sequence[dict[str, Any]], cohort: str, metric: str, name: str) -> dict[str, Any] | None:

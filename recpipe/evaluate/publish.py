@@ -6,6 +6,9 @@ import logging
 from datetime import date
 from typing import Any
 
+import pyarrow as pa
+
+from recpipe import rails
 from recpipe.config import Settings
 from recpipe.evaluate.outcomes import Outcomes, measure_day
 from recpipe.evaluate.report import write_report
@@ -17,6 +20,8 @@ log = logging.getLogger(__name__)
 
 def evaluate_day(settings: Settings, day: date) -> dict[str, Any]:
     """Judge the lists of ``day`` − ``settings.horizon_days`` by the behaviour since; publish ``outcomes`` of the day.
+
+    The rows of every task (`recpipe.tasks`) that is published for that earlier day are judged beside them.
 
     The page stands in ``settings.reports`` as ``outcomes-<day>.html``. Warnings are returned, not sent (see `notify`), so
     that a rerun does not send them twice.
@@ -34,24 +39,26 @@ def evaluate_day(settings: Settings, day: date) -> dict[str, Any]:
         If the rows do not pass their suite; what was published before stays.
     """
     found = measure_day(settings, day)
-    _publish(settings, found)
+    rows = _publish(settings, found)
     warnings = warnings_of(settings, found)
     page = write_report(settings, found, warnings)
-    log.info("Published %d outcomes of the lists of %s; the page is %s.", found.rows.num_rows, found.lists_day, page)
+    log.info("Published %d outcomes of the lists of %s; the page is %s.", rows, found.lists_day, page)
     return {
         "day": day.isoformat(),
         "lists_day": found.lists_day.isoformat(),
         "model_version": found.model_version,
-        "rows": found.rows.num_rows,
+        "rows": rows,
         "report": str(page),
         "warnings": warnings,
     }
 
 
-def _publish(settings: Settings, found: Outcomes) -> None:
-    from recpipe.quality import audit
+def _publish(settings: Settings, found: Outcomes) -> int:
+    from recpipe.tasks import TASKS  # not above: tasks measure with this room's intervals
 
-    audit(settings, "outcomes", found.day, found.rows.to_batches(), {}).raise_if_failed()
-    Lake.from_settings(settings).publish(
-        "outcomes", [found.day], found.rows, inputs=found.inputs, model_version=found.model_version or None
-    )
+    lake = Lake.from_settings(settings)
+    reader = lake.reader()
+    rows = pa.concat_tables([found.rows, *rails.measured_rows(settings, list(TASKS.values()), reader, found.day)])
+    made = {"inputs": tuple(dict.fromkeys([*found.inputs, *reader.inputs])), "model_version": found.model_version or None}
+    rails.publish_rows(settings, "outcomes", found.day, rows, facts={}, **made)
+    return int(rows.num_rows)

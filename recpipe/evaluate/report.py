@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from recpipe.config import Settings
 from recpipe.evaluate.intervals import Gain
-from recpipe.evaluate.outcomes import ALL, BASELINES, DRIFT, GROUPS, Outcomes, value_of
+from recpipe.evaluate.outcomes import ALL, BASELINES, DRIFT, GROUPS, Outcomes, of_lists, value_of
 from recpipe.evaluate.plots import COLOURS, LABELS, Point, cohort_plot, drift_plot, trend_plot
 from recpipe.lake import Lake
 
@@ -81,9 +81,9 @@ def report_page(settings: Settings, found: Outcomes, warnings: Sequence[str], hi
 
 def _history(settings: Settings, day: date) -> dict[date, list[dict[str, Any]]]:
     """Return the rows of the evaluated days up to a day, oldest first."""
-    rows = Lake.from_settings(settings).reader().read("outcomes", day - timedelta(days=TREND_DAYS - 1), day).to_pylist()
+    rows = Lake.from_settings(settings).reader().read("outcomes", day - timedelta(days=TREND_DAYS - 1), day)
     by_day: dict[date, list[dict[str, Any]]] = {}
-    for row in rows:
+    for row in of_lists(rows).to_pylist():
         by_day.setdefault(row["day"], []).append(row)
     return dict(sorted(by_day.items()))
 

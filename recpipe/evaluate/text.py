@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any, Final
 
 from recpipe.config import Settings
-from recpipe.evaluate.outcomes import BASELINES, GROUPS
+from recpipe.evaluate.outcomes import BASELINES, GROUPS, of_lists
 from recpipe.lake import Lake
 
 HEAD: Final[tuple[str, ...]] = ("lists of", "judged by", "cohort", "users", "published lists", "popularity", "item kNN")
@@ -26,7 +26,7 @@ def outcome_table(settings: Settings, days: Sequence[date]) -> str:
     lines = [HEAD]
     reader = Lake.from_settings(settings).reader()
     for day in sorted(set(days)):
-        lines += _lines(reader.read("outcomes", day, day).to_pylist(), f"ndcg@{settings.metric_k}")
+        lines += _lines(of_lists(reader.read("outcomes", day, day)).to_pylist(), f"ndcg@{settings.metric_k}")
     widths = [max(len(line[place]) for line in lines) for place in range(len(HEAD))]
     shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([f"nDCG@{settings.metric_k}, 95 % interval over users", *shown])

@@ -22,6 +22,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as fs
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from recpipe import __version__
@@ -249,7 +250,8 @@ class Lake:
         return delta.version()  # nothing to remove and nothing to add makes no commit
 
     def _ensure(self, table: str) -> None:
-        if self.delta(table) is not None:
+        if (delta := self.delta(table)) is not None:
+            self._widen(table, delta)
             return
         partition = ["day"] if table != DAYS.name else None
         try:
@@ -260,6 +262,19 @@ class Lake:
         except CommitFailedError:
             if self.delta(table) is None:  # else another writer was first to create it, and this one may go on
                 raise
+
+    def _widen(self, table: str, delta: DeltaTable) -> None:
+        """Add the columns to a table of an earlier release that the contract has since got."""
+        there = {field.name for field in delta.schema().fields}
+        new = [field for field in DeltaSchema.from_arrow(TABLES[table].schema).fields if field.name not in there]
+        if not new:
+            return
+        try:
+            delta.alter.add_columns(new)
+        except CommitFailedError:
+            now = self.delta(table)
+            if now is None or not {field.name for field in new} <= {field.name for field in now.schema().fields}:
+                raise  # else another writer was first to add them
 
     def _append(self, records: Sequence[DayRecord]) -> None:
         self._ensure(DAYS.name)
@@ -307,8 +322,9 @@ class Reader:
         day = ds.field("day")
         where = (day >= days[0]) & (day <= days[-1]) & day.isin(days)
         where = where if only is None else where & only
-        found = self._lake.dataset(delta, table).to_table(columns=wanted.names, filter=where)
-        return found.cast(wanted)
+        dataset = self._lake.dataset(delta, table)
+        there = [name for name in wanted.names if name in dataset.schema.names]
+        return _complete(dataset.to_table(columns=there, filter=where), wanted)
 
     def as_of(self, table: str, day: date, columns: list[str] | None = None, only: ds.Expression | None = None) -> pa.Table:
         """Return the newest row of each key with a day at or before the given one (items, users).
@@ -334,6 +350,12 @@ class Reader:
             self._complete[table] = [record.day for record in register if record.complete]
             self._tables[table] = self._lake.delta(table, self._versions.get(table))
         return self._tables[table]
+
+
+def _complete(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Return rows in the contract's columns; those that a table of an earlier release lacks are null."""
+    columns = [rows[f.name] if f.name in rows.schema.names else pa.nulls(len(rows), f.type) for f in wanted]
+    return pa.table(columns, names=wanted.names).cast(wanted)
 
 
 def _newest(rows: pa.Table, key: list[str]) -> pa.Table:

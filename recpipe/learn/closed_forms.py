@@ -98,8 +98,8 @@ class CountryPopularity:
 
     Parameters
     ----------
-    half_life_days, country_half_life_days
-        Age at which a sale counts half, everywhere and in a country, which takes longer to sell as much.
+    half_life_days
+        Age at which a sale counts half, everywhere and in a country.
     country_weight
         What the first favourite of a country gets, in units of what the first of all items gets.
     least_customers
@@ -108,7 +108,6 @@ class CountryPopularity:
 
     name: ClassVar[str] = "country_popularity"
     half_life_days: float = 14.0
-    country_half_life_days: float = 30.0
     country_weight: float = 1.0
     least_customers: int = 20
 
@@ -117,7 +116,7 @@ class CountryPopularity:
         countries = np.zeros((len(evidence.catalogue), max(len(evidence.history.country_names), 1)), np.float32)
         for code in trusted_countries(evidence.history, self.least_customers):
             own = of_country(evidence, code)
-            favourites = log_popularity(own, self.country_half_life_days) * met_by_several(own)
+            favourites = log_popularity(own, self.half_life_days) * met_by_several(own)
             countries[:, code] = np.float32(self.country_weight) * favourites
         return ItemSpace(countries, log_popularity(evidence, self.half_life_days))
 

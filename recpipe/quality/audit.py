@@ -55,7 +55,14 @@ class _Failures:
             self.found[day, name] = (known[0] + count[0], known[1] + count[1]) if both else None  # type: ignore[index]
 
 
-def audit(settings: Settings, table: str, day: date, batches: Iterable[pa.RecordBatch], facts: Mapping[str, Fact]) -> Verdict:
+def audit(
+    settings: Settings,
+    table: str,
+    day: date,
+    batches: Iterable[pa.RecordBatch],
+    facts: Mapping[str, Fact],
+    suite: Suite | None = None,
+) -> Verdict:
     """Hold one staged day of one table against its suite; store the verdict and its page, whatever it says.
 
     Parameters
@@ -72,6 +79,8 @@ def audit(settings: Settings, table: str, day: date, batches: Iterable[pa.Record
         What the caller counted over the day. Needed: ``bad_share`` for events, items and users; what
         `recommendation_facts` returns for recommendations. What the audit can count itself wins over what it is told
         (``repeated_keys`` is believed for days of more than four million rows). Facts that are text are not stored.
+    suite
+        What is expected; None: the table's own (`quality.suites`).
 
     Returns
     -------
@@ -83,16 +92,16 @@ def audit(settings: Settings, table: str, day: date, batches: Iterable[pa.Record
     RecpipeError
         If a needed fact is missing, or the table has no suite.
     """
-    return audit_days(settings, table, [DayPart(day, batches, facts)])[0]
+    return audit_days(settings, table, [DayPart(day, batches, facts)], suite)[0]
 
 
-def audit_days(settings: Settings, table: str, parts: Iterable[DayPart]) -> list[Verdict]:
+def audit_days(settings: Settings, table: str, parts: Iterable[DayPart], suite: Suite | None = None) -> list[Verdict]:
     """Hold several staged days of one table against its suite, in the fewest runs of Great Expectations.
 
     Rows of several days are held together, up to ``batch_rows`` of them; only where a rule fails are the days held
     apart. The verdicts are those that `audit` gives a day at a time.
     """
-    suite = suite_of(table, settings)
+    suite = suite or suite_of(table, settings)
     counts: dict[date, DayCount] = {}
     facts: dict[date, Mapping[str, Fact]] = {}
     failures = _Failures()

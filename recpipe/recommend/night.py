@@ -17,11 +17,11 @@ from recpipe.config import Settings
 from recpipe.contract import REASON, RECOMMENDATIONS
 from recpipe.episodes import Known, UserDay, met_pairs, read_known, users_of
 from recpipe.errors import RecpipeError
-from recpipe.lake import Input, Lake
+from recpipe.lake import Reader
 from recpipe.learn.data import ItemSpace, Learner, score_users, take
-from recpipe.recommend.blocks import blocks_of, shard_of, users_a_block
+from recpipe.rails import day_of
+from recpipe.rails.blocks import blocks_of, shard_of, users_a_block
 from recpipe.recommend.fallback import Fallback, kind_of, open_fallback
-from recpipe.recommend.plan import day_of
 from recpipe.recommend.ranking import category_codes, rank
 from recpipe.recommend.reasons import because, brought_by_any
 from recpipe.registry.encoders import foreign_encoder
@@ -43,15 +43,12 @@ class Night:
         Evidence, users and traces as of the day.
     users
         Every user of the day.
-    inputs
-        What was read, for the register.
     """
 
     settings: Settings
     plan: dict[str, Any]
     known: Known
     users: UserDay
-    inputs: tuple[Input, ...]
 
     @property
     def day(self) -> date:
@@ -104,12 +101,11 @@ class _Lists:
     because: NDArray[np.int64]
 
 
-def open_night(settings: Settings, plan: dict[str, Any]) -> Night:
-    """Read what a night works on, at the table versions of its plan."""
-    reader = Lake.from_settings(settings).reader(plan["versions"])
+def open_night(settings: Settings, plan: dict[str, Any], reader: Reader) -> Night:
+    """Read what a night works on; the reader sees the table versions of its plan."""
     known = read_known(reader, settings, day_of(plan))
     users = users_of(known, settings, day_of(plan))
-    return Night(settings, plan, known, users, tuple(dict.fromkeys(reader.inputs)))
+    return Night(settings, plan, known, users)
 
 
 def rank_blocks(night: Night, shard: int, shards: int) -> pa.Table:

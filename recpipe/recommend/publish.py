@@ -1,24 +1,20 @@
-"""From staged rows to the tables: audit, then one commit a table."""
+"""From staged rows to the tables of a night: audit, then one commit a table."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from recpipe import rails
 from recpipe.config import Settings
 from recpipe.episodes import episode_rows
-from recpipe.lake import Lake
-from recpipe.quality import audit, sum_facts
-from recpipe.recommend.night import Night, open_night
-from recpipe.recommend.plan import day_of, plan_night
-from recpipe.recommend.shards import read_shards, write_shard
-
-log = logging.getLogger(__name__)
+from recpipe.recommend.night import Night
+from recpipe.recommend.plan import plan_night
+from recpipe.recommend.shards import LISTS
 
 
-def publish_episodes(settings: Settings, plan: dict[str, Any]) -> int:
+def publish_episodes(settings: Settings, plan: rails.Plan) -> int:
     """Publish the supports of the users who are new on a night's day, and return their number.
 
     Raises
@@ -26,17 +22,17 @@ def publish_episodes(settings: Settings, plan: dict[str, Any]) -> int:
     AuditFailed
         If the rows do not pass their suite; what was published before stays.
     """
-    return _publish_episodes(open_night(settings, plan))
+    return _publish_episodes(rails.open_task(settings, LISTS, plan))
 
 
-def _publish_episodes(night: Night) -> int:
+def _publish_episodes(opened: rails.Opened[Night]) -> int:
+    night = opened.state
     rows = episode_rows(night.users, night.known.evidence.catalogue, night.day)
-    audit(night.settings, "episodes", night.day, rows.to_batches(), {}).raise_if_failed()
-    Lake.from_settings(night.settings).publish("episodes", [night.day], rows, inputs=night.inputs)
+    rails.publish_rows(opened.settings, "episodes", night.day, rows, facts={}, inputs=opened.inputs)
     return int(rows.num_rows)
 
 
-def publish_night(settings: Settings, plan: dict[str, Any], files: Sequence[str]) -> int:
+def publish_night(settings: Settings, plan: rails.Plan, files: Sequence[str]) -> int:
     """Audit the staged lists of a night, publish them in one commit, and return the number of rows.
 
     Parameters
@@ -55,12 +51,7 @@ def publish_night(settings: Settings, plan: dict[str, Any], files: Sequence[str]
     AuditFailed
         If the lists do not pass their suite; what was published before stays.
     """
-    rows, facts, inputs = read_shards(plan, files)
-    day = day_of(plan)
-    audit(settings, "recommendations", day, rows.to_batches(), sum_facts(facts)).raise_if_failed()
-    Lake.from_settings(settings).publish("recommendations", [day], rows, inputs=inputs, model_version=str(plan["model_version"]))
-    log.info("Published %d rows of recommendations for %s by version %s.", rows.num_rows, day, plan["model_version"])
-    return int(rows.num_rows)
+    return rails.publish_day(settings, LISTS, plan, files)
 
 
 def recommend_day(settings: Settings, day: date, model_version: str = "", shards: int = 0) -> dict[str, Any]:
@@ -84,8 +75,8 @@ def recommend_day(settings: Settings, day: date, model_version: str = "", shards
     """
     plan = plan_night(settings, day, model_version)
     plan["shards"] = shards or plan["shards"]
-    night = open_night(settings, plan)
-    episodes = _publish_episodes(night)
-    files = [write_shard(night, shard) for shard in range(plan["shards"])]
+    opened = rails.open_task(settings, LISTS, plan)
+    episodes = _publish_episodes(opened)
+    files = [rails.write_shard(opened, shard) for shard in range(plan["shards"])]
     rows = publish_night(settings, plan, files)
     return {"day": plan["day"], "model_version": plan["model_version"], "episodes": episodes, "recommendations": rows}

@@ -1,37 +1,24 @@
-"""Staged lists: one file a shard, with what was counted over it."""
+"""The lists of a night as a task: one shard's rows, and what was counted over them."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from recpipe import rails, registry
 from recpipe.config import Settings
 from recpipe.contract import RECOMMENDATIONS
-from recpipe.days import parse_day
 from recpipe.episodes import met_pairs
-from recpipe.errors import RecpipeError
-from recpipe.lake import Input
 from recpipe.quality import recommendation_facts
-from recpipe.recommend.blocks import shard_of
+from recpipe.rails.blocks import shard_of
 from recpipe.recommend.night import Night, open_night, rank_blocks
-from recpipe.recommend.plan import night_folder
-
-log = logging.getLogger(__name__)
-
-SAME_NIGHT = ("day", "model_version", "versions", "shards")
-NOTE = b"recpipe"
 
 
-def rank_shard(settings: Settings, plan: dict[str, Any], shard: int) -> str:
+def rank_shard(settings: Settings, plan: rails.Plan, shard: int) -> str:
     """Rank the users of one shard and stage their lists.
 
     Parameters
@@ -48,52 +35,12 @@ def rank_shard(settings: Settings, plan: dict[str, Any], shard: int) -> str:
     str
         The parquet file; it appears whole or not at all, and a rerun replaces it.
     """
-    if not 0 <= shard < plan["shards"]:
-        raise RecpipeError(f"The night of {plan['day']} has shards 0 to {plan['shards'] - 1}; there is no shard {shard}.")
-    return write_shard(open_night(settings, plan), shard)
+    return rails.stage_shard(settings, LISTS, plan, shard)
 
 
-def write_shard(night: Night, shard: int) -> str:
-    """Rank and stage one shard of an open night (see `rank_shard`)."""
-    rows = rank_blocks(night, shard, night.plan["shards"])
-    note = {
-        **{name: night.plan[name] for name in SAME_NIGHT},
-        "shard": shard,
-        "inputs": [_as_json(entry) for entry in night.inputs],
-        "facts": _facts(night, shard, rows),
-    }
-    folder = night_folder(night.settings, night.plan)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"shard-{shard}.parquet"
-    part = folder / f".shard-{shard}.{os.getpid()}.part"
-    pq.write_table(rows.replace_schema_metadata({NOTE: json.dumps(note).encode()}), part)
-    part.replace(file)
-    log.info("Shard %d of %d: %d rows staged.", shard + 1, night.plan["shards"], rows.num_rows)
-    return str(file)
-
-
-def read_shards(plan: dict[str, Any], files: Sequence[str]) -> tuple[pa.Table, list[dict[str, int]], list[Input]]:
-    """Return the rows of a whole night by user id and rank, the facts of each shard, and what was read.
-
-    Raises
-    ------
-    RecpipeError
-        If a shard is missing, stands there twice, or comes from another night.
-    """
-    tables = [pq.read_table(file) for file in files]
-    notes = [json.loads(table.schema.metadata[NOTE]) for table in tables]
-    for file, note in zip(files, notes, strict=True):
-        if any(note[name] != plan[name] for name in SAME_NIGHT):
-            raise RecpipeError(f"{Path(file).name} was ranked for another plan than this night's {plan['day']}: rank it again.")
-    found = sorted(note["shard"] for note in notes)
-    if found != list(range(plan["shards"])):
-        raise RecpipeError(
-            f"The night of {plan['day']} needs shards 0 to {plan['shards'] - 1}, each once, but was given {found}: rank those "
-            f"that are missing."
-        )
-    rows = pa.concat_tables(table.cast(RECOMMENDATIONS.schema) for table in tables)
-    rows = rows.sort_by([("user_id", "ascending"), ("rank", "ascending")])
-    return rows, [note["facts"] for note in notes], [_from_json(entry) for entry in notes[0]["inputs"]]
+def _make(night: Night, shard: int, shards: int) -> tuple[pa.Table, rails.Facts]:
+    rows = rank_blocks(night, shard, shards)
+    return rows, _facts(night, shard, rows)
 
 
 def _facts(night: Night, shard: int, rows: pa.Table) -> dict[str, int]:
@@ -140,10 +87,12 @@ def _concatenated(blocks: list[NDArray[np.intp]]) -> NDArray[np.intp]:
     return np.sort(np.concatenate(blocks)) if blocks else np.array([], np.intp)
 
 
-def _as_json(entry: Input) -> dict[str, object]:
-    days = {"first_day": entry.first_day.isoformat(), "last_day": entry.last_day.isoformat()}
-    return {"table": entry.table, **days, "version": entry.version}
-
-
-def _from_json(entry: dict[str, Any]) -> Input:
-    return Input(entry["table"], parse_day(entry["first_day"]), parse_day(entry["last_day"]), entry["version"])
+LISTS = rails.Task(
+    table=RECOMMENDATIONS,
+    reads=("events", "items", "users"),
+    says="A list of products for every user.",
+    open=open_night,
+    make=_make,
+    version=registry.resolve,
+    registered=True,
+)

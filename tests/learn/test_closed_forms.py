@@ -100,7 +100,7 @@ def test_a_country_gets_what_several_of_its_own_customers_met(shop, make_support
     bought = [(0, 1, 0, 1), (1, 1, 10, 1), *((0, 2, 0, 1) for _ in range(3)), (2, 3, 0, 1), (3, 0, 0, 1), (3, 0, 5, 1)]
     day = living(shop(*bought, users=4), 1, 1, 2, -1)
     assert trusted_countries(day.history, 2) == [1]
-    learner = CountryPopularity(half_life_days=10.0, country_half_life_days=10.0, country_weight=2.0, least_customers=2)
+    learner = CountryPopularity(half_life_days=10.0, country_weight=2.0, least_customers=2)
     space = learner.items(day)
     support = dataclasses.replace(make_support([], [], [], []), country=np.array([1, 2, 0, -1], np.int32))
     found = score_users(learner, space, support)

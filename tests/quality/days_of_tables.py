@@ -51,9 +51,12 @@ GOOD_ROWS: dict[str, list[dict[str, Any]]] = {
     "outcomes": [
         {
             "horizon_days": 7, "cohort": "all", "metric": "ndcg@10", "value": 0.2, "ci_low": 0.1, "ci_high": 0.3, "users": 40,
-            "name": "3",
+            "name": "3", "table": "recommendations",
         },
-        {"horizon_days": 7, "cohort": "zero", "metric": "ndcg@10", "value": None, "users": 3, "name": "3"},
+        {
+            "horizon_days": 7, "cohort": "zero", "metric": "ndcg@10", "value": None, "users": 3, "name": "3",
+            "table": "recommendations",
+        },
     ],
 }  # fmt: skip
 

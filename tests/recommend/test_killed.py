@@ -20,7 +20,8 @@ CHILD = """
 import json, os, signal, sys
 from recpipe.config import load_settings
 from recpipe.lake import Lake
-from recpipe.recommend import publish_night, rank_shard, shards
+from recpipe.rails import shards
+from recpipe.recommend import publish_night, rank_shard
 
 point, home, plan, files = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
 settings = load_settings(home=home, encoder=home + "/encoder", top_k=3)

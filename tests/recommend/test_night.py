@@ -17,7 +17,8 @@ from recpipe.contract import RECOMMENDATIONS
 from recpipe.demo.results import three_users
 from recpipe.errors import AuditFailed, MissingDay, RecpipeError
 from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
-from recpipe.recommend import blocks, night, plan_night, publish_episodes, publish_night, rank_shard, recommend_day
+from recpipe.rails import blocks
+from recpipe.recommend import night, plan_night, publish_episodes, publish_night, rank_shard, recommend_day
 
 
 @pytest.fixture

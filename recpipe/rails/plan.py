@@ -1,0 +1,80 @@
+"""What one run of a task reads, and which version makes it: resolved once, and passed on to every step of the run."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from recpipe.config import Settings
+from recpipe.days import parse_day
+from recpipe.errors import BadSetting
+from recpipe.lake import Lake
+from recpipe.rails.task import Task
+
+Plan = dict[str, Any]
+"""JSON: ``day``, ``model_version``, ``versions`` (Delta version by table), ``shards``, and ``model_folder`` where registered."""
+
+
+def plan_day(settings: Settings, task: Task[Any], day: date, model_version: str = "") -> Plan:
+    """Say what a run of a task works on, as JSON.
+
+    Parameters
+    ----------
+    settings
+        Name the lake, the registry and the number of shards.
+    task
+        What is to be made.
+    day
+        The day; every table that the task reads has to stand in the register for it.
+    model_version
+        Version of the model registry to use. If empty, a published day keeps its own, and a new one gets the version
+        that serves the day.
+
+    Raises
+    ------
+    MissingDay
+        If the day was not taken in yet.
+    MissingModel
+        If no version serves the day, or there is none of that name.
+    BadSetting
+        If a version is named for a task that asks no registered model.
+    """
+    lake = Lake.from_settings(settings)
+    for table in task.reads:
+        lake.require(table, day)
+    return {
+        "day": day.isoformat(),
+        **_version(settings, task, lake, day, model_version),
+        "versions": lake.versions_now(task.reads),
+        "shards": task.shards(settings),
+    }
+
+
+def _version(settings: Settings, task: Task[Any], lake: Lake, day: date, asked: str) -> dict[str, str]:
+    if not task.registered:
+        if asked:
+            raise BadSetting(f"The task {task.name} asks no model of the registry: leave the model version away.")
+        return {"model_version": task.version(settings, day)}
+    from recpipe import registry
+
+    version = asked or _published(lake, task, day) or task.version(settings, day)
+    return {"model_version": version, "model_folder": registry.fetch(settings, version)}
+
+
+def _published(lake: Lake, task: Task[Any], day: date) -> str | None:
+    """Return the model version that a published day has in the register."""
+    record = lake.day(task.name, day)
+    return record.model_version if record and record.complete else None
+
+
+def day_of(plan: Plan) -> date:
+    """Return the day that a plan is for."""
+    return parse_day(plan["day"])
+
+
+def run_folder(settings: Settings, task: Task[Any], plan: Plan) -> Path:
+    """Return the folder of a run's staged files: of this run alone, so that runs of one day do not meet."""
+    run = re.sub(r"[^A-Za-z0-9_.-]", "_", settings.run_id)
+    return settings.work / "nights" / str(plan["day"]) / run / task.name

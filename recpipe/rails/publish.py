@@ -1,0 +1,98 @@
+"""From staged rows to a table: audit, then one commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from recpipe.config import Settings
+from recpipe.lake import Input, Lake
+from recpipe.quality import Suite, audit, sum_facts
+from recpipe.rails.plan import Plan, day_of, plan_day
+from recpipe.rails.shards import open_task, read_shards, write_shard
+from recpipe.rails.task import Task
+
+log = logging.getLogger(__name__)
+
+
+def publish_day(settings: Settings, task: Task[Any], plan: Plan, files: Sequence[str]) -> int:
+    """Audit the staged rows of a day, publish them in one commit, and return their number.
+
+    Parameters
+    ----------
+    settings
+        Places and bounds.
+    task, plan
+        As `plan_day` made it for the task.
+    files
+        What `stage_shard` returned for every shard, in any order.
+
+    Raises
+    ------
+    RecpipeError
+        If shards are missing or of another run.
+    AuditFailed
+        If the rows do not pass their suite; what was published before stays.
+    """
+    rows, parts, inputs = read_shards(task, plan, files)
+    suite = task.suite(settings) if task.suite else None
+    version = str(plan["model_version"])
+    made = {"facts": sum_facts(parts), "inputs": inputs, "model_version": version, "suite": suite}
+    publish_rows(settings, task.name, day_of(plan), rows, **made)
+    log.info("Published %d rows of %s for %s by version %s.", rows.num_rows, task.name, plan["day"], version)
+    return int(rows.num_rows)
+
+
+def publish_rows(
+    settings: Settings,
+    table: str,
+    day: date,
+    rows: pa.Table,
+    *,
+    facts: Mapping[str, int],
+    inputs: Sequence[Input],
+    model_version: str | None = None,
+    suite: Suite | None = None,
+) -> None:
+    """Audit one day of a table and publish it in one commit.
+
+    Raises
+    ------
+    AuditFailed
+        If the rows do not pass their suite; what was published before stays.
+    """
+    audit(settings, table, day, rows.to_batches(), facts, suite).raise_if_failed()
+    Lake.from_settings(settings).publish(table, [day], rows, inputs=inputs, model_version=model_version)
+
+
+def run_day(settings: Settings, task: Task[Any], day: date, model_version: str = "", shards: int = 0) -> dict[str, Any]:
+    """Do a whole day of a task in one process.
+
+    Parameters
+    ----------
+    settings
+        Places and rules.
+    task
+        What is to be made.
+    day
+        The day.
+    model_version
+        See `plan_day`.
+    shards
+        Number of shards; that of the task if 0. The rows do not depend on it.
+
+    Returns
+    -------
+    dict
+        ``task``, ``day``, ``model_version``, and the ``rows`` published.
+    """
+    plan = plan_day(settings, task, day, model_version)
+    plan["shards"] = shards or plan["shards"]
+    opened = open_task(settings, task, plan)
+    files = [write_shard(opened, shard) for shard in range(plan["shards"])]
+    rows = publish_day(settings, task, plan, files)
+    return {"task": task.name, "day": plan["day"], "model_version": plan["model_version"], "rows": rows}

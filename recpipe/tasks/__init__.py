@@ -1,0 +1,23 @@
+"""The tasks: one module each, which says what its table is made of; `recpipe.rails` does the rest."""
+
+from typing import Any, Final
+
+from recpipe.errors import BadSetting
+from recpipe.rails import Task
+from recpipe.tasks.item_classes import CLASSES
+
+TASKS: Final[dict[str, Task[Any]]] = {task.name: task for task in (CLASSES,)}
+"""Every task by its name, beside the lists of the night, which have commands of their own."""
+
+
+def task_of(name: str) -> Task[Any]:
+    """Return a task by its name.
+
+    Raises
+    ------
+    BadSetting
+        If there is none of that name.
+    """
+    if name not in TASKS:
+        raise BadSetting(f"There is no task '{name}'; there are: {', '.join(TASKS)}.")
+    return TASKS[name]
