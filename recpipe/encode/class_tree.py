@@ -21,18 +21,18 @@ from recpipe.errors import BadSetting
 Vectors = NDArray[np.float64]
 Path = tuple[str, ...]
 
-TRUSTS = (30.0, 300.0, 3000.0)
-"""Numbers of texts, as of which the covariance within classes is believed half, that are tried."""
+TRUSTS = (1.0, 10.0, 100.0)
+"""Texts a dimension, as of which the covariance within classes is believed half, that are tried."""
 FREQUENT = (0.0, 0.5, 1.0)
 """Powers of a class's number of texts, as its weight beforehand, that are tried."""
 LIKELIHOOD_TEMPERATURES = tuple(10 * temperature for temperature in TEMPERATURES)
 """Log likelihoods are larger than a ridge's scores: from 0.1 to 10."""
-BETWEEN_TRUST = 30.0
-"""Number of classes from which the covariance between classes is believed half."""
+BETWEEN_TRUST = 1.0
+"""Classes a dimension, as of which the covariance between classes is believed half."""
 FOLDS = 5
 MOST_LEFT_OUT = 2000
 """Texts left out whose loss is looked at; more of them only take time."""
-MOST_AXES = 128
+MOST_AXES = 256
 """Directions that are kept: those along which classes differ most."""
 LEAST_BETWEEN = 0.05
 """Variance between classes, in units of that within them, that every direction is given."""
@@ -137,6 +137,7 @@ def _fit(known: _Sums, classes: Sequence[Path], trust: float) -> _Parts:
     everything = known.total.sum(0) / count.sum()
     spread = float(np.trace(known.second) / count.sum() - everything @ everything) / d
     degrees = max(float(count.sum() - (count > 0).sum()), 0.0)
+    trust *= d
     within = (within + trust * max(spread, 1e-12) * np.eye(d)) / (degrees + trust)
     value, basis = np.linalg.eigh(within)
     whiten = basis / np.sqrt(np.maximum(value, 1e-12))
@@ -158,8 +159,8 @@ def _between(away: Vectors, count: Vectors) -> tuple[Vectors, Vectors]:
     value, basis = np.linalg.eigh((away * weight[:, None]).T @ away / total)
     noise = float((weight / np.maximum(count, 1)).sum()) / total
     raw = np.maximum(value[::-1] - noise, 0.0)
-    classes = float((count > 0).sum())
-    shrunk = (classes * raw + BETWEEN_TRUST * max(raw.mean(), LEAST_BETWEEN)) / (classes + BETWEEN_TRUST)
+    classes, trust = float((count > 0).sum()), BETWEEN_TRUST * len(raw)
+    shrunk = (classes * raw + trust * max(raw.mean(), LEAST_BETWEEN)) / (classes + trust)
     return np.maximum(shrunk, LEAST_BETWEEN)[:MOST_AXES], basis[:, ::-1][:, :MOST_AXES]
 
 
