@@ -59,6 +59,6 @@ def _publish(settings: Settings, found: Outcomes) -> int:
     lake = Lake.from_settings(settings)
     reader = lake.reader()
     rows = pa.concat_tables([found.rows, *rails.measured_rows(settings, list(TASKS.values()), reader, found.day)])
-    made = {"inputs": tuple(dict.fromkeys([*found.inputs, *reader.inputs])), "model_version": found.model_version or None}
-    rails.publish_rows(settings, "outcomes", found.day, rows, facts={}, **made)
+    inputs, version = tuple(dict.fromkeys([*found.inputs, *reader.inputs])), found.model_version or None
+    rails.publish_rows(settings, "outcomes", found.day, rows, facts={}, inputs=inputs, model_version=version)
     return int(rows.num_rows)

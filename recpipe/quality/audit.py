@@ -17,7 +17,8 @@ from recpipe.lake import Lake
 from recpipe.quality.engine import failing, unexpected_counts
 from recpipe.quality.frames import DayCount, row_frame
 from recpipe.quality.page import write_pages
-from recpipe.quality.suites import Rule, Suite, suite_of
+from recpipe.quality.rules import Rule
+from recpipe.quality.suites import Suite, suite_of
 from recpipe.quality.verdicts import Check, Number, Verdict, store
 
 if TYPE_CHECKING:

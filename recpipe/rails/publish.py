@@ -41,8 +41,8 @@ def publish_day(settings: Settings, task: Task[Any], plan: Plan, files: Sequence
     rows, parts, inputs = read_shards(task, plan, files)
     suite = task.suite(settings) if task.suite else None
     version = str(plan["model_version"])
-    made = {"facts": sum_facts(parts), "inputs": inputs, "model_version": version, "suite": suite}
-    publish_rows(settings, task.name, day_of(plan), rows, **made)
+    facts = sum_facts(parts)
+    publish_rows(settings, task.name, day_of(plan), rows, facts=facts, inputs=inputs, model_version=version, suite=suite)
     log.info("Published %d rows of %s for %s by version %s.", rows.num_rows, task.name, plan["day"], version)
     return int(rows.num_rows)
 
