@@ -38,7 +38,9 @@ def new_users(
     split: Annotated[Path, typer.Option(help="Folder with events, items, users, support and meta (.parquet).")],
     out: Annotated[Path, typer.Option(help="File to write: k, user_id, rank (1 to 50), item_id.")],
     learner: Annotated[str, typer.Option(help="'default': what training makes; or a learner by name.")] = "default",
-    encoder: Annotated[str, typer.Option(help="Folder of the text encoder; that of the settings if empty.")] = "",
+    encoder: Annotated[
+        str, typer.Option(help="Folder of the text encoder, or multilingual; that of the settings if empty.")
+    ] = "",
     work: Annotated[Path | None, typer.Option(help="Folder for training input and model; under the home if not given.")] = None,
     withhold: Annotated[list[str] | None, typer.Option(help="'age': the learner sees no item age and no sale counts.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training updates at most.")] = None,
@@ -49,14 +51,15 @@ def new_users(
     from recpipe.benchmark.new_users import Task, recommend_new_users
     from recpipe.config import load_settings
 
-    settings = load_settings(**({} if seed is None else {"seed": seed}))
+    given = {name: value for name, value in (("seed", seed), ("encoder", encoder or None)) if value is not None}
+    settings = load_settings(**given)
     training = {name: value for name, value in (("steps", steps), ("device", device)) if value is not None}
     task = Task(
         split=split,
         out=out,
         work=work or settings.work / "benchmark" / split.resolve().name,
         learner=learner,
-        encoder=encoder or settings.encoder,
+        encoder=settings.encoder,
         cache=settings.work / "encoder",
         withhold=tuple(withhold or ()),
         training=training,
@@ -90,11 +93,14 @@ def text(
     out: Annotated[
         Path, typer.Option(help="File to write (Parquet or CSV): label and confidence, in the row order of the test.")
     ],
-    encoder: Annotated[str, typer.Option(help="Folder of an encoder; 'none': n-grams alone; else all-MiniLM-L6-v2.")] = "",
+    encoder: Annotated[
+        str, typer.Option(help="Folder of an encoder, or multilingual; 'none': n-grams alone; else all-MiniLM-L6-v2.")
+    ] = "",
     cache: Annotated[Path | None, typer.Option(help="Folder for vectors that were computed before.")] = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn; the same seed gives the same file.")] = 0,
 ) -> None:
     """Classify texts from a few labelled ones of each class."""
     from recpipe.benchmark.text import run
+    from recpipe.config import load_settings
 
-    run(train, test, out, encoder, seed=seed, cache=cache)
+    run(train, test, out, load_settings(encoder=encoder).encoder, seed=seed, cache=cache)

@@ -9,8 +9,21 @@ import typer
 
 from recpipe.cli import app
 
+
+def encoder_folder(name: str) -> str:
+    """Return the folder of an encoder that is named by its folder or its profile; empty stays empty."""
+    from recpipe.config import load_settings
+
+    return load_settings(encoder=name).encoder
+
+
 Episodes = Annotated[Path, typer.Option(help="Folder of the training input.")]
-Source = Annotated[str, typer.Option(help="Folder of the encoder to start from; all-MiniLM-L6-v2 if empty.")]
+Source = Annotated[
+    str,
+    typer.Option(
+        callback=encoder_folder, help="Folder of the encoder to start from, or multilingual; all-MiniLM-L6-v2 if empty."
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Encoder folder to write.")]
 
 

