@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
+from recpipe.learn.closed_forms import CountryPopularity, ItemKNN, Popularity, TextPrototype
 from recpipe.learn.cut import Episodes
 from recpipe.learn.data import Evidence, Learner
 from recpipe.learn.metrics import Quality, measure, measure_in
@@ -22,6 +22,8 @@ ITEM_KNNS: tuple[Learner, ...] = (
     ItemKNN(neighbours=200, shrinkage=10.0, candidate_power=0.5, popularity_weight=0.02),
 )
 TEXTS: tuple[Learner, ...] = (TextPrototype(),)
+COUNTRIES: tuple[Learner, ...] = (CountryPopularity(),)
+"""Asked where countries are known: without them they are popularity."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ def measure_closed_forms(windows: Sequence[Window], k: int = 10) -> dict[str, tu
         Cut-off of nDCG.
     """
     best: dict[str, tuple[Learner, Quality]] = {}
-    for learner in (*POPULARITIES, *ITEM_KNNS, *TEXTS):
+    countries = [window.evidence.history.country for window in windows]
+    known_countries = any(codes is not None and (codes >= 0).any() for codes in countries)
+    for learner in (*POPULARITIES, *ITEM_KNNS, *TEXTS, *(COUNTRIES if known_countries else ())):
         quality = measure_windows(learner, windows, k)
         known = best.get(learner.name)
         if known is None or quality.ndcg.mean() > known[1].ndcg.mean():
