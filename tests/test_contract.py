@@ -3,6 +3,9 @@ import pytest
 
 from recpipe.contract import DELIVERED, TABLES
 
+ADDED_LATER = {"outcomes": {"table"}}
+"""Columns of a key that were added within a schema version, and are therefore null in old days: one value, at that time."""
+
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda t: t.name)
 def test_every_column_has_a_meaning_and_day_comes_first(table):
@@ -13,7 +16,7 @@ def test_every_column_has_a_meaning_and_day_comes_first(table):
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda t: t.name)
 def test_keys_are_columns_that_are_never_null(table):
-    for name in table.key:
+    for name in set(table.key) - ADDED_LATER.get(table.name, set()):
         assert not table.schema.field(name).nullable
 
 

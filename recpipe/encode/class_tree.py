@@ -279,6 +279,6 @@ def place(probabilities: Vectors, classes: Sequence[Path], least: float) -> Foun
         best = likely.argmax(1)
         value = np.minimum(likely[np.arange(len(best)), best], 1.0)
         confidence[open_rows] = value[open_rows]
-        for row in np.flatnonzero(open_rows & (value >= least)).tolist():
-            paths[row], open_rows[row] = nodes[best[row]], False
+        for text in np.flatnonzero(open_rows & (value >= least)):
+            paths[text], open_rows[text] = nodes[best[text]], False
     return Found(paths, confidence)

@@ -57,7 +57,11 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "outcomes": [
         {"horizon_days": 7, "cohort": "all", "metric": "ndcg@10", "value": 0.07, "ci_low": 0.05, "ci_high": 0.09, "users": 40,
-         "name": "3"},
+         "name": "3", "table": "recommendations"},
+    ],
+    "item_classes": [
+        {"scheme": "category", "item_id": STAND, "class_path": ["home"], "level": 1, "confidence": 0.9, "abstained": False,
+         "because_item_ids": [HEART], "model_version": "cb5d5e42c401"},
     ],
 }  # fmt: skip
 
