@@ -94,6 +94,12 @@ class Settings(BaseSettings):
     )
     least_confidence: float = Field(0.6, gt=0, le=1, description="a class less likely than this is not given to an item")
 
+    # --- reviews
+    review_aspects: str = Field(
+        "", description="file of the aspects that reviews may speak of, with the words that name them; a shipped one if empty"
+    )
+    review_shots: int = Field(60, gt=0, description="rated reviews a star that teach what the others' texts are worth, at most")
+
     # --- models
     encoder: str = Field(
         "",

@@ -32,6 +32,9 @@ STATUSES: Final = (OPEN, CLOSED, EMPTY)
 REASON_KINDS: Final = ("support", "search", "popular_in_country", "popular_in_season", "popular")
 """Why an item stands in a list; ``because_item_ids`` is filled for ``support`` and empty for the others."""
 
+POLARITIES: Final = ("positive", "negative")
+"""Sides of a review, or of what it says of one aspect."""
+
 # --- types --------------------------------------------------------------------------------------------------------
 
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
@@ -250,6 +253,60 @@ ITEM_CLASSES: Final = Table(
     ("scheme", "item_id"),
 )
 
+REVIEW_INSIGHTS: Final = Table(
+    "review_insights",
+    pa.schema(
+        [
+            DAY,
+            _field("event_id", pa.string(), "review of the day that has an item and a text", required=True),
+            _field("item_id", pa.string(), "item that it speaks of", required=True),
+            _field("aspect", pa.string(), "overall for the whole review, or an aspect that it speaks of", required=True),
+            _field("rating", pa.float64(), "stars that the review came with"),
+            _field(
+                "expected_rating",
+                pa.float64(),
+                "stars that the text stands for, of an aspect its span; null where rated reviews are too few to learn from",
+            ),
+            _field("polarity", pa.string(), "positive or negative, by the text; null where abstained"),
+            _field("confidence", pa.float64(), "probability of the likelier polarity, 0.5 to 1; null as expected_rating is"),
+            _field("abstained", pa.bool_(), "true: no polarity is likely enough to be given", required=True),
+            _field("cue", pa.string(), "word of the span that names the aspect; null for overall"),
+            _field("evidence_start", pa.int64(), "first character of the span in the review's text, from 0"),
+            _field("evidence_end", pa.int64(), "character after the last one of the span"),
+            _field("evidence", pa.string(), "the span: one clause, at most 240 characters"),
+            _field("model_version", pa.string(), "encoder, and file of aspects", required=True),
+        ]
+    ),
+    ("event_id", "aspect"),
+)
+
+ITEM_DIGESTS: Final = Table(
+    "item_digests",
+    pa.schema(
+        [
+            DAY,
+            _field("item_id", pa.string(), "item that was reviewed in the last 56 days", required=True),
+            _field("aspect", pa.string(), "overall for whole reviews, or an aspect that they speak of", required=True),
+            _field("reviews", pa.int64(), "reviews of the last 28 days that speak of it", required=True),
+            _field("reviews_before", pa.int64(), "reviews of the 28 days before that speak of it", required=True),
+            _field("positive", pa.int64(), "of the reviews, those whose polarity is positive", required=True),
+            _field("negative", pa.int64(), "of the reviews, those whose polarity is negative", required=True),
+            _field("positive_share", pa.float64(), "positive among positive and negative, 0 to 1; null where there is neither"),
+            _field("mean_rating", pa.float64(), "mean stars that these reviews came with; null where none had any"),
+            _field("mean_expected_rating", pa.float64(), "mean stars that their texts, of an aspect their spans, stand for"),
+            _field("trend", pa.float64(), "positive_share less that of the 28 days before; null where one of them is"),
+            _field("trend_low", pa.float64(), "lower end of its 95 % interval (Newcombe 1998)"),
+            _field("trend_high", pa.float64(), "upper end of its 95 % interval"),
+            _field("praise", pa.string(), "of the positive spans the one most like all of them"),
+            _field("praise_event_id", pa.string(), "review that it stands in"),
+            _field("complaint", pa.string(), "of the negative spans the one most like all of them"),
+            _field("complaint_event_id", pa.string(), "review that it stands in"),
+            _field("model_version", pa.string(), "encoder", required=True),
+        ]
+    ),
+    ("item_id", "aspect"),
+)
+
 INPUT: Final = pa.struct(
     [
         pa.field("table", pa.string(), nullable=False),
@@ -284,6 +341,21 @@ DAYS: Final = Table(
     ("table", "day"),
 )
 
-TABLES: Final = {t.name: t for t in (EVENTS, ITEMS, USERS, QUARANTINE, EPISODES, RECOMMENDATIONS, OUTCOMES, ITEM_CLASSES, DAYS)}
+TABLES: Final = {
+    t.name: t
+    for t in (
+        EVENTS,
+        ITEMS,
+        USERS,
+        QUARANTINE,
+        EPISODES,
+        RECOMMENDATIONS,
+        OUTCOMES,
+        ITEM_CLASSES,
+        REVIEW_INSIGHTS,
+        ITEM_DIGESTS,
+        DAYS,
+    )
+}
 DELIVERED: Final = (ITEMS, USERS, EVENTS)
 """The tables that a shop delivers, in the order they are taken in."""

@@ -5,8 +5,10 @@ from typing import Any, Final
 from recpipe.errors import BadSetting
 from recpipe.rails import Task
 from recpipe.tasks.item_classes import CLASSES
+from recpipe.tasks.item_digests import DIGESTS
+from recpipe.tasks.review_insights import INSIGHTS
 
-TASKS: Final[dict[str, Task[Any]]] = {task.name: task for task in (CLASSES,)}
+TASKS: Final[dict[str, Task[Any]]] = {task.name: task for task in (CLASSES, INSIGHTS, DIGESTS)}
 """Every task by its name, beside the lists of the night, which have commands of their own."""
 
 

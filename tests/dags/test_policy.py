@@ -16,7 +16,14 @@ from airflow.dag_processing.dagbag import DagBag
 from recpipe_airflow.runs import OWNER, TAGS
 
 REPOSITORY = Path(__file__).parent.parent.parent
-DAILY = {"ingest_clickstream", "recommend_nightly", "evaluate_recommendations", "classify_items"}
+DAILY = {
+    "ingest_clickstream",
+    "recommend_nightly",
+    "evaluate_recommendations",
+    "classify_items",
+    "insight_reviews",
+    "digest_reviews",
+}
 NAMES = DAILY | {"train_meta_model"}
 HEAVY = (
     "pandas",
@@ -109,6 +116,8 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
         "evaluate_recommendations": ["recpipe.outcomes"],
         "train_meta_model": ["recpipe.model", "recpipe.model"],
         "classify_items": ["recpipe.item_classes"],
+        "insight_reviews": ["recpipe.review_insights"],
+        "digest_reviews": ["recpipe.item_digests"],
     }
 
 

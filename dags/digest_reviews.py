@@ -1,0 +1,32 @@
+"""### digest_reviews: what the reviews of each item come to
+
+**Owner** recommendations. **Runs** daily, after the shop's midnight, for the day that ended.
+**Reads** `review_insights` of the 56 days that end with D. **Writes** `item_digests` of D.
+
+**What a late run means.** The pages that show digests keep those of D - 1. No list changes.
+
+**Triage**
+
+- `wait_for_day` failed: `review_insights` of D is not published; look at `insight_reviews` of D first.
+- `plan`, `make` failed: the message says what to do. Killed: clear it, the rows are the same.
+- `publish` failed on an expectation: the verdict page named in the message says which; what was published before stays.
+- A trend is missing for all items: `review_insights` of the days before is not there; backfill `insight_reviews`, then this.
+
+**Whom to call.** The owner, in working hours.
+"""
+
+from __future__ import annotations
+
+from recpipe_airflow.tasks import task_dag
+
+from recpipe.config import load_settings
+
+digest_reviews = task_dag(
+    load_settings(),
+    "digest_reviews",
+    "item_digests",
+    reads=("review_insights",),
+    waits_for={"review_insights": (0, 0)},
+    doc=__doc__,
+    description="Counts, ratings, spans and trend of the reviews of every item",
+)
