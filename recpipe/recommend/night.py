@@ -21,7 +21,7 @@ from recpipe.lake import Reader
 from recpipe.learn.data import ItemSpace, Learner, score_users, take
 from recpipe.rails import day_of
 from recpipe.rails.blocks import blocks_of, shard_of, users_a_block
-from recpipe.recommend.fallback import Fallback, kind_of, open_fallback
+from recpipe.recommend.fallback import KINDS, Fallback, open_fallback
 from recpipe.recommend.ranking import category_codes, rank
 from recpipe.recommend.reasons import because, brought_by_any
 from recpipe.registry.encoders import foreign_encoder
@@ -146,9 +146,9 @@ def _by_model(night: Night, rows: NDArray[np.intp]) -> _Lists:
 
 
 def _by_fallback(night: Night, rows: NDArray[np.intp]) -> _Lists:
-    scores = night.fallback.scores(list(night.users.country[rows]), [night.users.query_texts[row] for row in rows])
+    scores, kinds = night.fallback.scores(list(night.users.country[rows]), [night.users.query_texts[row] for row in rows])
     item, points = _ranked(night, rows, scores)
-    kind = np.array([[kind_of(value) for value in row] for row in points], object).reshape(points.shape)
+    kind = np.array(KINDS, object)[np.take_along_axis(kinds, np.maximum(item, 0), axis=1)]
     return _Lists(item, points, kind, np.full((*item.shape, 2), -1, np.int64))
 
 
