@@ -100,6 +100,29 @@ class Settings(BaseSettings):
     )
     review_shots: int = Field(60, gt=0, description="rated reviews a star that teach what the others' texts are worth, at most")
 
+    # --- campaigns
+    campaigns: str = Field(
+        "", description="file of the shop's campaigns, JSON lines or YAML: see docs/tables.md, campaign_audiences"
+    )
+    campaign_responses: str = Field(
+        "",
+        description="csv of campaign_id, user_id, day: who answered; purchases of a campaign's items while it ran if empty",
+    )
+    suppression: str = Field(
+        "", description="csv of user_id and, if wanted, day: users whom no campaign may address (from that day on)"
+    )
+    campaign_lead_days: int = Field(1, gt=0, description="days before its first day on which a campaign's audience is made")
+    campaign_window_days: int = Field(120, gt=0, description="days of purchases that say whether a user will answer a campaign")
+    campaign_cap: int = Field(0, ge=0, description="most campaigns that address a user in the days of the cap; 0: no cap")
+    campaign_cap_days: int = Field(30, gt=0, description="days in which the cap counts, the day of the audience among them")
+    campaign_min_responses: int = Field(20, gt=0, description="answers to earlier campaigns from which probabilities are learned")
+    campaign_prior_rate: float = Field(
+        0.02, gt=0, lt=1, description="share of the addressed that answer, where nothing is known yet"
+    )
+
+    # --- carts
+    cart_days: int = Field(7, gt=0, description="days in which a cart was filled and not bought, for it to be completed")
+
     # --- models
     encoder: str = Field(
         "",

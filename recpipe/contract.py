@@ -35,6 +35,9 @@ REASON_KINDS: Final = ("support", "search", "popular_in_country", "popular_in_se
 POLARITIES: Final = ("positive", "negative")
 """Sides of a review, or of what it says of one aspect."""
 
+AUDIENCE_REASONS: Final = ("campaign_items", "similar_items", "answered_before", "buys_often", "nothing_known")
+"""Why a campaign should address a user; ``because_item_ids`` is filled for the first two and empty for the others."""
+
 # --- types --------------------------------------------------------------------------------------------------------
 
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
@@ -307,6 +310,81 @@ ITEM_DIGESTS: Final = Table(
     ("item_id", "aspect"),
 )
 
+CAMPAIGN_AUDIENCES: Final = Table(
+    "campaign_audiences",
+    pa.schema(
+        [
+            DAY,
+            _field("campaign_id", pa.string(), "campaign, as the shop's file of campaigns has it", required=True),
+            _field("user_id", pa.string(), "user whom the campaign should address", required=True),
+            _field("rank", pa.int32(), "1, 2, … without gaps within a campaign, likeliest first", required=True),
+            _field(
+                "probability",
+                pa.float64(),
+                "chance that the user answers while the campaign runs, 0 to 1; the same for all where basis is prior",
+                required=True,
+            ),
+            _field(
+                "basis",
+                pa.string(),
+                "responses: learned from earlier campaigns; prior: too few answered them, ranked by what was bought",
+                required=True,
+            ),
+            _field("reason", REASON, "kind: " + ", ".join(AUDIENCE_REASONS), required=True),
+            _field("model_version", pa.string(), "files of campaigns, and the encoder where one has a text alone", required=True),
+        ]
+    ),
+    ("campaign_id", "user_id"),
+)
+
+CART_REASONS: Final = ("cart", "habit", "popular")
+"""Why an item completes a cart: items of the cart, the user's own earlier orders, or that it sells."""
+
+COMPLEMENTS: Final = Table(
+    "complements",
+    pa.schema(
+        [
+            DAY,
+            _field("item_id", pa.string(), "item that is completed", required=True),
+            _field("rank", pa.int32(), "1, 2, … without gaps", required=True),
+            _field("complement_id", pa.string(), "item that completes it, and does not replace it", required=True),
+            _field("score", pa.float64(), "comparable within one item only", required=True),
+            _field("orders_together", pa.int64(), "orders that hold both, at least 2", required=True),
+            _field(
+                "lift",
+                pa.float64(),
+                "orders that hold both, over those that would if the items had nothing to do with each other",
+                required=True,
+            ),
+            _field("model_version", pa.string(), "the rule that the weights are learned by", required=True),
+        ]
+    ),
+    ("item_id", "rank"),
+)
+
+CART_RECOMMENDATIONS: Final = Table(
+    "cart_recommendations",
+    pa.schema(
+        [
+            DAY,
+            _field("user_id", pa.string(), "whose cart", required=True),
+            _field("rank", pa.int32(), "1, 2, … without gaps", required=True),
+            _field("item_id", pa.string(), "item that completes the cart", required=True),
+            _field("score", pa.float64(), "comparable within one cart only", required=True),
+            _field("kind", pa.string(), "what speaks for it the most: " + ", ".join(CART_REASONS), required=True),
+            _field(
+                "because_item_ids",
+                pa.list_(pa.string()),
+                "items of the cart without which the score falls the furthest; empty unless the kind is cart",
+                required=True,
+            ),
+            _field("cart_item_ids", pa.list_(pa.string()), "what the cart holds and was not bought", required=True),
+            _field("model_version", pa.string(), "the rule that the weights are learned by", required=True),
+        ]
+    ),
+    ("user_id", "rank"),
+)
+
 INPUT: Final = pa.struct(
     [
         pa.field("table", pa.string(), nullable=False),
@@ -352,8 +430,11 @@ TABLES: Final = {
         RECOMMENDATIONS,
         OUTCOMES,
         ITEM_CLASSES,
+        CAMPAIGN_AUDIENCES,
         REVIEW_INSIGHTS,
         ITEM_DIGESTS,
+        COMPLEMENTS,
+        CART_RECOMMENDATIONS,
         DAYS,
     )
 }

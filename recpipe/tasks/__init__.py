@@ -4,11 +4,16 @@ from typing import Any, Final
 
 from recpipe.errors import BadSetting
 from recpipe.rails import Task
+from recpipe.tasks.campaign_audiences import AUDIENCES
+from recpipe.tasks.cart_recommendations import CARTS
+from recpipe.tasks.complements import ITEM_COMPLEMENTS
 from recpipe.tasks.item_classes import CLASSES
 from recpipe.tasks.item_digests import DIGESTS
 from recpipe.tasks.review_insights import INSIGHTS
 
-TASKS: Final[dict[str, Task[Any]]] = {task.name: task for task in (CLASSES, INSIGHTS, DIGESTS)}
+TASKS: Final[dict[str, Task[Any]]] = {
+    task.name: task for task in (CLASSES, AUDIENCES, INSIGHTS, DIGESTS, ITEM_COMPLEMENTS, CARTS)
+}
 """Every task by its name, beside the lists of the night, which have commands of their own."""
 
 

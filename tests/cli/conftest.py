@@ -59,9 +59,27 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"horizon_days": 7, "cohort": "all", "metric": "ndcg@10", "value": 0.07, "ci_low": 0.05, "ci_high": 0.09, "users": 40,
          "name": "3", "table": "recommendations"},
     ],
+    "complements": [
+        {"item_id": STAND, "rank": 1, "complement_id": HEART, "score": 1.5, "orders_together": 7, "lift": 3.5,
+         "model_version": "complements-1"},
+    ],
+    "cart_recommendations": [
+        {"user_id": "few", "rank": 1, "item_id": STAND, "score": 1.5, "kind": "cart", "because_item_ids": [HEART],
+         "cart_item_ids": [HEART], "model_version": "complements-1"},
+    ],
     "item_classes": [
         {"scheme": "category", "item_id": STAND, "class_path": ["home"], "level": 1, "confidence": 0.9, "abstained": False,
          "because_item_ids": [HEART], "model_version": "cb5d5e42c401"},
+    ],
+    "review_insights": [
+        {"event_id": "r17", "item_id": HEART, "aspect": "overall", "expected_rating": 2.3, "polarity": "negative",
+         "confidence": 0.84, "abstained": False, "evidence_start": 0, "evidence_end": 9, "evidence": "too small",
+         "model_version": "cb5d5e42c401+5c1d9be0"},
+    ],
+    "item_digests": [
+        {"item_id": HEART, "aspect": "overall", "reviews": 9, "reviews_before": 9, "positive": 1, "negative": 8,
+         "positive_share": 1 / 9, "trend": -7 / 9, "trend_low": -0.92, "trend_high": -0.33, "complaint": "too small",
+         "complaint_event_id": "r17", "model_version": "cb5d5e42c401"},
     ],
 }  # fmt: skip
 

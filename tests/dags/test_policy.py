@@ -21,8 +21,11 @@ DAILY = {
     "recommend_nightly",
     "evaluate_recommendations",
     "classify_items",
+    "audience_campaigns",
     "insight_reviews",
     "digest_reviews",
+    "complete_items",
+    "complete_carts",
 }
 NAMES = DAILY | {"train_meta_model"}
 HEAVY = (
@@ -116,6 +119,9 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
         "evaluate_recommendations": ["recpipe.outcomes"],
         "train_meta_model": ["recpipe.model", "recpipe.model"],
         "classify_items": ["recpipe.item_classes"],
+        "complete_items": ["recpipe.complements"],
+        "complete_carts": ["recpipe.cart_recommendations"],
+        "audience_campaigns": ["recpipe.campaign_audiences"],
         "insight_reviews": ["recpipe.review_insights"],
         "digest_reviews": ["recpipe.item_digests"],
     }

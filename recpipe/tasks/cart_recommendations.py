@@ -1,0 +1,212 @@
+"""What completes a cart that was filled and not bought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recpipe import rails
+from recpipe.config import Settings
+from recpipe.contract import CART_RECOMMENDATIONS
+from recpipe.lake import Reader
+from recpipe.lake.lake import window
+from recpipe.learn import complements as learn
+from recpipe.quality import Suite, whole_suite
+from recpipe.rails.blocks import blocks_of, shard_of
+from recpipe.tasks.baskets import RULE, Baskets, carts_of, open_baskets
+from recpipe.tasks.complements import interval, popular_items
+
+CARTS_A_BLOCK: Final = 256
+MOST_NAMED: Final = 2
+COLUMNS: Final = ["event_id", "user_id", "item_id", "event_type", "ts"]
+FACTS: Final = ("unknown_items", "held_items", "unavailable_items", "ranks_amiss", "because_amiss")
+
+
+@dataclass(frozen=True)
+class State:
+    """Carts that stand at the end of the day, by user, and what is known of orders.
+
+    Attributes
+    ----------
+    baskets
+        The orders.
+    users
+        (carts,) ids of users, sorted.
+    carts
+        Item codes of each.
+    since
+        Item codes that each user bought since the cart was begun: they are not offered again.
+    most
+        Items of a list.
+    """
+
+    baskets: Baskets
+    users: NDArray[np.object_]
+    carts: list[NDArray[np.int64]]
+    since: list[NDArray[np.int64]]
+    most: int
+
+
+def open_carts(settings: Settings, plan: rails.Plan, reader: Reader) -> State:
+    """Read the orders, and the carts of the last days whose items were not bought since."""
+    baskets = open_baskets(settings, plan, reader)
+    held, bought = open_lines(reader, *window(baskets.day, settings.cart_days))
+    code = {item: at for at, item in enumerate(baskets.item_ids)}
+    users = [user for user in sorted(held) if any(item in code for item in held[user])]
+    carts = [_codes(code, held[user]) for user in users]
+    since = [_codes(code, bought.get(user, set())) for user in users]
+    return State(baskets, np.array(users, np.object_), carts, since, settings.top_k)
+
+
+def _codes(code: dict[str, int], items: set[str]) -> NDArray[np.int64]:
+    return np.array(sorted(code[item] for item in items if item in code), np.int64)
+
+
+def open_lines(reader: Reader, first: date, last: date) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Return, by user, the items put into the cart on some days and not bought since, and what was bought since the first of them.
+
+    Bought at the moment that it was put into the cart counts as since.
+    """
+    rows = [row for row in reader.events(first, last, COLUMNS).to_pylist() if row["user_id"] and row["item_id"]]
+    last_cart: dict[tuple[str, str], Any] = {}
+    begun: dict[str, Any] = {}
+    for row in rows:
+        if row["event_type"] == "cart":
+            line = (row["user_id"], row["item_id"])
+            last_cart[line] = max(last_cart.get(line, row["ts"]), row["ts"])
+            begun[row["user_id"]] = min(begun.get(row["user_id"], row["ts"]), row["ts"])
+    bought: dict[str, set[str]] = {}
+    done = set()
+    for row in rows:
+        if row["event_type"] == "purchase" and row["user_id"] in begun:
+            line = (row["user_id"], row["item_id"])
+            if row["ts"] >= begun[row["user_id"]]:
+                bought.setdefault(row["user_id"], set()).add(row["item_id"])
+            if line in last_cart and row["ts"] >= last_cart[line]:
+                done.add(line)
+    held: dict[str, set[str]] = {}
+    for user, item in last_cart.keys() - done:
+        held.setdefault(user, set()).add(item)
+    return held, bought
+
+
+def make(state: State, shard: int, shards: int) -> tuple[pa.Table, rails.Facts]:
+    """Return what completes the carts of one shard."""
+    rows: list[dict[str, Any]] = []
+    for block in shard_of(blocks_of(state.users, CARTS_A_BLOCK), shard, shards):
+        rows += _rows(state, block) if len(block) else []
+    return pa.Table.from_pylist(rows, schema=CART_RECOMMENDATIONS.schema), count_faults(state, rows)
+
+
+def _rows(state: State, block: NDArray[np.intp]) -> list[dict[str, Any]]:
+    baskets = state.baskets
+    user_of = {user: at for at, user in enumerate(baskets.user_ids)}
+    user = np.array([user_of.get(name, -1) for name in state.users[block]], np.int64)
+    items = len(baskets.item_ids)
+    carts = carts_of([state.carts[row] for row in block], user, items)
+    since = np.concatenate([at * items + state.since[row] for at, row in enumerate(block)])
+    found = learn.candidates_of(baskets.world, carts, baskets.available, but=since)
+    scores = learn.score(baskets.world, carts, baskets.weights, found, baskets.pair)
+    chosen, value = learn.best(found, scores, state.most)
+    said = learn.said_by(carts, chosen, baskets.pair, MOST_NAMED)
+    own = learn.habits(baskets.world, carts, baskets.weights, found)
+    names = baskets.item_ids
+    rows = []
+    for at, rank in zip(*np.nonzero(chosen >= 0), strict=True):
+        item = chosen[at, rank]
+        habit = own[np.searchsorted(found.key, at * items + item)]
+        kind = "cart" if said.total[at, rank] > max(habit, 0) else "habit" if habit > 0 else "popular"
+        because = [str(names[code]) for code in said.items[at, rank] if code >= 0] if kind == "cart" else []
+        rows.append(
+            {
+                "day": baskets.day,
+                "user_id": state.users[block[at]],
+                "rank": int(rank) + 1,
+                "item_id": names[item],
+                "score": float(value[at, rank]),
+                "kind": kind,
+                "because_item_ids": because,
+                "cart_item_ids": [str(name) for name in names[state.carts[block[at]]]],
+                "model_version": baskets.version,
+            }
+        )
+    return rows
+
+
+def count_faults(state: State, rows: list[dict[str, Any]]) -> rails.Facts:
+    """Count what is wrong with rows."""
+    available = dict(zip(state.baskets.item_ids, state.baskets.available, strict=True))
+    ranks: dict[str, list[int]] = {}
+    for row in rows:
+        ranks.setdefault(row["user_id"], []).append(row["rank"])
+    return {
+        "unknown_items": sum(row["item_id"] not in available for row in rows),
+        "held_items": sum(row["item_id"] in row["cart_item_ids"] for row in rows),
+        "unavailable_items": sum(not available.get(row["item_id"], True) for row in rows),
+        "ranks_amiss": sum(sorted(some) != list(range(1, len(some) + 1)) for some in ranks.values()),
+        "because_amiss": sum(
+            (row["kind"] == "cart") != bool(row["because_item_ids"])
+            or not set(row["because_item_ids"]) <= set(row["cart_item_ids"])
+            for row in rows
+        ),
+    }
+
+
+def suite(settings: Settings) -> Suite:
+    """Return what is expected of a day of carts."""
+    from recpipe.contract import CART_REASONS
+    from recpipe.quality.rules import between, none, one_of
+
+    return whole_suite(
+        CART_RECOMMENDATIONS.name,
+        settings,
+        rows=[
+            between("rank", 1, settings.top_k, "No list is longer than set"),
+            one_of("kind", CART_REASONS, "Every kind of reason is known"),
+        ],
+        day=[
+            none("unknown_items", "Every item was delivered on the day or before"),
+            none("held_items", "No cart is offered what it holds"),
+            none("unavailable_items", "Every item can be bought"),
+            none("ranks_amiss", "Ranks run from 1 without gaps"),
+            none("because_amiss", "Items of the cart are named, and only where the cart speaks"),
+        ],
+        needed=FACTS,
+    )
+
+
+def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> list[rails.Metric]:
+    """Return the share of carts whose user bought one of the first items since, of those who bought anything beside the cart."""
+    k = settings.metric_k
+    listed: dict[str, set[str]] = {}
+    carts: dict[str, set[str]] = {}
+    for row in reader.read(CART_RECOMMENDATIONS.name, made_on, made_on).to_pylist():
+        carts[row["user_id"]] = set(row["cart_item_ids"])
+        if row["rank"] <= k:
+            listed.setdefault(row["user_id"], set()).add(row["item_id"])
+    bought: dict[str, set[str]] = {}
+    for row in reader.events(made_on + timedelta(days=1), day, ["user_id", "item_id", "event_type"]).to_pylist():
+        if row["event_type"] == "purchase" and row["user_id"] in carts and row["item_id"] not in carts[row["user_id"]]:
+            bought.setdefault(row["user_id"], set()).add(row["item_id"])
+    popular = popular_items(reader, made_on, k + max((len(cart) for cart in carts.values()), default=0))
+    usual = {user: set([item for item in popular if item not in carts[user]][:k]) for user in bought}
+    hits = np.array([(bool(listed.get(u, set()) & bought[u]), bool(usual[u] & bought[u])) for u in sorted(bought)], np.float64)
+    hits = hits.reshape(-1, 2)
+    return [interval(settings, day, f"hit_rate@{k}", hits[:, at], by) for at, by in enumerate(("", "popularity"))]
+
+
+CARTS: Final = rails.Task(
+    table=CART_RECOMMENDATIONS,
+    reads=("events", "items"),
+    says="What completes each cart that was filled in the last days and not bought.",
+    open=open_carts,
+    make=make,
+    version=lambda settings, day: RULE,
+    suite=suite,
+    measure=measure,
+)
