@@ -47,7 +47,7 @@ def plan_day(settings: Settings, task: Task[Any], day: date, model_version: str 
     return {
         "day": day.isoformat(),
         **_version(settings, task, lake, day, model_version),
-        "versions": lake.versions_now(task.reads),
+        "versions": lake.versions_now((*task.reads, *task.earlier)),
         "shards": task.shards(settings),
     }
 

@@ -59,6 +59,8 @@ class Task(Generic[State]):
         Tables that it reads, whose day has to be published before; their versions are fixed once a run.
     says
         What it does, as one sentence.
+    earlier
+        Tables whose earlier days it reads, its own among them where it does; versions are fixed, but no day has to be there.
     open
         (settings, plan, reader) to whatever the rows are made from. It reads the lake through the reader alone, nothing
         after the plan's day, and is a pure function of what it is given.
@@ -85,6 +87,7 @@ class Task(Generic[State]):
     make: Callable[[State, int, int], tuple[pa.Table, Facts]]
     version: Callable[[Settings, date], str]
     registered: bool = False
+    earlier: tuple[str, ...] = ()
     suite: Callable[[Settings], Suite] | None = None
     shards: Callable[[Settings], int] = lambda settings: settings.shards
     measure: Callable[[Settings, Reader, date, date], Sequence[Metric]] | None = None

@@ -67,6 +67,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"user_id": "few", "rank": 1, "item_id": STAND, "score": 1.5, "kind": "cart", "because_item_ids": [HEART],
          "cart_item_ids": [HEART], "model_version": "complements-1"},
     ],
+    "campaign_audiences": [
+        {"campaign_id": "autumn-lights", "user_id": "few", "rank": 1, "probability": 0.31, "basis": "responses",
+         "reason": {"kind": "campaign_items", "because_item_ids": [HEART]}, "model_version": "campaigns-1+9c1f02aa"},
+    ],
     "item_classes": [
         {"scheme": "category", "item_id": STAND, "class_path": ["home"], "level": 1, "confidence": 0.9, "abstained": False,
          "because_item_ids": [HEART], "model_version": "cb5d5e42c401"},
