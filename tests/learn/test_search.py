@@ -177,6 +177,27 @@ def test_the_pruner_is_asked_and_without_a_whole_trial_there_is_no_best(training
     assert not (tmp_path / "best.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("earlier", "looks", "pruned"),
+    [
+        (5, {0: 0.9, 50: 0.29}, True),  # the look before training does not count
+        (5, {0: 0.9, 50: 0.31}, False),
+        (5, {0: 0.1, 50: 0.31, 75: 0.2}, False),  # the best look from the half on does
+        (5, {0: 0.1, 25: 0.2}, False),  # too early
+        (4, {0: 0.9, 50: 0.0}, False),  # too few to be measured by
+    ],
+)
+def test_a_trial_below_the_median_from_the_half_on_is_broken_off(earlier, looks, pruned):
+    study = optuna.create_study(direction="maximize", pruner=search_module._median(replace(BASE, steps=100)))
+    for number in range(earlier):  # the median is 0.3; what they reach after the step in question does not count
+        values = {0: 0.95, 50: 0.1 + number / 10, 75: 0.1, 100: 0.99}
+        study.add_trial(optuna.trial.create_trial(value=0.99, intermediate_values=values))
+    trial = study.ask()
+    for step, value in looks.items():
+        trial.report(value, step)
+    assert trial.should_prune() is pruned
+
+
 def test_a_diverging_loss_fails_its_trial_alone(training_input, tmp_path):
     space = {"projection_learning_rate": (1e-3, float("inf"))}
     found = search(training_input, tmp_path, 4, space, seed=0, base=BASE)
