@@ -7,6 +7,7 @@ them. A cart's score for an item is a sum over the cart's items, so each of them
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,7 +67,7 @@ class Orders:
     def take(self, rows: NDArray[np.integer]) -> Orders:
         """Return some orders, in the order of the rows."""
         found = self.matrix[rows]
-        indptr, item = (np.asarray(some, np.int64) for some in (found.indptr, found.indices))
+        indptr, item = found.indptr.astype(np.int64), found.indices.astype(np.int64)
         return Orders(indptr, item, self.user[rows], self.day[rows], self.items)
 
 
@@ -99,7 +100,8 @@ def orders_of(
     lines = np.minimum(np.diff(np.r_[start, len(order)]), MOST_LINES)
     codes = order[start]
     indptr = np.r_[0, np.cumsum(lines)].astype(np.int64)
-    return Orders(indptr, item[place < MOST_LINES], first_user[codes], first_day[codes], items)
+    kept: NDArray[np.int64] = item[place < MOST_LINES]
+    return Orders(indptr, kept, first_user[codes], first_day[codes], items)
 
 
 @dataclass(frozen=True)
@@ -516,12 +518,25 @@ def fit(world: World, carts: Orders, truth: NDArray[np.int64], damping: float = 
     start = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
     chosen = np.searchsorted(found.key[able[np.repeat(np.arange(len(carts)), np.diff(found.indptr))]], wanted[able])
     spread = np.maximum(table.std(0), 1e-9)
-    weights = _conditional_logit(table / spread, start, chosen, np.asarray(PRIOR) * spread, damping)
-    return np.asarray(np.round(weights / spread, 9))
+    loss = conditional_loss(table / spread, start, chosen, damping)
+    found_at = minimize(loss, np.asarray(PRIOR) * spread, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+    return np.asarray(np.round(found_at / spread, 9))
 
 
-def _conditional_logit(table: Floats, start: NDArray[np.intp], chosen: NDArray[np.intp], first: Floats, damping: float) -> Floats:
-    """Return (features,) weights of the most likely choices; the rows from ``start`` to the next are one choice."""
+def conditional_loss(
+    table: Floats, start: NDArray[np.intp], chosen: NDArray[np.intp], damping: float
+) -> Callable[[Floats], tuple[float, Floats]]:
+    """Return (features,) weights to what they lose, and its gradient.
+
+    Parameters
+    ----------
+    table
+        (candidates, features); the rows from one of ``start`` to the next are one choice.
+    start, chosen
+        (choices,) first row, and row of what was chosen.
+    damping
+        Weight of the squared weights.
+    """
     size = np.diff(np.r_[start, len(table)])
     picked = table[chosen].sum(0)
 
@@ -533,4 +548,4 @@ def _conditional_logit(table: Floats, start: NDArray[np.intp], chosen: NDArray[n
         lost = float((np.log(total) - value[chosen]).sum() + damping * weights @ weights)
         return lost, (share / np.repeat(total, size)) @ table - picked + 2 * damping * weights
 
-    return np.asarray(minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x)
+    return loss

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recpipe import rails
@@ -25,6 +24,14 @@ COLUMNS: Final = ["user_id", "item_id", "event_type", "ts", "day", "session_id",
 
 
 @dataclass(frozen=True)
+class Weights:
+    """What was learned: for carts of users whose orders are known, and for those of nobody."""
+
+    named: NDArray[np.float64]
+    nobody: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Baskets:
     """What the rows of a day are made from.
 
@@ -38,7 +45,7 @@ class Baskets:
         (users,) sorted; ``orders.user`` counts in it.
     orders
         Those that the day reads.
-    world, weights, pair
+    world, weights
         What they say (`recpipe.learn.complements`).
     """
 
@@ -49,8 +56,7 @@ class Baskets:
     user_ids: NDArray[np.object_]
     orders: learn.Orders
     world: learn.World
-    weights: NDArray[np.float64]
-    pair: sp.csr_matrix
+    weights: Weights
 
 
 def open_baskets(settings: Settings, plan: rails.Plan, reader: Reader) -> Baskets:
@@ -65,8 +71,7 @@ def open_baskets(settings: Settings, plan: rails.Plan, reader: Reader) -> Basket
     world = learn.world_of(orders, leaf, np.datetime64(day), len(user_ids))
     weights = learned_weights(orders, leaf, np.datetime64(day), len(user_ids), settings.seed)
     available = np.asarray(items["available"].to_numpy(zero_copy_only=False), np.bool_)
-    pair = learn.pair_scores(world.pairs, weights)
-    return Baskets(day, plan["model_version"], item_ids, available, user_ids, orders, world, weights, pair)
+    return Baskets(day, plan["model_version"], item_ids, available, user_ids, orders, world, weights)
 
 
 def objects(column: pa.ChunkedArray) -> NDArray[np.object_]:
@@ -111,19 +116,19 @@ def orders_from(lines: list[dict[str, Any]], item_ids: NDArray[np.object_], user
     )
 
 
-def learned_weights(
-    orders: learn.Orders, leaf: NDArray[np.int64], day: np.datetime64, users: int, seed: int
-) -> NDArray[np.float64]:
+def learned_weights(orders: learn.Orders, leaf: NDArray[np.int64], day: np.datetime64, users: int, seed: int) -> Weights:
     """Return the weights that tell best which line was held out of the orders of the last weeks, by the orders before."""
     cut = day - np.timedelta64(LEARN_DAYS, "D")
     late = np.flatnonzero(orders.day > cut)
     carts, truth = learn.hold_out(orders.take(late), seed)
     if len(carts) < learn.FEWEST_CARTS:
-        return np.asarray(learn.PRIOR)
+        return Weights(np.asarray(learn.PRIOR), np.asarray(learn.PRIOR))
     before = learn.world_of(orders.take(np.flatnonzero(orders.day <= cut)), leaf, cut, users)
     rng = np.random.default_rng(seed)
     some = np.sort(rng.choice(len(carts), min(LEARN_CARTS, len(carts)), replace=False))
-    return learn.fit(before, carts.take(some), truth[some])
+    carts, truth = carts.take(some), truth[some]
+    nobody = replace(carts, user=np.full(len(carts), -1))
+    return Weights(learn.fit(before, carts, truth), learn.fit(before, nobody, truth))
 
 
 def carts_of(rows: list[NDArray[np.int64]], user: NDArray[np.int64], items: int) -> learn.Orders:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recpipe import rails
@@ -98,12 +99,16 @@ def open_lines(reader: Reader, first: date, last: date) -> tuple[dict[str, set[s
 def make(state: State, shard: int, shards: int) -> tuple[pa.Table, rails.Facts]:
     """Return what completes the carts of one shard."""
     rows: list[dict[str, Any]] = []
+    both = (state.baskets.weights.named, state.baskets.weights.nobody)
+    ways = [(weights, learn.pair_scores(state.baskets.world.pairs, weights)) for weights in both]
     for block in shard_of(blocks_of(state.users, CARTS_A_BLOCK), shard, shards):
-        rows += _rows(state, block) if len(block) else []
+        known = np.isin(state.users[block], state.baskets.user_ids)
+        for some, (weights, pair) in zip((block[known], block[~known]), ways, strict=True):
+            rows += _rows(state, some, weights, pair) if len(some) else []
     return pa.Table.from_pylist(rows, schema=CART_RECOMMENDATIONS.schema), count_faults(state, rows)
 
 
-def _rows(state: State, block: NDArray[np.intp]) -> list[dict[str, Any]]:
+def _rows(state: State, block: NDArray[np.intp], weights: NDArray[np.float64], pair: sp.csr_matrix) -> list[dict[str, Any]]:
     baskets = state.baskets
     user_of = {user: at for at, user in enumerate(baskets.user_ids)}
     user = np.array([user_of.get(name, -1) for name in state.users[block]], np.int64)
@@ -111,10 +116,10 @@ def _rows(state: State, block: NDArray[np.intp]) -> list[dict[str, Any]]:
     carts = carts_of([state.carts[row] for row in block], user, items)
     since = np.concatenate([at * items + state.since[row] for at, row in enumerate(block)])
     found = learn.candidates_of(baskets.world, carts, baskets.available, but=since)
-    scores = learn.score(baskets.world, carts, baskets.weights, found, baskets.pair)
+    scores = learn.score(baskets.world, carts, weights, found, pair)
     chosen, value = learn.best(found, scores, state.most)
-    said = learn.said_by(carts, chosen, baskets.pair, MOST_NAMED)
-    own = learn.habits(baskets.world, carts, baskets.weights, found)
+    said = learn.said_by(carts, chosen, pair, MOST_NAMED)
+    own = learn.habits(baskets.world, carts, weights, found)
     names = baskets.item_ids
     rows = []
     for at, rank in zip(*np.nonzero(chosen >= 0), strict=True):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recpipe import rails
@@ -18,23 +19,24 @@ from recpipe.quality import Suite, whole_suite
 from recpipe.rails.blocks import blocks_of, shard_of
 from recpipe.tasks.baskets import RULE, Baskets, carts_of, open_baskets, purchases
 
-ITEMS_A_BLOCK: Final = 512
+ITEMS_A_BLOCK: Final = 4096
 FACTS: Final = ("unknown_items", "itself", "unavailable_items", "never_together", "ranks_amiss")
 
 
 def make(state: Baskets, shard: int, shards: int, most: int) -> tuple[pa.Table, rails.Facts]:
     """Return what completes the items of one shard, at most so many each."""
     rows: list[dict[str, Any]] = []
+    pair = learn.pair_scores(state.world.pairs, state.weights.nobody)
     for block in shard_of(blocks_of(state.item_ids, ITEMS_A_BLOCK), shard, shards):
-        rows += _rows(state, block, most) if len(block) else []
+        rows += _rows(state, block, pair, most) if len(block) else []
     return pa.Table.from_pylist(rows, schema=COMPLEMENTS.schema), count_faults(state, rows)
 
 
-def _rows(state: Baskets, block: NDArray[np.intp], most: int) -> list[dict[str, Any]]:
+def _rows(state: Baskets, block: NDArray[np.intp], pair: sp.csr_matrix, most: int) -> list[dict[str, Any]]:
     pairs, items = state.world.pairs, len(state.item_ids)
     carts = carts_of([np.array([item]) for item in block], np.full(len(block), -1), items)
     found = learn.candidates_of(state.world, carts, state.available, popular=False)
-    scores = learn.score(state.world, carts, state.weights, found, state.pair)
+    scores = learn.score(state.world, carts, state.weights.nobody, found, pair)
     chosen, value = learn.best(found, scores, most)
     together = pairs.matrix(pairs.together)[block]
     at, place = np.nonzero(chosen >= 0)
