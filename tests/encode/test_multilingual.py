@@ -271,23 +271,22 @@ def home(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_sentence_is_close_to_itself_in_other_languages(home):
+def test_the_closest_of_another_language_says_the_same(home):
     encoder = load_encoder(load_settings(home=home, encoder="multilingual").encoder)
-    said = [
-        "a red ceramic mug",
-        "一个红色的陶瓷杯子",
-        "ein roter Keramikbecher",
-        "women's running shoes",
-        "女士跑步鞋",
-        "Damen-Laufschuhe",
-    ]
-    cosine = encoder.encode(said) @ encoder.encode(said).T
-    assert min(cosine[i, j] for block in (range(3), range(3, 6)) for i in block for j in block) > cosine[:3, 3:].max()
+    mugs = ["a red ceramic mug", "一个红色的陶瓷杯子", "ein roter Keramikbecher"]
+    shoes = ["women's running shoes", "女士跑步鞋", "Damen-Laufschuhe"]
+    vectors = encoder.encode(mugs + shoes)
+    cosine = vectors @ vectors.T
+    other = [(i, j) for i in range(6) for j in range(6) if i % 3 != j % 3]
+    same = [i // 3 == j // 3 for i, j in other]
+    assert min(cosine[pair] for pair, yes in zip(other, same, strict=True) if yes) > max(
+        cosine[pair] for pair, yes in zip(other, same, strict=True) if not yes
+    )
 
 
 @pytest.mark.slow
 def test_chinese_items_get_their_class_with_one_setting(home, real_data, tmp_path):
-    """Items described by Chinese reviews, a fifth without a category: the nightly task with each of the two encoders."""
+    """Items described by Chinese reviews, a quarter without a category: the nightly task with each of the two encoders."""
     import pandas as pd
 
     from recpipe import rails
@@ -321,8 +320,8 @@ def test_chinese_items_get_their_class_with_one_setting(home, real_data, tmp_pat
         right[name] = np.mean([(row["class_path"] or [""])[0] == truth[row["item_id"]] for row in found])
         assert all(row["model_version"] == load_encoder(settings.encoder).fingerprint[:12] for row in found)
     print(json.dumps(right))
-    assert right["multilingual"] >= 0.6
-    assert right["multilingual"] > right[""] + 0.1
+    assert right["multilingual"] >= 0.5  # of ten classes; an item without an answer counts as wrong
+    assert right["multilingual"] > right[""] + 0.3
 
 
 @pytest.mark.slow
@@ -345,4 +344,4 @@ def test_the_text_benchmark_takes_the_profile_by_its_name(home, real_data, tmp_p
     done = CliRunner().invoke(app, ["benchmark", "text", *options, "--encoder", "multilingual"])
     assert done.exit_code == 0, done.output
     found = pd.read_parquet(tmp_path / "out.parquet")["label"]
-    assert (found.to_numpy() == asked["label"].to_numpy()).mean() >= 0.75
+    assert (found.to_numpy() == asked["label"].to_numpy()).mean() >= 0.62  # above what 80 coins show in 98 of 100 cases
