@@ -208,7 +208,7 @@ def _lay_files(folder: Path, home: Path) -> tuple[Path, Path]:
         asked = addressed[addressed["campaign_id"] == row.campaign_id]["household_id"].astype(str)
         asked.rename("user_id").to_csv(home / f"addressed-{row.campaign_id}.csv", index=False)
         items = sorted(set(coupons.loc[coupons["campaign_id"] == row.campaign_id, "product_id"].astype(str)))
-        days = {"first_day": str(row.start_date.date()), "last_day": str(row.end_date.date())}
+        days = {"first_day": str(row.start_date)[:10], "last_day": str(row.end_date)[:10]}
         named = {"item_ids": items, "candidates": f"addressed-{row.campaign_id}.csv", "max_users": max(len(asked) // 5, 1)}
         lines.append(json.dumps({"id": str(row.campaign_id), **days, **named}))
     (home / "campaigns.jsonl").write_text("\n".join(lines) + "\n")
