@@ -49,11 +49,11 @@ def main() -> None:
         report(hits)
     hits |= ours(before, leaf, carts, truth, users)
     report(hits)
-    best = max((name for name in hits if not name.startswith("recpipe")), key=lambda name: float(hits[name].mean()))
-    for name in (name for name in hits if name.startswith("recpipe")):
-        low, high = ratio_interval(hits[name], hits[best], carts.user)
-        ratio = hits[name].mean() / hits[best].mean()
-        print(f"{name}: {ratio:.2f} times {best}, 95 % interval {low:.2f} to {high:.2f}", flush=True)
+    mine = [name for name in hits if name.startswith("recpipe")]
+    for name, peer in ((name, peer) for name in mine for peer in hits if peer not in mine):
+        low, high = ratio_interval(hits[name], hits[peer], carts.user)
+        ratio = hits[name].mean() / max(hits[peer].mean(), 1e-9)
+        print(f"{name}: {ratio:.2f} times {peer}, 95 % interval {low:.2f} to {high:.2f}", flush=True)
 
 
 def report(hits: dict[str, Hits]) -> None:

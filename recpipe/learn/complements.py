@@ -100,7 +100,7 @@ def orders_of(
     lines = np.minimum(np.diff(np.r_[start, len(order)]), MOST_LINES)
     codes = order[start]
     indptr = np.r_[0, np.cumsum(lines)].astype(np.int64)
-    kept: NDArray[np.int64] = item[place < MOST_LINES]
+    kept = np.asarray(item[place < MOST_LINES], np.int64)
     return Orders(indptr, kept, first_user[codes], first_day[codes], items)
 
 

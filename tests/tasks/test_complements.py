@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -197,7 +196,7 @@ def test_carts_of_a_real_shop_are_completed(tmp_path):
 
 
 def deliver_real(settings, folder, day):
-    first, last = np.datetime64(day - timedelta(days=41)), np.datetime64(day + timedelta(days=2))
+    first, last = (datetime.combine(day + timedelta(days=n), time()) for n in (-41, 2))
     events = pq.read_table(
         folder / "events.parquet", filters=[("event_type", "=", "purchase"), ("ts", ">=", first), ("ts", "<", last)]
     ).to_pandas()
