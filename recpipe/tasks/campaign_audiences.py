@@ -124,7 +124,8 @@ def open_audiences(settings: Settings, plan: rails.Plan, reader: Reader) -> Stat
         audiences.append(audience)
         log.info("Campaign %s: %d users, by %s.", one.id, len(audience.users), audience.basis)
     lines = shop.purchases
-    bought = set(zip(shop.users[lines.users], shop.items[lines.items], strict=True))
+    mine = np.isin(lines.users, np.concatenate([one.users for one in audiences]))
+    bought = set(zip(shop.users[lines.users[mine]], shop.items[lines.items[mine]], strict=True))
     return State(day, plan["model_version"], shop.users, audiences, suppressed, counts, settings.campaign_cap, bought)
 
 

@@ -400,10 +400,11 @@ def test_auc_counts_pairs_as_often_as_their_rows(rows):
 
 
 @pytest.mark.slow
-def test_real_redemptions_are_told_better_than_by_recency_frequency_and_value():
+def test_real_redemptions_are_told_better_than_by_recency_frequency_and_value(monkeypatch):
     folder = os.environ.get("RECPIPE_TEST_CAMPAIGNS")
     if not folder:
         pytest.skip("needs real campaigns: set RECPIPE_TEST_CAMPAIGNS to the folder of completejourney's parquet files")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     from benchmarks.campaigns import compare
 
     found = compare(Path(folder), draws=500)
