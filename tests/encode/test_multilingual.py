@@ -335,7 +335,7 @@ def test_the_text_benchmark_takes_the_profile_by_its_name(home, real_data, tmp_p
         pytest.skip(f"there is no {file}")
     monkeypatch.setenv("RECPIPE_HOME", str(home))
     rows = pd.read_parquet(file)
-    rows = rows[rows["label"].notna() & rows["text"].str.len().between(10, 60)]
+    rows = rows[rows["label"].notna() & rows["text"].str.len().between(10, 60)].drop_duplicates("text")
     known = rows.groupby("label").sample(16, random_state=0)
     asked = rows.drop(known.index).groupby("label").sample(40, random_state=0)
     for name, table in (("train", known[["text", "label"]]), ("test", asked[["text"]])):
@@ -344,4 +344,4 @@ def test_the_text_benchmark_takes_the_profile_by_its_name(home, real_data, tmp_p
     done = CliRunner().invoke(app, ["benchmark", "text", *options, "--encoder", "multilingual"])
     assert done.exit_code == 0, done.output
     found = pd.read_parquet(tmp_path / "out.parquet")["label"]
-    assert (found.to_numpy() == asked["label"].to_numpy()).mean() >= 0.62  # above what 80 coins show in 98 of 100 cases
+    assert (found.to_numpy() == asked["label"].to_numpy()).mean() >= 0.75
