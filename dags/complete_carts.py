@@ -8,7 +8,7 @@
 **Triage**
 
 - `wait_for_day` failed: D is not published; look at `ingest_clickstream` of D first.
-- `make` failed: the message says what to do. Killed: clear it, the rows are the same.
+- `plan`, `make` failed: the message says what to do. Killed: clear it, the rows are the same.
 - `publish` failed on an expectation: the verdict page named in the message says which; the carts of D - 1 stay.
 - No rows: nobody filled a cart in the last RECPIPE_CART_DAYS that was not bought, or the shop delivers no cart events.
 
