@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.complements FOLDER [PYTHON]``: FOLDER holds completejourney's events.parquet and items.parquet, PYTHON
 is the interpreter of an environment that has `implicit`, whose ALS and BPR are left out otherwise. What is learned is learned
-on orders before `CUT`; the carts are orders after it. Every learner ranks every item that was ever bought before, the cart's
-own left out; the line that was held out counts as missed where it is none of these.
+on orders before `CUT`; the carts are orders after it. Every learner ranks every item that was ever bought, the cart's
+own left out; recpipe leaves out substitutes besides.
 """
 
 from __future__ import annotations
