@@ -14,7 +14,7 @@ from recpipe.errors import BadSetting
 from recpipe.learn.folder import to_json, write_whole
 
 METHODS = ("full", "top_layers", "lora", "adalora", "prefix", "adapter")
-LEARNING_RATES = {"full": 2e-5, "top_layers": 5e-5, "lora": 5e-4, "adalora": 5e-3, "prefix": 1e-2, "adapter": 5e-4}
+LEARNING_RATES = {"full": 2e-5, "top_layers": 5e-5, "lora": 5e-4, "adalora": 3e-2, "prefix": 1e-2, "adapter": 5e-4}
 """Learning rates of each method where none is given: the fewer parameters, and the nearer to zero they start, the higher."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "LICENSE", "LICENSE.txt")
 
