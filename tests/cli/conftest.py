@@ -60,7 +60,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
          "name": "3", "table": "recommendations"},
     ],
     "complements": [
-        {"item_id": STAND, "rank": 1, "complement_id": HEART, "score": 1.5, "orders_together": 7, "lift": 3.5,
+        {"item_id": "22697", "rank": 1, "complement_id": "22699", "score": 1.5, "orders_together": 7, "lift": 3.5,
          "model_version": "complements-1"},
     ],
     "cart_recommendations": [
