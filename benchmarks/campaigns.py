@@ -181,7 +181,8 @@ def night(folder: Path, home: Path, name: str) -> None:
     from recpipe import rails
     from recpipe.config import load_settings
     from recpipe.lake import Lake
-    from recpipe.tasks.campaign_audiences import AUDIENCES, made_on
+    from recpipe.tasks.campaign_audiences import AUDIENCES
+    from recpipe.tasks.campaign_history import made_on
     from recpipe.tasks.campaigns import read_campaigns
 
     home.mkdir(parents=True, exist_ok=True)

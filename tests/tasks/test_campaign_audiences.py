@@ -22,7 +22,7 @@ from recpipe.contract import AUDIENCE_REASONS, TABLES
 from recpipe.errors import AuditFailed, BadSetting, RecpipeError
 from recpipe.learn import responses
 from recpipe.quality import audit
-from recpipe.tasks import campaign_audiences
+from recpipe.tasks import campaign_audiences, campaign_history, campaign_outcomes
 from recpipe.tasks.campaign_audiences import AUDIENCES, FACTS
 from recpipe.tasks.campaigns import read_campaigns
 
@@ -74,7 +74,7 @@ def test_without_earlier_answers_users_are_ranked_by_what_they_bought(shop):
 
 
 def test_a_text_alone_names_the_items(shop, monkeypatch):
-    monkeypatch.setattr(campaign_audiences, "TEXT_ITEMS", 2)
+    monkeypatch.setattr(campaign_history, "TEXT_ITEMS", 2)
     shop = declare(shop, {key: LATER[key] for key in ("id", "first_day", "last_day")} | {"text": "blue", "max_users": 2})
     rails.run_day(shop.settings, AUDIENCES, DAY)
     assert [row["user_id"] for row in rows(shop)] == ["u3", "u4"]
@@ -194,7 +194,7 @@ def test_what_became_of_an_audience(taught):
     pairs = [(a > b) + (a == b) / 2 for a in chances[truth > 0] for b in chances[truth == 0]]
     assert found["auc:c3", by].value == pytest.approx(np.mean(pairs))
     assert found["auc:c3", by].low <= found["auc:c3", by].value <= found["auc:c3", by].high
-    assert ("auc:c3", campaign_audiences.SIMPLE) in found
+    assert ("auc:c3", campaign_outcomes.SIMPLE) in found
     parts = np.array_split(np.argsort(chances, kind="stable"), 10)
     error = sum(abs(chances[part].sum() - truth[part].sum()) for part in parts) / 40
     assert found["calibration_error:c3", by].value == pytest.approx(error)
@@ -214,13 +214,13 @@ def test_named_items_are_those_whose_absence_costs_the_most(taught):
     """Faithful: without the first named item the log odds fall, and by no less than without any other bought item."""
     day = date(2026, 4, 2)
     campaigns = read_campaigns(taught.settings)
-    shop = campaign_audiences.read_shop(taught.settings, taught.lake.reader(), day, campaigns)
-    model = campaign_audiences.by_affinity()
+    shop = campaign_history.read_shop(taught.settings, taught.lake.reader(), day, campaigns)
+    model = responses.by_affinity()
     place = {name: n for n, name in enumerate(shop.users)}
     for name in ("u1", "u2", "v00", "v16"):
         weights = shop.weights["c3"]
         seen = responses.look(shop.purchases, shop.answers, weights, day.toordinal(), 120)
-        (reason,) = campaign_audiences.why(model, seen, np.array([place[name]]), shop.items, weights)
+        (reason,) = responses.why(model, seen, np.array([place[name]]), shop.items, weights)
         bought = seen.bought[[place[name]]].toarray()[0]
 
         def odds(row: np.ndarray, seen: responses.Look = seen) -> float:

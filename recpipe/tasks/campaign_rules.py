@@ -1,0 +1,45 @@
+"""Whom a campaign may address: its candidates, without suppressed users, under the cap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recpipe.config import Settings
+from recpipe.contract import CAMPAIGN_AUDIENCES
+from recpipe.lake import Reader
+from recpipe.tasks.campaign_history import Shop
+from recpipe.tasks.campaigns import Campaign, read_users
+
+
+def addressed_before(settings: Settings, reader: Reader, day: date) -> Counter[str]:
+    """Return how many campaigns addressed each user in the days of the cap before a day, by the published table."""
+    if not settings.campaign_cap:
+        return Counter()
+    first = day - timedelta(days=settings.campaign_cap_days - 1)
+    rows = reader.read(CAMPAIGN_AUDIENCES.name, first, day - timedelta(days=1), ["day", "campaign_id", "user_id"]).to_pylist()
+    return Counter(user for user, _ in sorted({(row["user_id"], row["campaign_id"]) for row in rows}))
+
+
+def suppressed_of(settings: Settings, one: Campaign, day: date) -> set[str]:
+    """Return the users whom a campaign must not address on a day: those of the settings' list, and of its own."""
+    files = [Path(settings.suppression) if settings.suppression else None, one.suppress]
+    return set().union(*(read_users(file, day) for file in files if file))
+
+
+def eligible(
+    settings: Settings, shop: Shop, one: Campaign, suppressed: set[str], given: Counter[str], day: date
+) -> NDArray[np.int64]:
+    """Return the places of the users whom a campaign may address, ``given`` being how often each was addressed already."""
+    among = read_users(one.candidates, day) if one.candidates else None
+    able = [
+        user not in suppressed
+        and (among is None or user in among)
+        and (not settings.campaign_cap or given[user] < settings.campaign_cap)
+        for user in shop.users
+    ]
+    return np.flatnonzero(np.array(able, np.bool_))
