@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,6 +25,8 @@ TRAINING_WEEK = (date(2011, 8, 22), date(2011, 8, 28))
 INGESTED = (date(2011, 9, 1), date(2011, 9, 10))
 RECOMMENDED = (date(2011, 9, 1), date(2011, 9, 3))
 EVALUATED = (date(2011, 9, 8), date(2011, 9, 10))
+TASKS = ("classify_items", "complete_items", "audience_campaigns")
+"""DAGs of the other tables for which this shop has what they need: no carts, searches or reviews stand in its log."""
 
 LOCAL = {"RECPIPE_DAGS_PAUSED": "false"}
 """Settings of the demo beside those of its shop: its days have passed, so nothing starts by itself."""
@@ -78,6 +80,8 @@ def run() -> None:
         backfill("ingest_clickstream", INGESTED)
     with clock.step("Recommending 1 to 3 September: recommend_nightly"):
         backfill("recommend_nightly", RECOMMENDED)
+    with clock.step("Classes, complements and an audience of 3 September: " + ", ".join(TASKS)):
+        backfill_together(TASKS, (RECOMMENDED[1], RECOMMENDED[1]))
     with clock.step("Evaluating 8 to 10 September: evaluate_recommendations"):
         backfill("evaluate_recommendations", EVALUATED)
     with clock.step("Results"):
@@ -110,13 +114,45 @@ def command(*words: str) -> None:
 
 def backfill(dag: str, days: tuple[date, date]) -> None:
     """Run ``airflow dags backfill`` for some days, and again what failed before; finished days are left alone."""
+    words = backfill_words(dag, days)
+    print("$ " + " ".join(words), flush=True)
+    require(dag, subprocess.run(words_here(words), env=environment()).returncode)
+
+
+def backfill_together(dags: Sequence[str], days: tuple[date, date]) -> None:
+    """Run the backfills of several DAGs side by side, for they share nothing; what each says is printed in turn."""
+    words = [backfill_words(dag, days) for dag in dags]
+    print("\n".join("$ " + " ".join(line) + " &" for line in words), flush=True)
+    running = [
+        subprocess.Popen(words_here(line), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for line in words
+    ]
+    said = [process.communicate()[0] for process in running]
+    print("".join(said), end="", flush=True)
+    for dag, process in zip(dags, running, strict=True):
+        require(dag, process.returncode)
+
+
+def backfill_words(dag: str, days: tuple[date, date]) -> list[str]:
+    """Return the command line that a person would type."""
+    return ["airflow", "dags", "backfill", "-s", str(days[0]), "-e", str(days[1]), "--rerun-failed-tasks", "-y", dag]
+
+
+def words_here(words: list[str]) -> list[str]:
+    """Return a command line with the program that stands beside this Python."""
+    return [str(Path(sys.executable).with_name(words[0])), *words[1:]]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which Airflow's commands see the demo's home."""
     from recpipe.local import airflow_environment
 
-    words = ["airflow", "dags", "backfill", "-s", str(days[0]), "-e", str(days[1]), "--rerun-failed-tasks", "-y", dag]
-    print("$ " + " ".join(words), flush=True)
-    program = str(Path(sys.executable).with_name("airflow"))
-    environment = {**os.environ, **airflow_environment(load_settings())}
-    if subprocess.run([program, *words[1:]], env=environment).returncode != 0:
+    return {**os.environ, **airflow_environment(load_settings())}
+
+
+def require(dag: str, code: int) -> None:
+    """Stop the demo where a backfill did not succeed."""
+    if code != 0:
         raise RecpipeError(
             f"The backfill of {dag} did not succeed; its output above names the days. `recpipe up` and the Airflow page show their logs."
         )

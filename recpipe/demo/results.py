@@ -14,6 +14,7 @@ from recpipe.config import Settings
 from recpipe.consume import read_list
 from recpipe.contract import FEW, WARM, ZERO
 from recpipe.days import days_between
+from recpipe.demo.other_tables import show_other_tables
 from recpipe.evaluate import outcome_table
 from recpipe.lake import Lake, Reader
 from recpipe.local import login
@@ -26,6 +27,7 @@ def show_results(settings: Settings, console: Console, lists_day: date, evaluate
     for user in three_users(reader, lists_day):
         print_list(read_list(settings, user, lists_day), most=10)
         console.print()
+    show_other_tables(reader, console, lists_day)
     say_what_serves(settings, console)
     console.print(outcome_table(settings, list(days_between(*evaluated))), highlight=False)
     console.print()

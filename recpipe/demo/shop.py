@@ -29,6 +29,8 @@ SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "RECPIPE_EVENT_ID_FROM": '["order_id", "line_no"]',
         "RECPIPE_SET_ASIDE_EVENT_TYPES": '["adjustment"]',
         "RECPIPE_ITEM_ID_PATTERN": r"^\d{5}[A-Za-z]{0,3}$",
+        "RECPIPE_LABELS": str(DATA / "labels.csv"),
+        "RECPIPE_CAMPAIGNS": str(DATA / "campaigns.yaml"),
     }
 )
 """The environment of this shop."""
