@@ -25,7 +25,8 @@ def test_every_labelled_item_is_one_of_the_shop() -> None:
     labels = read_labels(shop_settings(), date(2011, 9, 3))["range"]
     assert set(labels) <= known
     paths = list(labels.values())
-    assert len(labels) == 112 and len(set(paths)) == 23
+    assert len(labels) == 112
+    assert len(set(paths)) == 23
     assert all(paths.count(path) in (2, 5) for path in paths)
 
 
