@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import date
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -16,6 +17,13 @@ from recpipe.errors import BadSetting
 
 ENCODER_PROFILES = ("multilingual",)
 """Names of encoders that `recpipe install-encoder` makes; the setting `encoder` takes them beside folders."""
+
+
+_ITEM_GROUP = re.compile(r"category:\d{1,2}|brand|newness|popularity|price")
+_ITEM_GROUPS = "category:LEVEL (0 = root), brand, newness, popularity and price"
+_USER_GROUP = re.compile(r"country|platform|cohort|attributes\..+")
+_USER_GROUPS = "country, platform, cohort and attributes.KEY"
+_NAMES = {"newness": ("new", "old"), "popularity": ("head", "middle", "tail"), "price": ("low", "middle", "high")}
 
 
 class Settings(BaseSettings):
@@ -76,6 +84,13 @@ class Settings(BaseSettings):
     event_weights: dict[str, float] = Field(
         default_factory=lambda: {"view": 0.2, "cart": 0.5, "favourite": 0.6, "purchase": 1.0, "review": 0.8},
         description="weight of an event type in the support; a type of weight 0, or not named, makes no history of a user",
+    )
+
+    # --- what the shop knows beforehand
+    knowledge: str = Field(
+        "",
+        description="folder of categories.yaml, substitutes.yaml, blocked.yaml and age_limits.yaml, as far as they are there: "
+        "see docs/knowledge.md; empty: none",
     )
 
     # --- lists
@@ -150,6 +165,25 @@ class Settings(BaseSettings):
     drift_days: int = Field(28, gt=0, description="days before the lists that the newest behaviour is compared with")
     max_drift: float = Field(0.5, gt=0, description="warn when the drift signal (population stability index) is above this")
 
+    # --- fairness (docs/fairness.md)
+    item_groups: list[str] = Field(
+        default_factory=lambda: ["popularity", "newness"],
+        description="item groups whose exposure is measured each night: category:LEVEL, brand, newness, popularity, price",
+    )
+    user_groups: list[str] = Field(
+        default_factory=lambda: ["country"],
+        description="user groups whose quality is measured each night: country, platform, cohort, attributes.KEY",
+    )
+    new_item_days: int = Field(28, gt=0, description="days from its first delivery on in which an item is in the group newness=new")
+    least_exposure: dict[str, float] = Field(
+        default_factory=dict,
+        description="item group, such as newness=new or brand=Acme -> least share of the places of each list; empty: no such rule",
+    )
+    use_country: bool = Field(True, description="may the country of an account be an input of its list?")
+    use_attributes: list[str] = Field(
+        default_factory=list, description="keys of the users' attributes that may be an input of anything; empty: none is"
+    )
+
     # --- the run
     wait_minutes: float = Field(180.0, ge=0, description="how long a scheduled run waits for its delivery")
     backfill_wait_minutes: float = Field(1.0, ge=0, description="how long a backfill run waits for its delivery")
@@ -192,6 +226,29 @@ class Settings(BaseSettings):
             re.compile(value)
         except re.error as error:
             raise ValueError(f"'{value}' is no regular expression ({error})") from None
+        return value
+
+    @field_validator("item_groups", "user_groups")
+    @classmethod
+    def _known_groups(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        pattern, known = (_ITEM_GROUP, _ITEM_GROUPS) if info.field_name == "item_groups" else (_USER_GROUP, _USER_GROUPS)
+        if wrong := [kind for kind in value if not pattern.fullmatch(kind)]:
+            raise ValueError(f"'{wrong[0]}' is no kind of group; there are {known}")
+        return list(dict.fromkeys(value))
+
+    @field_validator("least_exposure")
+    @classmethod
+    def _least_shares(cls, value: dict[str, float]) -> dict[str, float]:
+        for group, share in value.items():
+            kind, _, name = group.partition("=")
+            if not name or not _ITEM_GROUP.fullmatch(kind):
+                raise ValueError(f"'{group}' is no group of items, such as newness=new or brand=Acme; there are {_ITEM_GROUPS}")
+            if name not in _NAMES.get(kind, (name,)):
+                raise ValueError(f"'{group}' is no group: {kind} is one of {', '.join(_NAMES[kind])}")
+            if not 0 < share <= 1:
+                raise ValueError(f"{group} has the share {share:g}; a share is above 0 and at most 1")
+        if (total := sum(Fraction(str(share)) for share in value.values())) > 1:
+            raise ValueError(f"the shares come to {float(total):g} together, and a list has no more than 1: lower some of them")
         return value
 
     @field_validator("encoder")

@@ -1,0 +1,16 @@
+"""What the shop knows beforehand, in files: the category tree, substitutes, blocked items, age limits (docs/knowledge.md).
+
+A run that obeys them is planned with `keep`, which copies them, and reads that copy with `of_plan`; `day_rules` then says
+what they mean for the catalogue and the users of its day.
+"""
+
+from recpipe.knowledge.check import count_refused, is_blocked, is_too_young, refusals, replace_each_other
+from recpipe.knowledge.copies import keep, of_plan
+from recpipe.knowledge.load import FILES, load, read
+from recpipe.knowledge.rules import DayRules, absent_names, day_rules
+from recpipe.knowledge.words import NOTHING, Knowledge
+
+__all__ = [
+    "FILES", "NOTHING", "DayRules", "Knowledge", "absent_names", "count_refused", "day_rules", "is_blocked", "is_too_young",
+    "keep", "load", "of_plan", "read", "refusals", "replace_each_other",
+]  # fmt: skip

@@ -1,0 +1,240 @@
+"""What knowledge says of the catalogue and the users of one day, as arrays."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recpipe.knowledge.ages import age_on
+from recpipe.knowledge.words import Knowledge, Name, Path
+from recpipe.lake import Reader
+
+log = logging.getLogger(__name__)
+
+Flags = NDArray[np.bool_]
+UNKNOWN_AGE = -1
+
+
+@dataclass(frozen=True)
+class DayRules:
+    """The rules of one day. Users with the same bars share a profile: their country, and the age limits that they reached.
+
+    Attributes
+    ----------
+    knowledge, day
+        What is obeyed, and when.
+    item_ids
+        (items,) of the catalogue.
+    categories
+        (items,) path of each in the tree: renamed, and cut where the tree goes no deeper.
+    user_ids
+        (users,) asked about.
+    countries, ages
+        (users,) country, empty where unknown; years, `UNKNOWN_AGE` where unknown. Not looked up where no rule asks.
+    profile
+        (users,) row in the next two.
+    blocked, too_young
+        (profiles, items).
+    """
+
+    knowledge: Knowledge
+    day: date
+    item_ids: NDArray[np.object_]
+    categories: list[Path]
+    user_ids: NDArray[np.object_]
+    countries: NDArray[np.object_]
+    ages: NDArray[np.int64]
+    profile: NDArray[np.intp]
+    blocked: Flags
+    too_young: Flags
+
+    @cached_property
+    def bars(self) -> bool:
+        """Whether anything is barred for anybody."""
+        return bool(self.table.any())
+
+    @cached_property
+    def table(self) -> Flags:
+        """(profiles, items): what a profile must not be shown."""
+        return np.asarray(self.blocked | self.too_young)
+
+    def barred(self, rows: NDArray[np.intp]) -> Flags:
+        """Return (rows, items): what some users must not be shown."""
+        return np.asarray(self.table[self.profile[rows]])
+
+    def turned_away(self, items: NDArray[np.intp]) -> Flags:
+        """Return (users,): who must not be addressed about some items, too young for one of them or barred from all."""
+        if not len(items):
+            return np.zeros(len(self.user_ids), np.bool_)
+        of_profile = self.too_young[:, items].any(axis=1) | self.blocked[:, items].all(axis=1)
+        return np.asarray(of_profile[self.profile], np.bool_)
+
+    @cached_property
+    def groups(self) -> sp.csr_matrix:
+        """(items, groups) ones: the groups of substitutes that each item is in."""
+        columns = [_meant(group.names, self.item_ids, self.categories).any(axis=0) for group in self.knowledge.substitutes]
+        dense = np.stack(columns, axis=1) if columns else np.zeros((len(self.item_ids), 0), np.bool_)
+        return sp.csr_matrix(dense.astype(np.float64))
+
+    def may_complete(self, item: NDArray[np.integer], other: NDArray[np.integer]) -> Flags:
+        """Return (pairs,): whether the second may stand beside the first for everybody who may be shown the first.
+
+        Not where the two replace each other, the second is blocked everywhere, or somebody is barred from it alone.
+        """
+        found = np.ones(len(item), np.bool_)
+        if self.knowledge.substitutes:
+            found &= np.asarray(self.groups[item].multiply(self.groups[other]).sum(axis=1)).ravel() == 0
+        some = np.flatnonzero(self.table.any(axis=0)[other])
+        worse = (self.table[:, other[some]] & ~self.table[:, item[some]]).any(axis=0)
+        found[some] &= ~worse & ~self.table[:, other[some]].all(axis=0)
+        return found
+
+
+def day_rules(
+    knowledge: Knowledge,
+    reader: Reader,
+    day: date,
+    item_ids: NDArray[np.object_],
+    categories: Sequence[Path],
+    user_ids: NDArray[np.object_] | None = None,
+) -> DayRules:
+    """Return what knowledge says of a day.
+
+    Parameters
+    ----------
+    knowledge
+        What is obeyed (`recpipe.knowledge.of_plan`).
+    reader
+        The users' countries and attributes are read as of the day, where a rule asks for them.
+    day
+        The day.
+    item_ids, categories
+        (items,) of the catalogue; categories as they were delivered.
+    user_ids
+        (users,) who are asked about; nobody if None.
+    """
+    user_ids = np.array([], object) if user_ids is None else user_ids
+    paths = knowledge.tree.of_all(categories)
+    _warn_of_absent(knowledge, day, item_ids, categories, paths)
+    blocks = [block for block in knowledge.blocked if block.holds(day)]
+    named = sorted(set().union(*(block.countries for block in blocks)))
+    limits = np.array(sorted({limit.age for limit in knowledge.age_limits}), np.int64)
+    countries, ages = _people(knowledge, reader, day, user_ids, named)
+    # profiles: each named country, an unknown one (which may be any of them), and every other; by age limits reached
+    place = {country: row for row, country in enumerate([*named, ""])}
+    of_country = np.array([place.get(country, len(place)) for country in countries], np.intp)
+    reached = np.searchsorted(limits, ages, side="right")
+    blocked = np.zeros((len(named) + 2, len(item_ids)), np.bool_)
+    for block, meant in zip(blocks, _meant([one.name for one in blocks], item_ids, paths), strict=True):
+        rows = [*(place[one] for one in block.countries), place[""]] if block.countries else range(len(blocked))
+        blocked[rows] |= meant
+    young = _too_young(knowledge, limits, item_ids, paths)
+    return DayRules(
+        knowledge, day, item_ids, paths, user_ids, countries, ages,
+        profile=of_country * len(young) + reached,
+        blocked=np.repeat(blocked, len(young), axis=0),
+        too_young=np.tile(young, (len(blocked), 1)),
+    )  # fmt: skip
+
+
+def _too_young(knowledge: Knowledge, limits: NDArray[np.int64], item_ids: NDArray[np.object_], paths: list[Path]) -> Flags:
+    """Return (limits + 1, items): what is barred for users who reached none of the limits, the least one, …, all."""
+    least = np.zeros(len(item_ids), np.int64)
+    meant = _meant([limit.name for limit in knowledge.age_limits], item_ids, paths)
+    for limit, some in zip(knowledge.age_limits, meant, strict=True):
+        least[some] = np.maximum(least[some], limit.age)
+    return np.asarray(least[None, :] > np.concatenate([[0], limits])[:, None])
+
+
+def _meant(names: Sequence[Name], item_ids: NDArray[np.object_], paths: Sequence[Path]) -> Flags:
+    """Return (names, items): which items each name means."""
+    found = np.zeros((len(names), len(item_ids)), np.bool_)
+    if not len(names):
+        return found
+    place = {item: row for row, item in enumerate(item_ids)}
+    shelves: dict[Path, list[int]] = {}
+    for row, path in enumerate(paths):
+        shelves.setdefault(path, []).append(row)
+    for at, name in enumerate(names):
+        if name.item:
+            found[at, [place[name.item]] if name.item in place else []] = True
+        for path, rows in shelves.items() if name.category else ():
+            if name.means("", path):
+                found[at, rows] = True
+    return found
+
+
+def _people(
+    knowledge: Knowledge, reader: Reader, day: date, user_ids: NDArray[np.object_], named: list[str]
+) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Return (users,) countries and ages, as far as a rule asks for them."""
+    countries, ages = np.full(len(user_ids), "", object), np.full(len(user_ids), UNKNOWN_AGE, np.int64)
+    source = knowledge.age_source if knowledge.age_limits else None
+    wanted = [*(["country"] if named else []), *(["attributes"] if source else [])]
+    if not wanted or not len(user_ids):
+        return countries, ages
+    rows = reader.as_of("users", day, ["user_id", "day", *wanted]).to_pydict()
+    place = {user: row for row, user in enumerate(rows["user_id"])}
+    at = [(row, place[user]) for row, user in enumerate(user_ids) if user in place]
+    for row, delivered in at if named else ():
+        countries[row] = rows["country"][delivered] or ""
+    for row, delivered in at if source else ():
+        years = age_on(source, dict(rows["attributes"][delivered] or ()).get(source.attribute), day) if source else None
+        ages[row] = UNKNOWN_AGE if years is None else years
+    if absent := len(set(named) - set(rows.get("country", named))):
+        log.warning("%s: blocked.yaml names %d countries that no user of the shop has.", day, absent)
+    if source and (unknown := int((ages == UNKNOWN_AGE).sum())):
+        log.warning("%s: the age of %d of %d users is unknown: they count as too young.", day, unknown, len(user_ids))
+    return countries, ages
+
+
+# --- what the catalogue does not have ------------------------------------------------------------------------------
+
+
+def absent_names(
+    knowledge: Knowledge, item_ids: Iterable[str], categories: Iterable[Path], paths: Iterable[Path]
+) -> list[tuple[str, int]]:
+    """Return the file and line of what is named and stands in no catalogue.
+
+    Parameters
+    ----------
+    knowledge
+        The files.
+    item_ids
+        Of the catalogue.
+    categories, paths
+        Its categories, as delivered and as the tree has them.
+    """
+    items = set(item_ids)
+    delivered = {path[:length] for path in set(categories) for length in range(1, len(path) + 1)}
+    called = {path[:length] for path in set(paths) for length in range(1, len(path) + 1)}
+    names = [
+        *(("substitutes.yaml", name) for group in knowledge.substitutes for name in group.names),
+        *(("blocked.yaml", block.name) for block in knowledge.blocked),
+        *(("age_limits.yaml", limit.name) for limit in knowledge.age_limits),
+    ]
+    found = [
+        (file, one.line) for file, one in names if (one.item not in items if one.item else one.category not in called)
+    ]  # fmt: skip
+    tree = knowledge.tree
+    return [*(("categories.yaml", tree.lines[path]) for path in tree.renames if path not in delivered), *found]
+
+
+def _warn_of_absent(
+    knowledge: Knowledge, day: date, item_ids: NDArray[np.object_], categories: Sequence[Path], paths: Sequence[Path]
+) -> None:
+    absent: dict[str, list[int]] = {}
+    for file, line in absent_names(knowledge, item_ids, categories, paths):
+        absent.setdefault(file, []).append(line)
+    for file, lines in absent.items():
+        some = ", ".join(map(str, sorted(lines)[:10])) + (", …" if len(lines) > 10 else "")
+        log.warning("%s: %d names of %s stand in no catalogue of the day (lines %s).", day, len(lines), file, some)
+    if cut := sum(len(path) < len(knowledge.tree.renamed(one)) for one, path in zip(categories, paths, strict=True)):
+        log.warning("%s: %d items have a category that is not among the paths of categories.yaml.", day, cut)
