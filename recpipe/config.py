@@ -174,7 +174,9 @@ class Settings(BaseSettings):
         default_factory=lambda: ["country"],
         description="user groups whose quality is measured each night: country, platform, cohort, attributes.KEY",
     )
-    new_item_days: int = Field(28, gt=0, description="days from its first delivery on in which an item is in the group newness=new")
+    new_item_days: int = Field(
+        28, gt=0, description="days from its first delivery on in which an item is in the group newness=new"
+    )
     least_exposure: dict[str, float] = Field(
         default_factory=dict,
         description="item group, such as newness=new or brand=Acme -> least share of the places of each list; empty: no such rule",

@@ -223,9 +223,14 @@ OUTCOMES: Final = Table(
                 pa.string(),
                 "table whose rows were measured; null where published before the column was added: recommendations",
             ),
+            _field(
+                "group",
+                pa.string(),
+                "item group or user group that the row speaks of, such as brand=Acme (docs/fairness.md); null: of all",
+            ),
         ]
     ),
-    ("cohort", "metric", "name", "table"),
+    ("cohort", "metric", "name", "table", "group"),
 )
 
 ITEM_CLASSES: Final = Table(

@@ -3,7 +3,7 @@ import pytest
 
 from recpipe.contract import DELIVERED, TABLES
 
-ADDED_LATER = {"outcomes": {"table"}}
+ADDED_LATER = {"outcomes": {"table", "group"}}
 """Columns of a key that were added within a schema version, and are therefore null in old days: one value, at that time."""
 
 

@@ -211,8 +211,9 @@ def _inputs(reader: Reader) -> tuple[Input, ...]:
 
 
 def of_lists(rows: pa.Table) -> pa.Table:
-    """Return the rows of ``outcomes`` that speak of the lists; those published before the column was added do."""
-    return rows.filter(pc.equal(pc.fill_null(rows["table"], RECOMMENDATIONS.name), RECOMMENDATIONS.name))
+    """Return the rows of ``outcomes`` that speak of the lists and of no group; those published before the columns were added do."""
+    lists = pc.equal(pc.fill_null(rows["table"], RECOMMENDATIONS.name), RECOMMENDATIONS.name)
+    return rows.filter(pc.and_(lists, pc.is_null(rows["group"])))
 
 
 def value_of(rows: Sequence[dict[str, Any]], cohort: str, metric: str, name: str) -> dict[str, Any] | None:

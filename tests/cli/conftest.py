@@ -58,6 +58,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "outcomes": [
         {"horizon_days": 7, "cohort": "all", "metric": "ndcg@10", "value": 0.07, "ci_low": 0.05, "ci_high": 0.09, "users": 40,
          "name": "3", "table": "recommendations"},
+        {"horizon_days": 7, "cohort": "all", "metric": "exposure@10", "value": 0.12, "ci_low": 0.11, "ci_high": 0.13, "users": 412,
+         "name": "3", "table": "recommendations", "group": "newness=new"},
     ],
     "complements": [
         {"item_id": "22697", "rank": 1, "complement_id": "22699", "score": 1.5, "orders_together": 7, "lift": 3.5,
