@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from recpipe import knowledge
 from recpipe.config import Settings
 from recpipe.days import parse_day
 from recpipe.errors import BadSetting
@@ -14,7 +15,8 @@ from recpipe.lake import Lake
 from recpipe.rails.task import Task
 
 Plan = dict[str, Any]
-"""JSON: ``day``, ``model_version``, ``versions`` (Delta version by table), ``shards``, and ``model_folder`` where registered."""
+"""JSON: ``day``, ``model_version``, ``versions`` (Delta version by table), ``shards``; ``model_folder`` where registered; ``knowledge``
+where the task obeys files of it, and there are any: their sha256."""
 
 
 def plan_day(settings: Settings, task: Task[Any], day: date, model_version: str = "") -> Plan:
@@ -39,28 +41,35 @@ def plan_day(settings: Settings, task: Task[Any], day: date, model_version: str 
     MissingModel
         If no version serves the day, or there is none of that name.
     BadSetting
-        If a version is named for a task that asks no registered model.
+        If a version is named for a task that asks no registered model, or something in the files of knowledge is wrong.
     """
     lake = Lake.from_settings(settings)
     for table in task.reads:
         lake.require(table, day)
+    sha256 = knowledge.keep(settings) if task.obeys else ""
     return {
         "day": day.isoformat(),
-        **_version(settings, task, lake, day, model_version),
+        **_version(settings, task, lake, day, model_version, sha256),
         "versions": lake.versions_now((*task.reads, *task.earlier)),
         "shards": task.shards(settings),
+        **({"knowledge": sha256} if sha256 else {}),
     }
 
 
-def _version(settings: Settings, task: Task[Any], lake: Lake, day: date, asked: str) -> dict[str, str]:
+def _version(settings: Settings, task: Task[Any], lake: Lake, day: date, asked: str, sha256: str) -> dict[str, str]:
     if not task.registered:
         if asked:
             raise BadSetting(f"The task {task.name} asks no model of the registry: leave the model version away.")
-        return {"model_version": task.version(settings, day)}
+        return {"model_version": own_version(settings, task, day, sha256)}
     from recpipe import registry
 
     version = asked or _published(lake, task, day) or task.version(settings, day)
     return {"model_version": version, "model_folder": registry.fetch(settings, version)}
+
+
+def own_version(settings: Settings, task: Task[Any], day: date, sha256: str) -> str:
+    """Return the name of what makes the rows of a task that asks no registered model; ``sha256`` is that of the knowledge."""
+    return task.version(settings, day) + (f"+knowledge-{sha256[:8]}" if sha256 else "")
 
 
 def _published(lake: Lake, task: Task[Any], day: date) -> str | None:

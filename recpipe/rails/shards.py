@@ -17,12 +17,12 @@ from recpipe.config import Settings
 from recpipe.days import parse_day
 from recpipe.errors import RecpipeError
 from recpipe.lake import Input, Lake, Reader
-from recpipe.rails.plan import Plan, day_of, run_folder
+from recpipe.rails.plan import Plan, day_of, own_version, run_folder
 from recpipe.rails.task import Facts, State, Task
 
 log = logging.getLogger(__name__)
 
-SAME_RUN = ("day", "model_version", "versions", "shards")
+SAME_RUN = ("day", "model_version", "versions", "shards", "knowledge")
 NOTE = b"recpipe"
 
 
@@ -50,7 +50,8 @@ def open_task(settings: Settings, task: Task[State], plan: Plan) -> Opened[State
     RecpipeError
         If the settings name another version than the plan does: rows of two versions would stand in one day.
     """
-    if not task.registered and (now := task.version(settings, day_of(plan))) != plan["model_version"]:
+    now = "" if task.registered else own_version(settings, task, day_of(plan), plan.get("knowledge", ""))
+    if now and now != plan["model_version"]:
         raise RecpipeError(
             f"{task.name} of {plan['day']} was planned with version {plan['model_version']}, but the settings of this machine "
             f"make version {now}: give every worker the same settings, and run again from the plan on."
@@ -87,7 +88,7 @@ def write_shard(opened: Opened[Any], shard: int) -> str:
     rows, facts = task.make(opened.state, shard, plan["shards"])
     note = {
         "task": task.name,
-        **{name: plan[name] for name in SAME_RUN},
+        **{name: plan.get(name, "") for name in SAME_RUN},
         "shard": shard,
         "inputs": [_as_json(entry) for entry in opened.inputs],
         "facts": facts,
@@ -113,7 +114,7 @@ def read_shards(task: Task[Any], plan: Plan, files: Sequence[str]) -> tuple[pa.T
     tables = [pq.read_table(file) for file in files]
     notes = [json.loads(table.schema.metadata[NOTE]) for table in tables]
     for file, note in zip(files, notes, strict=True):
-        if note["task"] != task.name or any(note[name] != plan[name] for name in SAME_RUN):
+        if note["task"] != task.name or any(note[name] != plan.get(name, "") for name in SAME_RUN):
             raise RecpipeError(
                 f"{Path(file).name} was made for another plan than this one of {task.name} for {plan['day']}: make it again."
             )

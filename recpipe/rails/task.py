@@ -74,6 +74,9 @@ class Task(Generic[State]):
         and a day that was published keeps its own.
     suite
         What is expected of a day (`recpipe.quality.whole_suite`); None: the suite that the table has in `quality.suites`.
+    obeys
+        Whether it obeys the shop's files of knowledge: then the plan holds their sha256 where there are any, and a version
+        that is none of the registry has it as a part (`recpipe.knowledge`).
     shards
         How many parts a day is cut into; as set by default.
     measure
@@ -89,6 +92,7 @@ class Task(Generic[State]):
     registered: bool = False
     earlier: tuple[str, ...] = ()
     suite: Callable[[Settings], Suite] | None = None
+    obeys: bool = False
     shards: Callable[[Settings], int] = lambda settings: settings.shards
     measure: Callable[[Settings, Reader, date, date], Sequence[Metric]] | None = None
 
