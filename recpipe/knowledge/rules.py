@@ -63,7 +63,8 @@ class DayRules:
     @cached_property
     def table(self) -> Flags:
         """(profiles, items): what a profile must not be shown."""
-        return np.asarray(self.blocked | self.too_young)
+        found: Flags = np.logical_or(self.blocked, self.too_young)
+        return found
 
     def barred(self, rows: NDArray[np.intp]) -> Flags:
         """Return (rows, items): what some users must not be shown."""
@@ -73,7 +74,7 @@ class DayRules:
         """Return (users,): who must not be addressed about some items, too young for one of them or barred from all."""
         if not len(items):
             return np.zeros(len(self.user_ids), np.bool_)
-        of_profile = self.too_young[:, items].any(axis=1) | self.blocked[:, items].all(axis=1)
+        of_profile = np.logical_or(self.too_young[:, items].any(axis=1), self.blocked[:, items].all(axis=1))
         return np.asarray(of_profile[self.profile], np.bool_)
 
     @cached_property
@@ -92,8 +93,8 @@ class DayRules:
         if self.knowledge.substitutes:
             found &= np.asarray(self.groups[item].multiply(self.groups[other]).sum(axis=1)).ravel() == 0
         some = np.flatnonzero(self.table.any(axis=0)[other])
-        worse = (self.table[:, other[some]] & ~self.table[:, item[some]]).any(axis=0)
-        found[some] &= ~worse & ~self.table[:, other[some]].all(axis=0)
+        theirs, own = self.table[:, other[some]], self.table[:, item[some]]
+        found[some] &= ~np.logical_and(theirs, ~own).any(axis=0) & ~theirs.all(axis=0)
         return found
 
 
