@@ -78,7 +78,7 @@ def days(
 
 @app.command()
 def stale() -> None:
-    """List the published days that were made from a day that has been replaced since."""
+    """List the published days that were made from a day that has been replaced, or came in, since; and how each is run again."""
     from recpipe.config import load_settings
     from recpipe.lake import Lake
     from recpipe.lake.stale import stale_days
@@ -86,12 +86,23 @@ def stale() -> None:
     found = stale_days(Lake.from_settings(load_settings()))
     for entry in found:
         more = f" and {entry.days - 1} other days" if entry.days > 1 else ""
+        read = f"from {entry.source} at version {entry.read_version}" if entry.read_version >= 0 else f"without {entry.source}"
         print(
-            f"{entry.table} of {entry.day} was made from {entry.source} at version {entry.read_version}; "
-            f"{entry.source_day}{more} changed since (version {entry.version}). Run it again."
+            f"{entry.table} of {entry.day} was made {read}; {entry.source_day}{more} changed since (version {entry.version}). "
+            f"Run it again: {_again(entry.table)} {entry.day}"
         )
     if not found:
         print("Nothing is stale.")
+
+
+def _again(table: str) -> str:
+    """Return the command that makes a day of a table, without the day."""
+    from recpipe.tasks import TASKS
+
+    if table in TASKS:
+        return f"recpipe task {table} --day"
+    by = {"recommendations": "recommend", "episodes": "recommend", "outcomes": "evaluate"}
+    return f"recpipe {by.get(table, 'ingest')} --day"
 
 
 def _say(rows: dict[str, int], what: str) -> None:

@@ -311,14 +311,18 @@ class Reader:
         columns: list[str] | None = None,
         only: ds.Expression | None = None,
     ) -> pa.Table:
-        """Read the rows of days first to last (both included) that are complete; ``only`` some of them, such as a user's."""
+        """Read the rows of days first to last (both included) that are complete; ``only`` some of them, such as a user's.
+
+        ``inputs`` remembers the days that were asked for, those that were not there among them: whatever comes in
+        there later would have been read.
+        """
         schema = TABLES[table].schema
         wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
         delta = self._pin(table)
         days = [day for day in self._complete[table] if first <= day <= last]
+        self._remember(table, first, last, days)
         if delta is None or not days:
             return wanted.empty_table()
-        self.inputs.append(Input(table, days[0], days[-1], delta.version()))
         day = ds.field("day")
         where = (day >= days[0]) & (day <= days[-1]) & day.isin(days)
         where = where if only is None else where & only
@@ -342,6 +346,20 @@ class Reader:
         wanted = columns or TABLES["events"].columns
         rows = self.read("events", first, last, sorted({*wanted, "event_id", "day"}), only)
         return _newest(rows, ["event_id"]).select(wanted)
+
+    def look_for(self, table: str, day: date) -> bool:
+        """Return whether a day of a table is complete; ``inputs`` remembers that it was asked for."""
+        there = day in self.days(table)
+        self._remember(table, day, day, [day] if there else [])
+        return there
+
+    def _remember(self, table: str, first: date, last: date, there: list[date]) -> None:
+        """Note what was asked for; an end that was left open is the first or last day that was there."""
+        first = there[0] if first == date.min and there else first
+        last = there[-1] if last == date.max and there else last
+        if first > date.min and last < date.max:
+            delta = self._pin(table)
+            self.inputs.append(Input(table, first, last, -1 if delta is None else delta.version()))
 
     def _pin(self, table: str) -> DeltaTable | None:
         if table not in self._tables:

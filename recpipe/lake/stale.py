@@ -35,7 +35,7 @@ class Stale:
 
 
 def stale_days(lake: Lake) -> list[Stale]:
-    """List the published days whose inputs were replaced, or came in, after they were read; by table and day.
+    """List the published days whose inputs were replaced, or asked for and came in, after they were read; by table and day.
 
     One entry a (table, day, source). A day that was itself made from a stale day is not listed for that: run the first
     one again, and it is.

@@ -40,9 +40,13 @@ def measure_task(settings: Settings, task: Task[Any], reader: Reader, day: date)
 
 
 def measured_rows(settings: Settings, tasks: list[Task[Any]], reader: Reader, day: date) -> list[pa.Table]:
-    """Measure every task that has a measure and whose earlier day is published; others have no rows."""
+    """Measure every task that has a measure and whose earlier day is published; others have no rows.
+
+    That a day was looked for stands in the reader's ``inputs``, so that a task which is backfilled later makes the
+    outcomes stale (`recpipe stale`).
+    """
     made_on = day - timedelta(days=settings.horizon_days)
-    there = [task for task in tasks if task.measure and made_on in reader.days(task.name)]
+    there = [task for task in tasks if task.measure and reader.look_for(task.name, made_on)]
     return [measure_task(settings, task, reader, day) for task in there]
 
 
