@@ -167,6 +167,34 @@ def cut_as_new(
     return _stack_new(history, found, cutoff, half_life_days)
 
 
+def cut_at_order(
+    history: History, cutoff: np.datetime64, *, window_days: float, horizon_days: float, half_life_days: float
+) -> Episodes:
+    """Cut every user who comes in the days after an instant at the order they come with, while the evidence stays that of the instant.
+
+    The order's time is t0, the first event of the user in [cutoff, cutoff + window). The support is all that was met up to t0,
+    that order included, the query what is met first in (t0, t0 + horizon]; users without a query are left out.
+
+    Parameters
+    ----------
+    history
+        As far back as supports may reach; what reaches beyond ``cutoff`` is behaviour.
+    """
+    first, horizon = _first_meetings(history), np.timedelta64(round(horizon_days * 86_400), "s")
+    late = cutoff + np.timedelta64(round(window_days * 86_400), "s")
+    come = np.flatnonzero((history.ts >= cutoff) & (history.ts < late))
+    t0 = np.full(len(history.user_ids), np.datetime64("9999-01-01", "us"))
+    np.minimum.at(t0, history.user[come], history.ts[come])
+    found = []
+    for user in np.unique(history.user[come]):
+        rows = first[slice(*np.searchsorted(history.user[first], [user, user + 1]))]
+        ts = history.ts[rows]
+        known, query = rows[ts <= t0[user]], rows[(ts > t0[user]) & (ts <= t0[user] + horizon)]
+        if len(query):
+            found.append(_NewUser(known, known, query, t0[user]))
+    return _stack_new(history, found, cutoff, half_life_days)
+
+
 @dataclass(frozen=True)
 class _NewUser:
     """Rows of a history, first meetings all: support, all that counts as seen, query; and the instant of the list."""

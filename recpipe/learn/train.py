@@ -31,10 +31,11 @@ from recpipe.learn.episodes_folder import read_episodes_folder
 from recpipe.learn.folder import save, to_json, write_whole
 from recpipe.learn.metrics import Quality
 from recpipe.learn.networks import Network, Placed, find_network
+from recpipe.learn.other_shop import clearly_better, cut_first_days, enough, knows_weeks, pull
 from recpipe.learn.pair_network import NETWORK
 from recpipe.learn.selection import Window, best_of, measure_closed_forms, measure_views, support_sizes
 from recpipe.learn.summary import summarise
-from recpipe.learn.windows import draw, some_of, too_little, windows_of
+from recpipe.learn.windows import draw, some_of, too_little, windows_of, windows_to_look_at
 
 if TYPE_CHECKING:
     import torch
@@ -68,6 +69,9 @@ class Config:
         Weekly instants to learn from, and the weeks after them that decide when to stop.
     new_user_cuts
         Instants to learn from where lists are to be made for users who come in the months after the evidence ends.
+    openings
+        Openings of a shop to learn from, where the model is to start another shop (`recpipe.learn.openings`); 0: none, learn from
+        weeks.
     short_share, short_items
         Share of the episodes that are cut as if the user were new, to 0 … short_items items. Few on purpose: what a known
         user takes next is not what a new one takes, and a half of such episodes cost 11 % of nDCG on Online Retail II.
@@ -95,6 +99,7 @@ class Config:
     cutoffs: int = 6
     valid_weeks: int = 2
     new_user_cuts: int = 6
+    openings: int = 0
     short_share: float = 0.1
     short_items: int = 10
     evaluate_every: int = 50
@@ -111,6 +116,7 @@ def train(
     *,
     resume: bool = True,
     start_from: Path | None = None,
+    other_shop: bool = False,
     on_look: Callable[[int, float], None] | None = None,
 ) -> dict[str, Any]:
     """Train, or go on training, and write the model folder.
@@ -126,6 +132,9 @@ def train(
     start_from
         A model folder to go on from, of the same learner and encoder: its arrays are the start, weeks after its
         ``fitted_until`` are learned from, older ones replayed (`Config.replay_share`), and what is forgotten is measured.
+    other_shop
+        Whether the model to go on from is another shop's: its days mean nothing here, its numbers are a prior, and with too few
+        episodes it is taken as it is (`recpipe.learn.other_shop`).
     on_look
         Called with (step, nDCG) after each look at the later weeks, once the checkpoint is written. What it raises ends the run.
 
@@ -142,7 +151,9 @@ def train(
         If there is too little history, or nothing new in it for the model to go on from, or the loss is no number; the last good checkpoint stays.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts: the same sums every time
-    given = read_input(episodes_dir, config, start_from)
+    given = read_input(episodes_dir, config, start_from, other_shop)
+    if given.other_shop and not learns(given):
+        return take_over(given, out_dir)
     lessons = look_back(given)
     baselines = measure_bar(given, lessons)
     closed_form = best_of(baselines)
@@ -154,6 +165,8 @@ def train(
 
     # --- what came of it
     learner = given.network.to_learner(course.best, given.settings)
+    if given.begun and given.other_shop and not clearly_better(gain_over(given.begun, learner, given, lessons)):
+        learner, course.best_step = given.begun.learner, 0
     quality = measure_views(learner, lessons.valid_views, lessons.valid, given.metric_k)
     measured = {learner.name: quality, **{name: held for name, (_, held) in baselines.items()}}
     summary = {
@@ -165,7 +178,7 @@ def train(
     }
     came_from: dict[str, Any] = {}
     if given.begun:
-        came_from = {"start": given.begun.content, "start_fitted_until": str(given.begun.fitted_until)}
+        came_from = facts_of_start(given, given.begun)
         summary["continual"] = {**came_from, **measure_forgetting(given, lessons, learner)}
     write_whole(out_dir / "summary.json", to_json(summary))
     from recpipe.learn.plots import draw_plots
@@ -174,6 +187,24 @@ def train(
     save(learner, out_dir, {**given.facts, "training": asdict(config), "best_step": course.best_step, **came_from})
     say(f"model of step {course.best_step} is in {out_dir}")
     return summary
+
+
+def take_over(given: Given, out_dir: Path) -> dict[str, Any]:
+    """Write another shop's model as it is: this shop has seen too little to change it, or nothing at all."""
+    if given.begun is None:
+        raise BadSetting("There is no model of another shop to start from: name one (--from).")
+    came_from = facts_of_start(given, given.begun)
+    summary = {"best_step": 0, "steps": 0, "device": given.device, "quality": {}, "continual": came_from}
+    write_whole(out_dir / "summary.json", to_json(summary))
+    save(given.begun.learner, out_dir, {**given.facts, "training": asdict(given.config), "best_step": 0, **came_from})
+    say(f"too few episodes to learn from: the model of {given.begun.folder} is taken as it is, into {out_dir}")
+    return summary
+
+
+def facts_of_start(given: Given, begun: Start) -> dict[str, Any]:
+    """Return what a model folder says of the model that it came from."""
+    facts: dict[str, Any] = {"start": begun.content, "start_fitted_until": str(begun.fitted_until)}
+    return {**facts, "other_shop": True} if given.other_shop else facts
 
 
 # --- what to learn from, and what to look at
@@ -191,6 +222,7 @@ class Given:
     config: Config
     begun: Start | None
     device: str
+    other_shop: bool = False
 
     @property
     def seed(self) -> int:
@@ -225,13 +257,20 @@ class Lessons:
     new: list[int]
     old: list[int]
 
+    @property
+    def episodes(self) -> int:
+        """To learn from."""
+        return sum(len(window.episodes) for window in self.past)
 
-def read_input(episodes_dir: Path, config: Config, start_from: Path | None) -> Given:
+
+def read_input(episodes_dir: Path, config: Config, start_from: Path | None, other_shop: bool = False) -> Given:
     """Read the training input, and the model to go on from; refuse what does not fit together."""
     import torch
 
     if not 0 <= config.replay_share <= 1:
         raise BadSetting(f"A replay share is a chance, between 0 and 1, not {config.replay_share} (--replay-share).")
+    if other_shop and start_from is None:
+        raise BadSetting("To start from another shop's model, name its folder (--from).")
     network = find_network(config.learner)
     evidence, facts = read_episodes_folder(episodes_dir)
     settings = {**network.settings, **({"withhold": sorted(facts["withhold"])} if facts.get("withhold") else {})}
@@ -239,20 +278,31 @@ def read_input(episodes_dir: Path, config: Config, start_from: Path | None) -> G
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    return Given(episodes_dir, evidence, facts, network, settings, config, begun, device)
+    return Given(episodes_dir, evidence, facts, network, settings, config, begun, device, other_shop)
+
+
+def cut_past(given: Given) -> tuple[list[Window], list[Window]]:
+    """Return windows to look at, and those to learn from, newest first."""
+    if given.other_shop and not knows_weeks(given.evidence, given.config):
+        return cut_first_days(given.evidence, given.facts)
+    windows, last = windows_of(given.evidence, given.facts, given.config), windows_to_look_at(given.config)
+    return [some_of(window) for window in windows[:last]], windows[last:]
+
+
+def learns(given: Given) -> bool:
+    """Return whether there are episodes enough to change another shop's model."""
+    return enough(*cut_past(given))
 
 
 def look_back(given: Given) -> Lessons:
     """Cut the past into windows, and gather what the network sees in each."""
-    windows = windows_of(given.evidence, given.facts, given.config)
-    last = given.config.valid_weeks
-    valid, past = [some_of(window) for window in windows[:last]], windows[last:]
+    valid, past = cut_past(given)
     if not valid or not past:
         raise TrainingFailed(too_little(given.evidence, given.facts, given.config))
-    new, old = split_windows(past, given.begun, given.evidence, given.facts)
+    new, old = split_windows(past, None if given.other_shop else given.begun, given.evidence, given.facts)
     episodes = sum(len(window.episodes) for window in past)
     say(f"{episodes} episodes of {len(past)} weeks to learn from, {len(support_sizes(valid))} to look at")
-    if given.begun:
+    if given.begun and not given.other_shop:
         since = f"fitted until {given.begun.fitted_until}: {len(new)} weeks are new, {len(old)} to replay"
         say(f"going on from {given.begun.folder}, {since}")
     network = given.network
@@ -292,6 +342,8 @@ class Course:
         The network now.
     best
         Its tensors when the later weeks looked best.
+    prior
+        Numbers of another shop's model, which these are pulled to; None where they are free.
     start, best_step, best_ndcg
         Step to go on with; step and nDCG of the best.
     losses, rows
@@ -302,6 +354,7 @@ class Course:
     tensors: Tensors
     optimiser: torch.optim.Optimizer
     best: Tensors
+    prior: Tensors | None = None
     start: int = 0
     best_step: int = 0
     best_ndcg: float = -1.0
@@ -320,8 +373,15 @@ def begin_course(given: Given, lessons: Lessons, out_dir: Path, resume: bool) ->
     tensors = tensors_of(begun.learner, tensors) if begun else tensors
     optimiser = torch.optim.AdamW(given.network.parameter_groups(tensors, config))
     facts = (given.episodes_dir / "facts.json").read_text()
-    told = [asdict(config), given.settings, facts, *([begun.content] if begun else [])]
+    told = [
+        asdict(config),
+        given.settings,
+        facts,
+        *([begun.content] if begun else []),
+        *(["other shop"] if given.other_shop else []),
+    ]
     course = Course(hashlib.sha256(to_json(told)).hexdigest(), tensors, optimiser, copied(tensors))
+    course.prior = copied(tensors) if given.other_shop else None
     found = checkpoint.read_checkpoint(out_dir / CHECKPOINT, given.device) if resume else None
     if found and found[1]["run"] == course.run:
         groups, state = found
@@ -366,7 +426,7 @@ def look(given: Given, lessons: Lessons, course: Course, step: int, out_dir: Pat
     if not course.rows or course.rows[-1]["step"] < step:
         loss = float(np.mean(course.losses)) if course.losses else None
         course.rows.append({"step": step, "loss": loss, "val_ndcg": ndcg})
-    if step >= given.config.steps // 2 and ndcg > course.best_ndcg:
+    if (given.other_shop or step >= given.config.steps // 2) and ndcg > course.best_ndcg:
         course.best_step, course.best_ndcg, course.best = step, ndcg, copied(course.tensors)
     memory = checkpoint.optimiser_tensors(course.optimiser, course.tensors)
     kept = {name: getattr(course, name) for name in ("run", "best_step", "best_ndcg", "losses", "rows")}
@@ -390,6 +450,8 @@ def update(given: Given, lessons: Lessons, course: Course, step: int, out_dir: P
         batch = network.to_batch(draw(lessons.past[chosen].episodes, config, random), items, given.settings)
         with torch.autocast(given.device, dtype=torch.bfloat16, enabled=given.device == "cuda"):
             loss = network.loss_of(course.tensors, items, batch, given.settings) / config.accumulate
+        if course.prior is not None:
+            loss = loss + pull(course.tensors, course.prior, lessons.episodes) / config.accumulate
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     if not np.isfinite(total):
@@ -424,10 +486,15 @@ def measure_forgetting(given: Given, lessons: Lessons, learner: Placed) -> dict[
     k, seed, old = given.metric_k, given.seed, lessons.old
     replayed = [some_of(lessons.past[number]) for number in old]
     kept = change(given.begun, learner, [lessons.views[number] for number in old], replayed, k, seed) if old else None
-    gained = change(given.begun, learner, lessons.valid_views, lessons.valid, k, seed)
+    gained = gain_over(given.begun, learner, given, lessons)
     say(in_words(kept, gained, k))
     counts = {"new_windows": len(lessons.new), "replayed_windows": len(old) if given.config.replay_share else 0}
     return {**counts, "old": kept, "new": gained}
+
+
+def gain_over(begun: Start, learner: Placed, given: Given, lessons: Lessons) -> dict[str, float | int]:
+    """Compare the model that a run went on from with another one, on the windows looked at."""
+    return change(begun, learner, lessons.valid_views, lessons.valid, given.metric_k, given.seed)
 
 
 def say(text: str) -> None:
@@ -442,12 +509,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from a checkpoint")
     parser.add_argument("--start-from", type=Path, help="model folder to go on from, with new weeks and replay of old ones")
+    parser.add_argument("--other-shop", action="store_true", help="the model to go on from is another shop's")
     for option in fields(Config):
         parser.add_argument(f"--{option.name.replace('_', '-')}", type=type(option.default), default=option.default)
     given = vars(parser.parse_args(arguments))
     try:
         folders = given.pop("episodes"), given.pop("out")
-        train(*folders, resume=given.pop("resume"), start_from=given.pop("start_from"), config=Config(**given))
+        start = {name: given.pop(name) for name in ("resume", "start_from", "other_shop")}
+        train(*folders, **start, config=Config(**given))
     except RecpipeError as error:
         print(f"recpipe: {error}", file=sys.stderr)
         return 2

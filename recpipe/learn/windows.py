@@ -10,6 +10,7 @@ import numpy as np
 
 from recpipe.learn.cut import Episodes, as_of, choose, cut_as_new, cut_episodes, shorten, without_users
 from recpipe.learn.data import Evidence
+from recpipe.learn.openings import AGES, cut_openings
 from recpipe.learn.selection import Window
 
 if TYPE_CHECKING:
@@ -24,10 +25,20 @@ MOST_VALID = 800
 
 
 def windows_of(evidence: Evidence, facts: Mapping[str, Any], config: Config) -> list[Window]:
-    """Cut the past as the present will be: at new users where the input names a window of them, week by week otherwise."""
+    """Cut the past as the present will be: openings of a shop, new users, or week by week.
+
+    Openings if the model is to start other shops, new users where the input names a window of them.
+    """
+    if config.openings:
+        return cut_openings(evidence, facts, config)
     if facts.get("window_days"):
         return cut_new_users(evidence, facts, config)
     return cut_windows(evidence, facts, range(1, 1 + config.valid_weeks + config.cutoffs))
+
+
+def windows_to_look_at(config: Config) -> int:
+    """Return how many of the newest windows decide when to stop."""
+    return len(AGES) if config.openings else config.valid_weeks
 
 
 def cut_windows(evidence: Evidence, facts: Mapping[str, Any], weeks_back: Sequence[int]) -> list[Window]:
