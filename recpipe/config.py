@@ -102,6 +102,17 @@ class Settings(BaseSettings):
     min_country_users: int = Field(20, gt=0, description="customers of a country from which its own favourites are trusted")
     shards: int = Field(2, gt=0, description="user shards of a nightly run; the rows do not depend on it")
 
+    # --- exploration (docs/new-items.md)
+    explore_places: int = Field(0, ge=0, description="places of each list that are given to new items by a draw; 0: none")
+    explore_days: int = Field(28, ge=0, description="days from its first delivery on in which an item counts as new for the draw")
+    explore_events: int = Field(5, ge=0, description="events below which an older item still counts as new; 0: age alone counts")
+    explore_temperature: float = Field(
+        1.0,
+        gt=0,
+        description="spread of the draw: new items are the likelier the better their scores; the higher, the more alike",
+    )
+    explore_rank: int = Field(0, ge=0, description="first of the ranks that drawn items take; 0: the last ranks of the list")
+
     # --- classes of items
     labels: str = Field(
         "",
@@ -137,6 +148,15 @@ class Settings(BaseSettings):
 
     # --- carts
     cart_days: int = Field(7, gt=0, description="days in which a cart was filled and not bought, for it to be completed")
+
+    # --- profiles
+    profile_tags: int = Field(30, gt=0, description="most tags of a user of one kind and family, the heaviest")
+
+    # --- searches
+    search_words: str = Field(
+        "",
+        description="YAML file of the words that say what a search text asks for: limits, denials, synonyms; a shipped one if empty",
+    )
 
     # --- models
     encoder: str = Field(

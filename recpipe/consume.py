@@ -126,6 +126,9 @@ def reason_text(reason: dict[str, Any], titles: dict[str, str], country: str | N
     """
     if reason["kind"] == "support":
         return "because of " + " and ".join(titles.get(item) or item for item in reason["because_item_ids"])
+    if reason["kind"] == "new_item":
+        near = " and ".join(titles.get(item) or item for item in reason["because_item_ids"])
+        return "new in the shop" + (f", and close to {near}" if near else "")
     return {
         "search": "close to what was searched for",
         "popular_in_country": f"popular in {country or 'the same country'}",

@@ -29,8 +29,9 @@ CLOSED: Final = "closed"
 EMPTY: Final = "empty"
 STATUSES: Final = (OPEN, CLOSED, EMPTY)
 
-REASON_KINDS: Final = ("support", "search", "popular_in_country", "popular_in_season", "popular")
-"""Why an item stands in a list; ``because_item_ids`` is filled for ``support`` and empty for the others."""
+NEW_ITEM: Final = "new_item"
+REASON_KINDS: Final = ("support", "search", "popular_in_country", "popular_in_season", "popular", NEW_ITEM)
+"""Why an item stands in a list; ``because_item_ids`` is filled for ``support``, may be for ``new_item``, and is empty for the others."""
 
 POLARITIES: Final = ("positive", "negative")
 """Sides of a review, or of what it says of one aspect."""
@@ -200,6 +201,12 @@ RECOMMENDATIONS: Final = Table(
             _field("cohort", pa.string(), "zero, few or warm", required=True),
             _field("reason", REASON, "kind: " + ", ".join(REASON_KINDS), required=True),
             _field("model_version", pa.string(), "version in the model registry", required=True),
+            _field(
+                "propensity",
+                pa.float64(),
+                "probability that the item stands in the list, over the draw of new items: 1 where nothing was drawn; "
+                "null where published before the column was added",
+            ),
         ]
     ),
     ("user_id", "rank"),
@@ -390,6 +397,88 @@ CART_RECOMMENDATIONS: Final = Table(
     ("user_id", "rank"),
 )
 
+PROFILE_KINDS: Final = ("category", "brand", "topic", "price", "rhythm", "search", "review")
+"""Kinds of tags of a user: a tag is its kind, a colon, and a name."""
+
+USER_PROFILES: Final = Table(
+    "user_profiles",
+    pa.schema(
+        [
+            DAY,
+            _field("user_id", pa.string(), "user", required=True),
+            _field("tag", pa.string(), "kind, colon and name, such as category:home>lights or price:low", required=True),
+            _field("kind", pa.string(), "one of: " + ", ".join(PROFILE_KINDS), required=True),
+            _field(
+                "weight",
+                pa.float64(),
+                "0 to 1: part of the evidence that the average of the other users does not explain, (seen − expected) / (seen + 4)",
+                required=True,
+            ),
+            _field("seen", pa.float64(), "the user's evidence under the tag, by type of event and age", required=True),
+            _field("expected", pa.float64(), "what an average other user with as much evidence has under it", required=True),
+            _field("pieces", pa.int64(), "pieces of evidence under the tag: an item counts once a day", required=True),
+            _field(
+                "because_item_ids",
+                pa.list_(pa.string()),
+                "items without which the weight would fall the most, most first; empty for rhythm and search",
+                required=True,
+            ),
+            _field("evidence", pa.string(), "what it rests on, as a sentence that speaks of this user alone", required=True),
+            _field("first_day", pa.date32(), "day of the oldest piece of evidence, in the shop's zone", required=True),
+            _field("last_day", pa.date32(), "day of the newest", required=True),
+            _field("model_version", pa.string(), "the rule, and the encoder that reads searches", required=True),
+        ]
+    ),
+    ("user_id", "tag"),
+)
+
+SEARCH_RECOMMENDATIONS: Final = Table(
+    "search_recommendations",
+    pa.schema(
+        [
+            DAY,
+            _field(
+                "query",
+                pa.string(),
+                "text that was searched on the day: lower case, single blanks, no signs at its ends",
+                required=True,
+            ),
+            _field("rank", pa.int32(), "1, 2, … without gaps", required=True),
+            _field("item_id", pa.string(), "item that answers it, inside the filters below", required=True),
+            _field("score", pa.float64(), "comparable within one text only", required=True),
+            _field("searches", pa.int64(), "how often the text was searched on the day", required=True),
+            _field("price_low", pa.float64(), "lowest price that the text names, included; null where it names none"),
+            _field("price_high", pa.float64(), "highest price that the text names, included; null where it names none"),
+            _field(
+                "cheap", pa.bool_(), "true: the text asks for the lower third of the prices of an item's category", required=True
+            ),
+            _field(
+                "categories",
+                pa.list_(pa.string()),
+                "categories that the text names, levels joined by ' > '; an item lies in one of them; empty where it names none",
+                required=True,
+            ),
+            _field("brand", pa.string(), "brand that the text names; null where it names none"),
+            _field("without", pa.list_(pa.string()), "words that the text does without; no item names them", required=True),
+            _field(
+                "relaxed",
+                pa.list_(pa.string()),
+                "filters that were given up, in this order, since they left nothing: price, brand, category",
+                required=True,
+            ),
+            _field(
+                "matched_words",
+                pa.list_(pa.string()),
+                "words of the text that the item's text holds, the weightiest first",
+                required=True,
+            ),
+            _field("reason", pa.string(), "why the item stands here, for people", required=True),
+            _field("model_version", pa.string(), "encoder, and the file of words with the rule", required=True),
+        ]
+    ),
+    ("query", "rank"),
+)
+
 INPUT: Final = pa.struct(
     [
         pa.field("table", pa.string(), nullable=False),
@@ -440,6 +529,8 @@ TABLES: Final = {
         ITEM_DIGESTS,
         COMPLEMENTS,
         CART_RECOMMENDATIONS,
+        USER_PROFILES,
+        SEARCH_RECOMMENDATIONS,
         DAYS,
     )
 }

@@ -95,8 +95,14 @@ def _of_episodes(rows: pa.RecordBatch | pa.Table, zone: ZoneInfo) -> Columns:
 def _of_recommendations(rows: pa.RecordBatch | pa.Table, zone: ZoneInfo) -> Columns:
     kind, because = (pc.struct_field(rows.column("reason"), name) for name in ("kind", "because_item_ids"))
     named = pc.greater(pc.fill_null(pc.list_value_length(because), 0), 0)
-    amiss = pc.xor(pc.fill_null(pc.equal(kind, "support"), False), named)
-    return {"reason_kind": kind, "because_amiss": amiss.cast(pa.int8())}
+    drawn = pc.fill_null(pc.equal(kind, "new_item"), False)
+    amiss = pc.and_not(pc.xor(pc.fill_null(pc.equal(kind, "support"), False), named), drawn)
+    by_chance = pc.fill_null(pc.less(rows.column("propensity"), 1.0), False)
+    return {
+        "reason_kind": kind,
+        "because_amiss": amiss.cast(pa.int8()),
+        "chance_amiss": pc.and_not(by_chance, drawn).cast(pa.int8()),
+    }
 
 
 def _of_outcomes(rows: pa.RecordBatch | pa.Table, zone: ZoneInfo) -> Columns:
@@ -115,7 +121,7 @@ DERIVED = {
     "events": _Derive(_of_events, ("day", "ts")),
     "users": _Derive(_of_users, ("day", "registered_at")),
     "episodes": _Derive(_of_episodes, ("day", "cohort", "k", "support")),
-    "recommendations": _Derive(_of_recommendations, ("reason",)),
+    "recommendations": _Derive(_of_recommendations, ("reason", "propensity")),
     "outcomes": _Derive(_of_outcomes, ("ci_low", "ci_high")),
 }
 

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recpipe.contract import NEW_ITEM
+
 Codes = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -25,6 +27,8 @@ def recommendation_facts(
     top_k: int,
     model_version: str,
     max_per_group: int = 0,
+    explore_places: int = 0,
+    barred: tuple[Codes, Flags] | None = None,
 ) -> dict[str, int]:
     """Count the faults in the lists of some users, from the tables and not from the ranking's own arrays.
 
@@ -49,19 +53,25 @@ def recommendation_facts(
         The night's model version.
     max_per_group
         Most items of one group in a list; 0: no limit.
+    explore_places
+        Most places of a list that may be given to new items by a draw.
+    barred
+        Kind of each of ``users``, and (kinds, items): what the shop's knowledge bars users of that kind from; None: nothing.
 
     Returns
     -------
     dict
         Numbers of lists (``users_without_list``, ``unknown_users``, ``short_lists``, ``gaps_in_ranks``,
-        ``mixed_cohorts``, ``lists_over_category_limit``, ``rising_scores``) and of rows (``repeated_items``, ``seen_items``, ``later_items``,
-        ``unavailable_items``, ``other_model_versions``), and ``users`` and ``eligible_items`` for the page.
+        ``mixed_cohorts``, ``lists_over_category_limit``, ``lists_over_exploration``, ``rising_scores``) and of rows (``repeated_items``, ``seen_items``, ``later_items``,
+        ``unavailable_items``, ``barred_items``, ``other_model_versions``), and ``users`` and ``eligible_items`` for the page.
     """
     eligible = _eligible(items, day)
-    lists = _read(rows, users, items)
-    wanted = np.minimum(top_k, _eligible_per_user(users, items, eligible, seen, max_per_group))
+    lists, ranked = _read(rows, users, items), _read(rows.filter(pc.invert(_drawn(rows))), users, items)
+    kind, refused = barred or (np.zeros(len(users), np.int64), np.zeros((1, len(items)), np.bool_))
+    wanted = np.minimum(top_k, _eligible_by_kind(users, items, eligible, seen, max_per_group, kind, refused))
     length = np.bincount(lists.user[lists.user >= 0], minlength=len(users))
     known = lists.item >= 0
+    both = known & (lists.user >= 0)
     first_day = _dense(items.column("first_day")).to_numpy(zero_copy_only=False)
     available = np.append(_flags(items.column("available")), True)  # the last one stands for unknown items
     return {
@@ -75,10 +85,12 @@ def recommendation_facts(
         "seen_items": int(np.isin(_pairs(lists.user, lists.item, len(items)), _seen_pairs(users, items, seen)).sum()),
         "later_items": int((~known).sum() + (first_day[lists.item[known]] > np.datetime64(day)).sum()),
         "unavailable_items": int((~available[lists.item]).sum()),
+        "barred_items": int(refused[kind[lists.user[both]], lists.item[both]].sum()),
         "other_model_versions": int((~_flags(pc.equal(rows.column("model_version"), model_version))).sum()),
         "mixed_cohorts": _lists_with(lists, _changes(lists, lists.cohort[1:] != lists.cohort[:-1])),
         "lists_over_category_limit": _over_limit(lists, items, max_per_group),
-        "rising_scores": _lists_with(lists, _changes(lists, lists.score[1:] > lists.score[:-1])),
+        "lists_over_exploration": _drawn_too_often(rows, explore_places),
+        "rising_scores": _lists_with(ranked, _changes(ranked, ranked.score[1:] > ranked.score[:-1])),
     }
 
 
@@ -163,6 +175,17 @@ def _over_limit(lists: _Lists, items: pa.Table, most: int) -> int:
     return len(np.unique(cell[size > most] // groups))
 
 
+def _drawn(rows: pa.Table) -> pa.ChunkedArray:
+    """Return which rows a draw of new items placed."""
+    return pc.equal(pc.struct_field(rows.column("reason"), "kind"), NEW_ITEM)
+
+
+def _drawn_too_often(rows: pa.Table, most: int) -> int:
+    """Count the lists in which more places than allowed were given to a draw."""
+    counts = pc.value_counts(_dense(rows.filter(_drawn(rows)).column("user_id")))
+    return int(pc.sum(pc.greater(counts.field("counts"), most)).as_py() or 0)
+
+
 def _repeated(number: Codes, items: pa.Array) -> int:
     pairs = pa.table({"list": number, "item": items})
     return int(pairs.num_rows) - int(pairs.group_by(["list", "item"]).aggregate([]).num_rows)
@@ -181,6 +204,18 @@ def _seen_pairs(users: pa.Array, items: pa.Table, seen: pa.Table) -> Codes:
 
 def _eligible(items: pa.Table, day: date) -> Flags:
     return _flags(pc.and_(items.column("available"), pc.less_equal(items.column("first_day"), day)))
+
+
+def _eligible_by_kind(
+    users: pa.Array, items: pa.Table, eligible: Flags, seen: pa.Table, max_per_group: int, kind: Codes, refused: Flags
+) -> Codes:
+    """Return what `_eligible_per_user` does where users of different kinds are barred from different items."""
+    found = np.zeros(len(users), np.int64)
+    different, of_kind = np.unique(refused, axis=0, return_inverse=True)
+    for at, some in enumerate(different):
+        mine = np.flatnonzero(of_kind.reshape(-1)[kind] == at)
+        found[mine] = _eligible_per_user(users.take(pa.array(mine)), items, eligible & ~some, seen, max_per_group)
+    return found
 
 
 def _eligible_per_user(users: pa.Array, items: pa.Table, eligible: Flags, seen: pa.Table, max_per_group: int) -> Codes:

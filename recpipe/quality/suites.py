@@ -162,7 +162,10 @@ def recommendations(settings: Settings) -> Suite:
             between("rank", 1, settings.top_k, f"Ranks are between 1 and {settings.top_k}"),
             one_of("cohort", COHORTS, "Every row names its cohort"),
             one_of("reason_kind", REASON_KINDS, "Every row has a reason of a known kind"),
-            between("because_amiss", 0, 0, "Items are named as the cause where the reason is the support, and only there"),
+            between("because_amiss", 0, 0, "Items are named as the cause where the reason is the support, and only there or of new items"),
+            filled("propensity", "propensity is filled in every row"),
+            between("propensity", LEAST_PROPENSITY, 1, "Every propensity is above 0 and at most 1"),
+            between("chance_amiss", 0, 0, "Only what was drawn as new has a propensity below 1"),
         ),
         day=(
             *_every_day("recommendations", settings),
@@ -174,10 +177,12 @@ def recommendations(settings: Settings) -> Suite:
             *(seen if settings.seen_items == "exclude" else ()),
             none("later_items", "No list holds an item that was first delivered after the day"),
             none("unavailable_items", "No list holds an item that is not available"),
+            none("barred_items", "No list holds an item that the shop's files of knowledge bar its user from"),
             none("other_model_versions", "All lists of a day come from the night's one model version"),
             none("mixed_cohorts", "A user is in one cohort"),
+            none("lists_over_exploration", f"No list gives more than {settings.explore_places} places to a draw"),
             none("lists_over_category_limit", "No list holds more items of a category than set"),
-            between("rising_scores", 0, 0, "Scores fall, or stay, from rank to rank", "See the rules of the lists.", "warning"),
+            between("rising_scores", 0, 0, "Scores fall, or stay, from rank to rank, but for what was drawn", "See the rules of the lists.", "warning"),
         ),
         needed=LIST_FACTS,
     )  # fmt: skip
@@ -197,9 +202,13 @@ def outcomes(settings: Settings) -> Suite:
     )
 
 
+LEAST_PROPENSITY = 2.0**-40
+"""The least that `recommend.explore` draws by."""
+
 LIST_FACTS = (
     "users_without_list", "unknown_users", "short_lists", "gaps_in_ranks", "repeated_items", "seen_items", "later_items",
-    "unavailable_items", "other_model_versions", "mixed_cohorts", "lists_over_category_limit", "rising_scores",
+    "unavailable_items", "barred_items", "other_model_versions", "mixed_cohorts", "lists_over_category_limit", "rising_scores",
+    "lists_over_exploration",
 )  # fmt: skip
 """What `quality.lists.recommendation_facts` counts."""
 

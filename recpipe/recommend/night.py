@@ -13,14 +13,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recpipe import knowledge
 from recpipe.config import Settings
-from recpipe.contract import REASON, RECOMMENDATIONS
+from recpipe.contract import NEW_ITEM, REASON, RECOMMENDATIONS
 from recpipe.episodes import Known, UserDay, met_pairs, read_known, users_of
 from recpipe.errors import RecpipeError
 from recpipe.lake import Reader
 from recpipe.learn.data import ItemSpace, Learner, score_users, take
 from recpipe.rails import day_of
 from recpipe.rails.blocks import blocks_of, shard_of, users_a_block
+from recpipe.recommend.explore import Lists, Pool, explore, new_items
 from recpipe.recommend.fallback import KINDS, Fallback, open_fallback
 from recpipe.recommend.ranking import category_codes, rank
 from recpipe.recommend.reasons import because, brought_by_any
@@ -43,12 +45,15 @@ class Night:
         Evidence, users and traces as of the day.
     users
         Every user of the day.
+    rules
+        What the shop's files of knowledge say of the day.
     """
 
     settings: Settings
     plan: dict[str, Any]
     known: Known
     users: UserDay
+    rules: knowledge.DayRules
 
     @property
     def day(self) -> date:
@@ -83,7 +88,12 @@ class Night:
     @cached_property
     def category(self) -> NDArray[np.int64]:
         """(items,) code of the category that the rules limit."""
-        return category_codes(self.known.evidence.catalogue.categories, self.settings.category_level)
+        return category_codes(self.rules.categories, self.settings.category_level)
+
+    @cached_property
+    def new(self) -> NDArray[np.bool_]:
+        """(items,) what a draw of new items is made from."""
+        return new_items(self.known.evidence, self.settings, self.day)
 
     @cached_property
     def blocks(self) -> list[NDArray[np.intp]]:
@@ -93,10 +103,11 @@ class Night:
 
 @dataclass(frozen=True)
 class _Lists:
-    """Lists of some users: (users, top_k) item rows, −1 where the list ends; scores; reason; items of the reason."""
+    """Lists of some users: (users, top_k) item rows, −1 where the list ends; scores; propensity; reason; items of the reason."""
 
     item: NDArray[np.int64]
     score: NDArray[np.float64]
+    propensity: NDArray[np.float64]
     kind: NDArray[np.object_]
     because: NDArray[np.int64]
 
@@ -105,7 +116,9 @@ def open_night(settings: Settings, plan: dict[str, Any], reader: Reader) -> Nigh
     """Read what a night works on; the reader sees the table versions of its plan."""
     known = read_known(reader, settings, day_of(plan))
     users = users_of(known, settings, day_of(plan))
-    return Night(settings, plan, known, users)
+    catalogue, ours = known.evidence.catalogue, knowledge.of_plan(settings, plan)
+    rules = knowledge.day_rules(ours, reader, day_of(plan), catalogue.item_ids, catalogue.categories, users.user_ids)
+    return Night(settings, plan, known, users, rules)
 
 
 def rank_blocks(night: Night, shard: int, shards: int) -> pa.Table:
@@ -126,38 +139,48 @@ def _lists(night: Night, rows: NDArray[np.intp]) -> _Lists:
     for some, make in ((k > 0, _by_model), (k == 0, _by_fallback)):
         if some.any():
             found = make(night, rows[some])
-            for name in ("item", "score", "kind", "because"):
+            for name in ("item", "score", "propensity", "kind", "because"):
                 getattr(lists, name)[some] = getattr(found, name)
     return lists
 
 
 def _empty(users: int, k: int) -> _Lists:
     none = np.full((users, k), -1, np.int64)
-    return _Lists(none, np.zeros((users, k)), np.full((users, k), "", object), np.full((users, k, 2), -1, np.int64))
+    return _Lists(
+        none, np.zeros((users, k)), np.ones((users, k)), np.full((users, k), "", object), np.full((users, k, 2), -1, np.int64)
+    )
 
 
 def _by_model(night: Night, rows: NDArray[np.intp]) -> _Lists:
     support = take(night.users.support, rows)
     scores = score_users(night.learner, night.space, support)
-    item, points = _ranked(night, rows, scores)
-    cause = because(night.learner, night.space, support, item, night.alike)
+    found = _ranked(night, rows, scores)
+    cause = because(night.learner, night.space, support, found.item, night.alike)
     kind = np.where(cause[:, :, 0] >= 0, "support", "popular").astype(object)
-    return _Lists(item, points, kind, cause)
+    return _with_reasons(found, kind, cause)
 
 
 def _by_fallback(night: Night, rows: NDArray[np.intp]) -> _Lists:
     scores, kinds = night.fallback.scores(list(night.users.country[rows]), [night.users.query_texts[row] for row in rows])
-    item, points = _ranked(night, rows, scores)
-    kind = np.array(KINDS, object)[np.take_along_axis(kinds, np.maximum(item, 0), axis=1)]
-    return _Lists(item, points, kind, np.full((*item.shape, 2), -1, np.int64))
+    found = _ranked(night, rows, scores)
+    kind = np.array(KINDS, object)[np.take_along_axis(kinds, np.maximum(found.item, 0), axis=1)]
+    return _with_reasons(found, kind, np.full((*found.item.shape, 2), -1, np.int64))
 
 
-def _ranked(night: Night, rows: NDArray[np.intp], scores: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _with_reasons(found: Lists, kind: NDArray[np.object_], cause: NDArray[np.int64]) -> _Lists:
+    return _Lists(found.item, found.score, found.propensity, np.where(found.explored, NEW_ITEM, kind), cause)
+
+
+def _ranked(night: Night, rows: NDArray[np.intp], scores: NDArray[np.floating]) -> Lists:
     settings = night.settings
     barred = np.repeat(~night.known.evidence.catalogue.available[None, :], len(rows), axis=0)
     if settings.seen_items == "exclude":
         barred[met_pairs(night.users, rows)] = True
-    return rank(scores, barred, settings.top_k, night.category, settings.max_per_category)
+    if night.rules.bars:
+        barred |= night.rules.barred(rows)
+    item, points = rank(scores, barred, settings.top_k, night.category, settings.max_per_category)
+    pool = Pool(scores, barred, night.new, night.category)
+    return explore(item, points, pool, night.users.user_ids[rows], night.day, settings)
 
 
 def _rows(night: Night, users: NDArray[np.intp], lists: _Lists) -> pa.Table:
@@ -173,6 +196,7 @@ def _rows(night: Night, users: NDArray[np.intp], lists: _Lists) -> pa.Table:
         pa.array(night.users.cohort[users[user]], pa.string()),
         _reasons(lists.kind[user, place], lists.because[user, place], item_ids),
         pa.array([str(night.plan["model_version"])] * len(user), pa.string()),
+        pa.array(lists.propensity[user, place], pa.float64()),
     ]
     return pa.Table.from_arrays(columns, schema=RECOMMENDATIONS.schema)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recpipe import rails, registry
+from recpipe import knowledge, rails, registry
 from recpipe.config import Settings
 from recpipe.contract import RECOMMENDATIONS
 from recpipe.episodes import met_pairs
@@ -52,7 +52,7 @@ def _facts(night: Night, shard: int, rows: pa.Table) -> dict[str, int]:
             "item_id": pa.array(catalogue.item_ids, pa.string()),
             "first_day": pa.array(catalogue.first_day, pa.date32()),
             "available": pa.array(catalogue.available),
-            "group": _groups(catalogue.categories, night.settings.category_level),
+            "group": _groups(night.rules.categories, night.settings.category_level),
         }
     )
     return recommendation_facts(
@@ -64,6 +64,8 @@ def _facts(night: Night, shard: int, rows: pa.Table) -> dict[str, int]:
         top_k=night.settings.top_k,
         model_version=str(night.plan["model_version"]),
         max_per_group=night.settings.max_per_category,
+        explore_places=night.settings.explore_places,
+        barred=knowledge.refusals(night.rules, mine) if night.rules.bars else None,
     )
 
 
@@ -95,4 +97,5 @@ LISTS = rails.Task(
     make=_make,
     version=registry.resolve,
     registered=True,
+    obeys=True,
 )

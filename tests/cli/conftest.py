@@ -19,7 +19,7 @@ EVENING = datetime(2011, 9, 1, 18, 0, tzinfo=UTC)
 HEART, STAND, BUNTING = "85123A", "22423", "47566"
 
 EVENT = {"user_id": "warm", "item_id": HEART, "event_type": "purchase", "ts": MORNING, "price": 2.55, "quantity": 6}
-LISTED = {"model_version": "3", "cohort": "few"}
+LISTED = {"model_version": "3", "cohort": "few", "propensity": 1.0}
 
 ROWS: dict[str, list[dict[str, Any]]] = {
     "items": [
@@ -68,6 +68,11 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "cart_recommendations": [
         {"user_id": "few", "rank": 1, "item_id": STAND, "score": 1.5, "kind": "cart", "because_item_ids": [HEART],
          "cart_item_ids": [HEART], "model_version": "complements-1"},
+    ],
+    "search_recommendations": [
+        {"query": "heart under 3", "rank": 1, "item_id": HEART, "score": 6.2, "searches": 4, "price_high": 3.0, "cheap": False,
+         "categories": [], "without": [], "relaxed": [], "matched_words": ["heart"],
+         "reason": 'holds "heart"; costs 2.55, not above 3', "model_version": "cb5d5e42c401+5c1d9be0"},
     ],
     "campaign_audiences": [
         {"campaign_id": "autumn-lights", "user_id": "few", "rank": 1, "probability": 0.31, "basis": "responses",

@@ -98,8 +98,10 @@ def test_a_day_is_exported_as_parquet(lake_settings: Settings) -> None:
 def test_a_day_is_exported_as_csv(lake_settings: Settings) -> None:
     run("export", "--day", "2011-09-01", "--format", "csv", "--out", "lists.csv")
     header, first, *others = Path("lists.csv").read_text().splitlines()
-    assert header == ('"day","user_id","rank","item_id","score","cohort","reason_kind","because_item_ids","model_version"')
-    assert first == '2011-09-01,"few",1,"22423",1.5,"few","support","85123A|47566","3"'
+    assert header == (
+        '"day","user_id","rank","item_id","score","cohort","reason_kind","because_item_ids","model_version","propensity"'
+    )
+    assert first == '2011-09-01,"few",1,"22423",1.5,"few","support","85123A|47566","3",1'
     assert len(others) == 3
 
 
@@ -109,7 +111,7 @@ def test_a_day_is_exported_as_json_lines(lake_settings: Settings) -> None:
     assert len(rows) == 4
     assert rows[0] == {
         "day": "2011-09-01", "user_id": "few", "rank": 1, "item_id": "22423", "score": 1.5, "cohort": "few",
-        "reason": {"kind": "support", "because_item_ids": ["85123A", "47566"]}, "model_version": "3",
+        "reason": {"kind": "support", "because_item_ids": ["85123A", "47566"]}, "model_version": "3", "propensity": 1.0,
     }  # fmt: skip
 
 

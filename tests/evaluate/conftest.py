@@ -35,7 +35,7 @@ def list_rows(day, version="3"):
     reason = {"kind": "popular", "because_item_ids": []}
     return [
         {"day": day, "user_id": user, "rank": rank, "item_id": item, "score": 4.0 - rank, "cohort": cohort, "reason": reason,
-         "model_version": version}
+         "model_version": version, "propensity": 1.0}
         for users, cohort in ((WARM, "warm"), (ZERO, "zero")) for user in users for rank, item in enumerate(LIST_OF[user[0]], 1)
     ]  # fmt: skip
 

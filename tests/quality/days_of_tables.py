@@ -43,7 +43,7 @@ GOOD_ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "recommendations": [
         {
-            "user_id": "u1", "rank": rank, "item_id": item, "score": 1.0 / rank, "cohort": "few", "model_version": "3",
+            "user_id": "u1", "rank": rank, "item_id": item, "score": 1.0 / rank, "cohort": "few", "model_version": "3", "propensity": 1.0,
             "reason": {"kind": kind, "because_item_ids": because},
         }
         for rank, item, kind, because in ((1, "22423", "support", ["85123A"]), (2, "47566", "popular", []))

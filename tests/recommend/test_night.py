@@ -47,7 +47,7 @@ def test_the_whole_table_of_a_night(three):
     def row(user_id, rank, item_id, score, cohort, kind, *because):
         return {
             "day": DAY, "user_id": user_id, "rank": rank, "item_id": item_id, "score": score, "cohort": cohort,
-            "reason": {"kind": kind, "because_item_ids": list(because)}, "model_version": "1",
+            "reason": {"kind": kind, "because_item_ids": list(because)}, "model_version": "1", "propensity": 1.0,
         }  # fmt: skip
 
     assert staged(three, TEXT).to_pylist() == [
