@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
+from recpipe import knowledge
 from recpipe.config import Settings
 from recpipe.days import ONE_DAY
 from recpipe.episodes import read_known, users_of
@@ -51,5 +52,7 @@ def judge_learners(settings: Settings, learners: Sequence[Learner], as_of: date,
     seen, truth = seen_items(users), new_items(reader, users, known.evidence.catalogue.item_ids, as_of + ONE_DAY, until)
     judged = (truth.size > 0) & (users.support.k > 0)
     rows, truth = np.flatnonzero(judged), truth.rows(judged)
-    found = [rank_lists(learner, known.evidence, users, rows, seen, settings) for learner in learners]
+    ours, catalogue = knowledge.read(settings), known.evidence.catalogue
+    rules = knowledge.day_rules(ours, reader, as_of, catalogue.item_ids, catalogue.categories, users.user_ids)
+    found = [rank_lists(learner, known.evidence, users, rows, seen, settings, rules) for learner in learners]
     return [ndcg(hits(lists, truth), truth.size, settings.metric_k) for lists in found]

@@ -12,6 +12,7 @@ from recpipe.config import Settings
 from recpipe.episodes import UserDay
 from recpipe.evaluate.metrics import PAD, Truth
 from recpipe.evaluate.truth import codes_of
+from recpipe.knowledge import DayRules
 from recpipe.learn.data import Evidence, Learner, score_users, take
 from recpipe.rails.blocks import users_a_block
 from recpipe.recommend.ranking import category_codes, rank
@@ -64,9 +65,15 @@ def published(rows: pa.Table, item_ids: NDArray[np.object_], k: int) -> Publishe
 
 
 def rank_lists(
-    learner: Learner, evidence: Evidence, users: UserDay, rows: NDArray[np.intp], seen: Truth, settings: Settings
+    learner: Learner,
+    evidence: Evidence,
+    users: UserDay,
+    rows: NDArray[np.intp],
+    seen: Truth,
+    settings: Settings,
+    rules: DayRules,
 ) -> NDArray[np.int64]:
-    """Return (rows, k) item codes, best first: available, unseen where the rule says so, few of one category.
+    """Return (rows, k) item codes, best first: available, not barred, unseen where the rule says so, few of one category.
 
     Parameters
     ----------
@@ -80,9 +87,11 @@ def rank_lists(
         What all users have met.
     settings
         Rules of the lists; k is the metrics' cut-off, or the length of a list if that is less.
+    rules
+        What the shop's files of knowledge say of ``users`` on that day.
     """
     space, k = learner.items(evidence), min(settings.metric_k, settings.top_k)
-    category = category_codes(evidence.catalogue.categories, settings.category_level)
+    category = category_codes(rules.categories, settings.category_level)
     size = users_a_block(len(evidence.catalogue))
     parts = [np.empty((0, k), np.int64)]
     for some in (rows[start : start + size] for start in range(0, len(rows), size)):
@@ -91,5 +100,7 @@ def rank_lists(
         if settings.seen_items == "exclude":
             keep = np.repeat(np.arange(len(some)), seen.size[some])
             barred[keep, np.concatenate([seen.item[seen.indptr[row] : seen.indptr[row + 1]] for row in some])] = True
+        if rules.bars:
+            barred |= rules.barred(some)
         parts.append(rank(scores, barred, k, category, settings.max_per_category)[0])
     return np.concatenate(parts)

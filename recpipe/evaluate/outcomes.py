@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recpipe import knowledge
 from recpipe.config import Settings
 from recpipe.contract import COHORTS, OUTCOMES, RECOMMENDATIONS
 from recpipe.days import ONE_DAY, days_between
@@ -99,7 +100,9 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     truth = _of_rows(new_items(reader, users, item_ids, lists_day + ONE_DAY, day), rows)
     case = _Case(settings, day, known, made, truth)
     drift = measure_drift(reader, known.evidence, users, settings, lists_day, day)
-    lists = dict(_all_lists(case, users, rows))
+    ours, catalogue = knowledge.read(settings), known.evidence.catalogue
+    rules = knowledge.day_rules(ours, reader, lists_day, catalogue.item_ids, catalogue.categories, users.user_ids)
+    lists = dict(_all_lists(case, users, rows, rules))
     found = [*_measured(case, lists), _drift_row(case, drift)]
     table = pa.Table.from_pylist([_row(settings, day, *entry) for entry in found], schema=OUTCOMES.schema)
     return Outcomes(day, lists_day, made.model_version, table, drift, _gain(case, lists), _inputs(reader))
@@ -131,12 +134,14 @@ def _of_rows(truth: Truth, rows: NDArray[np.intp]) -> Truth:
     return truth.rows(keep)
 
 
-def _all_lists(case: _Case, users: UserDay, rows: NDArray[np.intp]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+def _all_lists(
+    case: _Case, users: UserDay, rows: NDArray[np.intp], rules: knowledge.DayRules
+) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Yield (name, lists): those that were published, and those of the baselines for the same users."""
     seen = seen_items(users)
     yield case.made.model_version, case.made.lists
     for learner in BASELINES:
-        yield learner.name, rank_lists(learner, case.known.evidence, users, rows, seen, case.settings)
+        yield learner.name, rank_lists(learner, case.known.evidence, users, rows, seen, case.settings, rules)
 
 
 _Entry = tuple[str, str, str, Interval]

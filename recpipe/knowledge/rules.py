@@ -92,7 +92,8 @@ class DayRules:
         found = np.ones(len(item), np.bool_)
         if self.knowledge.substitutes:
             found &= np.asarray(self.groups[item].multiply(self.groups[other]).sum(axis=1)).ravel() == 0
-        some = np.flatnonzero(self.table.any(axis=0)[other])
+        anybody = np.asarray(self.table.any(axis=0))
+        some = np.flatnonzero(anybody[other])
         theirs, own = self.table[:, other[some]], self.table[:, item[some]]
         found[some] &= ~np.logical_and(theirs, ~own).any(axis=0) & ~theirs.all(axis=0)
         return found
