@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,17 +49,67 @@ def rank(
     RecpipeError
         If a score is no number.
     """
+    order = ordered(scores, barred)
+    best = best_of(order, k, category, most)
+    found = np.full((len(best), k), NOTHING, np.int64)
+    found[:, : best.shape[1]] = best
+    return found, order.points(found)
+
+
+@dataclass(frozen=True)
+class Order:
+    """The total order of the items of each user.
+
+    Attributes
+    ----------
+    key
+        (users, items) greater is better, all of a user different; `BARRED` for what must not stand in the list.
+    level
+        (users, items) scores as whole numbers of ``step``.
+    step
+        (users, 1) how far scores are told apart.
+    """
+
+    key: NDArray[np.int64]
+    level: NDArray[np.int64]
+    step: NDArray[np.float64]
+
+    def points(self, item: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the scores of (users, k) item rows, as far as they are told apart; 0 for none."""
+        if not self.level.shape[1]:
+            return np.zeros(item.shape)
+        return np.where(item >= 0, np.take_along_axis(self.level, np.maximum(item, 0), axis=1) * self.step, 0.0)
+
+
+def ordered(scores: NDArray[np.floating], barred: NDArray[np.bool_]) -> Order:
+    """Put the items of each user into their order (parameters as in `rank`)."""
     level, step = _levels(scores)
     items = scores.shape[1]
     key = level * items + (items - 1 - np.arange(items))  # one number holds both parts of the order
     key[barred] = BARRED
-    best = _best(key, min(k, items)) if not most else _best_of_each(key, k, category, most)
+    return Order(key, level, step)
+
+
+def best_of(
+    order: Order, k: int, category: NDArray[np.int64], most: int, among: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Return (users, at most k) the best item rows of each user, best first, −1 where nothing more is eligible.
+
+    Parameters
+    ----------
+    order
+        Of the users.
+    k, category, most
+        As in `rank`.
+    among
+        (items,) items to choose from; None: all.
+    """
+    columns = None if among is None else np.flatnonzero(among)
+    key = order.key if columns is None else order.key[:, columns]
+    category = category if columns is None else category[columns]
+    best = _best(key, min(k, key.shape[1])) if not most else _best_of_each(key, k, category, most)
     eligible = (best != NOTHING) & (np.take_along_axis(key, best, axis=1) != BARRED)
-    found = np.full((len(key), k), NOTHING, np.int64)
-    found[:, : best.shape[1]] = np.where(eligible, best, NOTHING)
-    points = np.zeros((len(key), k))
-    points[:, : best.shape[1]] = np.where(eligible, np.take_along_axis(level, best, axis=1) * step, 0.0)
-    return found, points
+    return np.where(eligible, best if columns is None else columns[best], NOTHING)
 
 
 def category_codes(categories: Sequence[tuple[str, ...]], level: int) -> NDArray[np.int64]:
