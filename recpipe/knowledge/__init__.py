@@ -4,13 +4,13 @@ A run that obeys them is planned with `keep`, which copies them, and reads that 
 what they mean for the catalogue and the users of its day.
 """
 
-from recpipe.knowledge.check import count_refused, is_blocked, is_too_young, refusals, replace_each_other
+from recpipe.knowledge.check import count_refused, count_substitutes, count_worse, refusals, turned_away
 from recpipe.knowledge.copies import keep, of_plan
 from recpipe.knowledge.load import FILES, load, read
 from recpipe.knowledge.rules import DayRules, absent_names, day_rules
 from recpipe.knowledge.words import NOTHING, Knowledge
 
 __all__ = [
-    "FILES", "NOTHING", "DayRules", "Knowledge", "absent_names", "count_refused", "day_rules", "is_blocked", "is_too_young",
-    "keep", "load", "of_plan", "read", "refusals", "replace_each_other",
+    "FILES", "NOTHING", "DayRules", "Knowledge", "absent_names", "count_refused", "count_substitutes", "count_worse", "day_rules",
+    "keep", "load", "of_plan", "read", "refusals", "turned_away",
 ]  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import date
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recpipe.knowledge.ages import OLDEST
 from recpipe.knowledge.rules import DayRules
 from recpipe.knowledge.words import Knowledge, Path
 
@@ -63,9 +65,47 @@ def count_refused(rules: DayRules, shown: Iterable[tuple[str, str]]) -> int:
     )
 
 
-def replace_each_other(knowledge: Knowledge, paths: Mapping[str, Path], item: str, other: str) -> bool:
-    """Whether two items are of one group of substitutes; ``paths`` are those of the tree, by item."""
-    return any(
-        all(any(name.means(one, paths.get(one, ())) for name in group.names) for one in (item, other))
-        for group in knowledge.substitutes
-    )
+def count_substitutes(rules: DayRules, pairs: Sequence[tuple[str, str]]) -> int:
+    """Count the pairs of items, by id, that are of one group of substitutes."""
+    if not rules.knowledge.substitutes:
+        return 0
+    path_of = dict(zip(rules.item_ids, rules.categories, strict=True))
+    groups: dict[str, set[int]] = {}
+    for item in {item for pair in pairs for item in pair}:
+        named = enumerate(rules.knowledge.substitutes)
+        groups[item] = {at for at, group in named if any(name.means(item, path_of.get(item, ())) for name in group.names)}
+    return sum(bool(groups[item] & groups[other]) for item, other in pairs)
+
+
+def count_worse(rules: DayRules, pairs: Iterable[tuple[str, str]]) -> int:
+    """Count the pairs of items, by id, whose second is blocked everywhere, or barred from somebody who may be shown the first."""
+    known, day = rules.knowledge, rules.day
+    path_of = dict(zip(rules.item_ids, rules.categories, strict=True))
+    countries = sorted({"", "\0 any other", *(name for block in known.blocked for name in block.countries)})
+    ages = sorted({-1, OLDEST, *(limit.age for limit in known.age_limits), *(limit.age - 1 for limit in known.age_limits)})
+    barred_from: dict[str, set[tuple[str, int]]] = {}
+    pairs = [pair for pair in pairs if set(pair) <= path_of.keys()]
+    for item in {item for pair in pairs for item in pair}:
+        everybody = product(countries, ages) if may_not(known, day, item, path_of[item], "", -1) else ()
+        barred_from[item] = {who for who in everybody if may_not(known, day, item, path_of[item], *who)}
+    everywhere = len(countries) * len(ages)
+    return sum(
+        len(barred_from[other]) == everywhere or not barred_from[other] <= barred_from[item] for item, other in pairs
+    )  # fmt: skip
+
+
+def turned_away(rules: DayRules, items: Iterable[str]) -> set[str]:
+    """Return the ids of users who must not be addressed about some items: too young for one of them, or barred from all."""
+    known, day = rules.knowledge, rules.day
+    path_of = dict(zip(rules.item_ids, rules.categories, strict=True))
+    about = [(item, path_of[item]) for item in items if item in path_of]
+    people = zip(rules.user_ids, rules.countries, rules.ages, strict=True)
+    return {
+        user
+        for user, country, age in people
+        if about
+        and (
+            any(is_too_young(known, item, path, int(age)) for item, path in about)
+            or all(is_blocked(known, day, item, path, country) for item, path in about)
+        )
+    }

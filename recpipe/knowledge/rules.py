@@ -60,6 +60,16 @@ class DayRules:
         """Whether anything is barred for anybody."""
         return bool(self.table.any())
 
+    @property
+    def speaks(self) -> bool:
+        """Whether anything is barred, or replaces anything else."""
+        return self.bars or bool(self.knowledge.substitutes)
+
+    @property
+    def open_to_all(self) -> Flags:
+        """(items,): what may be shown where no user is known."""
+        return np.asarray(~self.table.any(axis=0))
+
     @cached_property
     def table(self) -> Flags:
         """(profiles, items): what a profile must not be shown."""
@@ -97,6 +107,26 @@ class DayRules:
         theirs, own = self.table[:, other[some]], self.table[:, item[some]]
         found[some] &= ~np.logical_and(theirs, ~own).any(axis=0) & ~theirs.all(axis=0)
         return found
+
+    def may_join(
+        self, carts: sp.csr_matrix, rows: NDArray[np.integer], cart: NDArray[np.integer], item: NDArray[np.integer]
+    ) -> Flags:
+        """Return (pairs,): whether an item may be offered with a cart, being barred from its user nor replacing what it holds.
+
+        Parameters
+        ----------
+        carts
+            (carts, items): not 0 where the cart holds the item.
+        rows
+            (carts,) row in ``user_ids``.
+        cart, item
+            (pairs,) row of the cart, and of the item.
+        """
+        found = ~self.table[self.profile[rows[cart]], item]
+        if self.knowledge.substitutes:
+            held = sp.csr_matrix(carts @ self.groups)
+            found &= np.asarray(held[cart].multiply(self.groups[item]).sum(axis=1)).ravel() == 0
+        return np.asarray(found)
 
 
 def day_rules(

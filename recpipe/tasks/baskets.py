@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from recpipe import rails
+from recpipe import knowledge, rails
 from recpipe.config import Settings
 from recpipe.lake import Reader
 from recpipe.lake.lake import window
@@ -20,7 +23,7 @@ RULE: Final = "complements-1"
 """Names the way that weights are learned; a change of it changes rows."""
 LEARN_DAYS: Final = 28
 LEARN_CARTS: Final = 800
-COLUMNS: Final = ["user_id", "item_id", "event_type", "ts", "day", "session_id", "order_id"]
+COLUMNS: Final = ["user_id", "item_id", "day", "session_id", "order_id"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Baskets:
         Those that the day reads.
     world, weights
         What they say (`recpipe.learn.complements`).
+    rules
+        What the shop's files of knowledge say of the day.
     """
 
     day: date
@@ -57,63 +62,73 @@ class Baskets:
     orders: learn.Orders
     world: learn.World
     weights: Weights
+    rules: knowledge.DayRules
 
 
-def open_baskets(settings: Settings, plan: rails.Plan, reader: Reader) -> Baskets:
-    """Read the orders up to the day, and learn from its last weeks what completes one."""
-    day = rails.day_of(plan)
+def open_baskets(settings: Settings, plan: rails.Plan, reader: Reader, asking: NDArray[np.object_] | None = None) -> Baskets:
+    """Read the orders up to the day, and learn from its last weeks what completes one; ``asking`` are users for the rules."""
+    day, ours = rails.day_of(plan), knowledge.of_plan(settings, plan)
     items = reader.as_of("items", day, ["day", "item_id", "category", "available"])
     item_ids = objects(items["item_id"])
-    leaf = leaf_codes(items["category"].to_pylist())
+    delivered = [tuple(level for level in path or () if level) for path in items["category"].to_pylist()]
+    rules = knowledge.day_rules(ours, reader, day, item_ids, delivered, asking)
+    leaf = leaf_codes(rules.categories)
     lines = purchases(reader, *window(day, settings.lookback_days))
-    user_ids = np.array(sorted({row["user_id"] for row in lines} - {None}), np.object_)
+    user_ids = objects(pc.drop_null(pc.unique(lines["user_id"])).sort())
     orders = orders_from(lines, item_ids, user_ids)
     world = learn.world_of(orders, leaf, np.datetime64(day), len(user_ids))
     weights = learned_weights(orders, leaf, np.datetime64(day), len(user_ids), settings.seed)
     available = np.asarray(items["available"].to_numpy(zero_copy_only=False), np.bool_)
-    return Baskets(day, plan["model_version"], item_ids, available, user_ids, orders, world, weights)
+    return Baskets(day, plan["model_version"], item_ids, available, user_ids, orders, world, weights, rules)
 
 
-def objects(column: pa.ChunkedArray) -> NDArray[np.object_]:
+def objects(column: pa.Array | pa.ChunkedArray) -> NDArray[np.object_]:
     """Return a column of text as objects."""
     return np.asarray(column.to_numpy(zero_copy_only=False)).astype(object)
 
 
-def leaf_codes(categories: list[list[str] | None]) -> NDArray[np.int64]:
+def leaf_codes(categories: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
     """Return (items,) a code for each whole path of the category tree, −1 where there is none."""
-    code = {path: at for at, path in enumerate(sorted({tuple(path) for path in categories if path}))}
-    return np.array([code[tuple(path)] if path else -1 for path in categories], np.int64)
+    code = {path: at for at, path in enumerate(sorted({path for path in categories if path}))}
+    return np.array([code.get(path, -1) for path in categories], np.int64)
 
 
-def purchases(reader: Reader, first: date, last: date) -> list[dict[str, Any]]:
-    """Return the lines that were bought on some days, each with its ``basket``: order, else visit, else user and day."""
-    rows = reader.events(first, last, COLUMNS).to_pylist()
-    bought = [row for row in rows if row["event_type"] == "purchase" and row["item_id"]]
-    for row in bought:
-        row["basket"] = _basket(row)
-    return [row for row in bought if row["basket"]]
+def purchases(reader: Reader, first: date, last: date) -> pa.Table:
+    """Return the lines that were bought on some days, each with its ``basket``: order, else visit, else user and day.
+
+    Columns: ``user_id``, ``item_id``, ``day`` and ``basket``, a text; lines of which none is known are left out.
+    """
+    bought = (ds.field("event_type") == "purchase") & ds.field("item_id").is_valid()
+    rows = reader.events(first, last, COLUMNS, bought)
+    order, visit, user = (_named(rows[name]) for name in ("order_id", "session_id", "user_id"))
+    of_day = pc.binary_join_element_wise("day", user, pc.strftime(rows["day"], "%Y-%m-%d"), "\0")
+    parts = [pc.binary_join_element_wise(kind, name, "\0") for kind, name in (("order", order), ("visit", visit))]
+    rows = rows.select(["user_id", "item_id", "day"]).append_column("basket", pc.coalesce(*parts, of_day))
+    return rows.filter(pc.and_(pc.is_valid(rows["basket"]), _not_empty(rows["item_id"])))
 
 
-def _basket(row: dict[str, Any]) -> tuple[str, ...]:
-    if row["order_id"]:
-        return ("order", row["order_id"])
-    if row["session_id"]:
-        return ("visit", row["session_id"])
-    return ("day", row["user_id"], row["day"].isoformat()) if row["user_id"] else ()
+def _named(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of text in which an empty text is null, too."""
+    return pc.if_else(_not_empty(column), column, pa.scalar(None, pa.string()))
 
 
-def orders_from(lines: list[dict[str, Any]], item_ids: NDArray[np.object_], user_ids: NDArray[np.object_]) -> learn.Orders:
-    """Return lines, each with its ``basket``, as orders of the catalogue's items."""
-    item_of, user_of = ({name: at for at, name in enumerate(ids)} for ids in (item_ids, user_ids))
-    known = [row for row in lines if row["item_id"] in item_of]
-    code = {name: at for at, name in enumerate(sorted({row["basket"] for row in known}))}
-    return learn.orders_of(
-        np.array([code[row["basket"]] for row in known], np.int64),
-        np.array([user_of.get(row["user_id"], -1) for row in known], np.int64),
-        np.array([item_of[row["item_id"]] for row in known], np.int64),
-        np.array([row["day"] for row in known], "datetime64[D]"),
-        len(item_ids),
-    )
+def _not_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.fill_null(pc.not_equal(column, ""), False)
+
+
+def orders_from(lines: pa.Table, item_ids: NDArray[np.object_], user_ids: NDArray[np.object_]) -> learn.Orders:
+    """Return lines, as `purchases` has them, as orders of the catalogue's items."""
+    item = codes_of(lines["item_id"], item_ids)
+    lines, item = lines.filter(item >= 0), item[item >= 0]
+    order = codes_of(lines["basket"], objects(pc.unique(lines["basket"]).sort()))
+    days = lines["day"].to_numpy().astype("datetime64[D]")
+    return learn.orders_of(order, codes_of(lines["user_id"], user_ids), item, days, len(item_ids))
+
+
+def codes_of(column: pa.ChunkedArray, ids: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Return (rows,) the place of each text among ids, −1 where it is none of them."""
+    found = pc.index_in(column, value_set=pa.array(ids, pa.string()))
+    return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
 
 
 def learned_weights(orders: learn.Orders, leaf: NDArray[np.int64], day: np.datetime64, users: int, seed: int) -> Weights:

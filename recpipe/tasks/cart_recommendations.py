@@ -11,7 +11,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recpipe import rails
+from recpipe import knowledge, rails
 from recpipe.config import Settings
 from recpipe.contract import CART_RECOMMENDATIONS
 from recpipe.lake import Reader
@@ -25,7 +25,7 @@ from recpipe.tasks.complements import interval, popular_items
 CARTS_A_BLOCK: Final = 256
 MOST_NAMED: Final = 2
 COLUMNS: Final = ["event_id", "user_id", "item_id", "event_type", "ts"]
-FACTS: Final = ("unknown_items", "held_items", "unavailable_items", "ranks_amiss", "because_amiss")
+FACTS: Final = ("unknown_items", "held_items", "unavailable_items", "substitutes", "barred_items", "ranks_amiss", "because_amiss")
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class State:
 
 def open_carts(settings: Settings, plan: rails.Plan, reader: Reader) -> State:
     """Read the orders, and the carts of the last days whose items were not bought since."""
-    baskets = open_baskets(settings, plan, reader)
-    held, bought = open_lines(reader, *window(baskets.day, settings.cart_days))
+    held, bought = open_lines(reader, *window(rails.day_of(plan), settings.cart_days))
+    baskets = open_baskets(settings, plan, reader, np.array(sorted(held), np.object_))
     code = {item: at for at, item in enumerate(baskets.item_ids)}
     users = [user for user in sorted(held) if any(item in code for item in held[user])]
     carts = [_codes(code, held[user]) for user in users]
@@ -116,6 +116,9 @@ def _rows(state: State, block: NDArray[np.intp], weights: NDArray[np.float64], p
     carts = carts_of([state.carts[row] for row in block], user, items)
     since = np.concatenate([at * items + state.since[row] for at, row in enumerate(block)])
     found = learn.candidates_of(baskets.world, carts, baskets.available, but=since)
+    if baskets.rules.speaks:
+        asking = np.searchsorted(baskets.rules.user_ids, state.users[block])
+        found = found.where(baskets.rules.may_join(carts.matrix, asking, found.cart, found.item))
     scores = learn.score(baskets.world, carts, weights, found, pair)
     chosen, value = learn.best(found, scores, state.most)
     said = learn.said_by(carts, chosen, pair, MOST_NAMED)
@@ -146,6 +149,7 @@ def _rows(state: State, block: NDArray[np.intp], weights: NDArray[np.float64], p
 def count_faults(state: State, rows: list[dict[str, Any]]) -> rails.Facts:
     """Count what is wrong with rows."""
     available = dict(zip(state.baskets.item_ids, state.baskets.available, strict=True))
+    rules = state.baskets.rules
     ranks: dict[str, list[int]] = {}
     for row in rows:
         ranks.setdefault(row["user_id"], []).append(row["rank"])
@@ -153,6 +157,10 @@ def count_faults(state: State, rows: list[dict[str, Any]]) -> rails.Facts:
         "unknown_items": sum(row["item_id"] not in available for row in rows),
         "held_items": sum(row["item_id"] in row["cart_item_ids"] for row in rows),
         "unavailable_items": sum(not available.get(row["item_id"], True) for row in rows),
+        "substitutes": knowledge.count_substitutes(
+            rules, [(held, row["item_id"]) for row in rows for held in row["cart_item_ids"]]
+        ),
+        "barred_items": knowledge.count_refused(rules, [(row["user_id"], row["item_id"]) for row in rows]),
         "ranks_amiss": sum(sorted(some) != list(range(1, len(some) + 1)) for some in ranks.values()),
         "because_amiss": sum(
             (row["kind"] == "cart") != bool(row["because_item_ids"])
@@ -178,6 +186,8 @@ def suite(settings: Settings) -> Suite:
             none("unknown_items", "Every item was delivered on the day or before"),
             none("held_items", "No cart is offered what it holds"),
             none("unavailable_items", "Every item can be bought"),
+            none("substitutes", "No cart is offered what replaces one of its items, by the shop's files of knowledge"),
+            none("barred_items", "No cart is offered what the shop's files of knowledge bar its user from"),
             none("ranks_amiss", "Ranks run from 1 without gaps"),
             none("because_amiss", "Items of the cart are named, and only where the cart speaks"),
         ],
@@ -208,6 +218,8 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
 CARTS: Final = rails.Task(
     table=CART_RECOMMENDATIONS,
     reads=("events", "items"),
+    earlier=("users",),
+    obeys=True,
     says="What completes each cart that was filled in the last days and not bought.",
     open=open_carts,
     make=make,

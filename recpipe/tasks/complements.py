@@ -10,7 +10,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recpipe import rails
+from recpipe import knowledge, rails
 from recpipe.config import Settings
 from recpipe.contract import COMPLEMENTS
 from recpipe.lake import Reader
@@ -20,7 +20,7 @@ from recpipe.rails.blocks import blocks_of, shard_of
 from recpipe.tasks.baskets import RULE, Baskets, carts_of, open_baskets, purchases
 
 ITEMS_A_BLOCK: Final = 4096
-FACTS: Final = ("unknown_items", "itself", "unavailable_items", "never_together", "ranks_amiss")
+FACTS: Final = ("unknown_items", "itself", "unavailable_items", "never_together", "substitutes", "barred_items", "ranks_amiss")
 
 
 def make(state: Baskets, shard: int, shards: int, most: int) -> tuple[pa.Table, rails.Facts]:
@@ -36,6 +36,8 @@ def _rows(state: Baskets, block: NDArray[np.intp], pair: sp.csr_matrix, most: in
     pairs, items = state.world.pairs, len(state.item_ids)
     carts = carts_of([np.array([item]) for item in block], np.full(len(block), -1), items)
     found = learn.candidates_of(state.world, carts, state.available, popular=False)
+    if state.rules.speaks:
+        found = found.where(state.rules.may_complete(block[found.cart], found.item))
     scores = learn.score(state.world, carts, state.weights.nobody, found, pair)
     chosen, value = learn.best(found, scores, most)
     together = pairs.matrix(pairs.together)[block]
@@ -61,6 +63,7 @@ def _rows(state: Baskets, block: NDArray[np.intp], pair: sp.csr_matrix, most: in
 def count_faults(state: Baskets, rows: list[dict[str, Any]]) -> rails.Facts:
     """Count what is wrong with rows."""
     available = dict(zip(state.item_ids, state.available, strict=True))
+    pairs = [(row["item_id"], row["complement_id"]) for row in rows]
     ranks: dict[str, list[int]] = {}
     for row in rows:
         ranks.setdefault(row["item_id"], []).append(row["rank"])
@@ -69,6 +72,8 @@ def count_faults(state: Baskets, rows: list[dict[str, Any]]) -> rails.Facts:
         "itself": sum(row["item_id"] == row["complement_id"] for row in rows),
         "unavailable_items": sum(not available.get(row["complement_id"], True) for row in rows),
         "never_together": sum(row["orders_together"] < learn.LEAST_TOGETHER for row in rows),
+        "substitutes": knowledge.count_substitutes(state.rules, pairs),
+        "barred_items": knowledge.count_worse(state.rules, pairs),
         "ranks_amiss": sum(sorted(some) != list(range(1, len(some) + 1)) for some in ranks.values()),
     }
 
@@ -86,6 +91,8 @@ def suite(settings: Settings) -> Suite:
             none("itself", "No item completes itself"),
             none("unavailable_items", "Every complement can be bought"),
             none("never_together", "What completes an item was bought in one order with it, more than once"),
+            none("substitutes", "No item is completed by what replaces it, by the shop's files of knowledge"),
+            none("barred_items", "Whoever may be shown an item may be shown what completes it"),
             none("ranks_amiss", "Ranks run from 1 without gaps"),
         ],
         needed=FACTS,
@@ -116,9 +123,10 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
 
 def baskets_between(reader: Reader, first: date, last: date) -> list[set[str]]:
     """Return the items of each order of some days."""
-    found: dict[tuple[str, ...], set[str]] = {}
-    for row in purchases(reader, first, last):
-        found.setdefault(row["basket"], set()).add(row["item_id"])
+    lines = purchases(reader, first, last)
+    found: dict[str, set[str]] = {}
+    for basket, item in zip(lines["basket"].to_pylist(), lines["item_id"].to_pylist(), strict=True):
+        found.setdefault(basket, set()).add(item)
     return [found[name] for name in sorted(found)]
 
 
@@ -151,6 +159,7 @@ ITEM_COMPLEMENTS: Final = rails.Task(
     open=_open,
     make=lambda state, shard, shards: make(state[0], shard, shards, state[1]),
     version=lambda settings, day: RULE,
+    obeys=True,
     suite=suite,
     measure=measure,
 )

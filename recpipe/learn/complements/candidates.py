@@ -88,6 +88,16 @@ class Candidates:
         """(candidates,) code of the item."""
         return self.key % self.items
 
+    @property
+    def cart(self) -> NDArray[np.int64]:
+        """(candidates,) row of the cart."""
+        return self.key // self.items
+
+    def where(self, keep: NDArray[np.bool_]) -> Candidates:
+        """Return some of the candidates of the same carts."""
+        key = self.key[keep]
+        return Candidates(key, np.searchsorted(key, np.arange(len(self.indptr)) * self.items), self.items)
+
     def values(self, rows: sp.csr_matrix) -> Floats:
         """Return (candidates,) what a matrix (carts, items) holds for each of them."""
         key, value = keys_of(rows), rows.data
