@@ -134,6 +134,7 @@ def reason_text(reason: dict[str, Any], titles: dict[str, str], country: str | N
         "popular_in_country": f"popular in {country or 'the same country'}",
         "popular_in_season": "popular at this time of the year",
         "popular": "popular these days",
+        "least_exposure": "of a kind of product that the shop has a place in each list for",
     }[reason["kind"]]
 
 

@@ -46,7 +46,9 @@ class ItemGroups:
         return self.code == self.names.index(name) if name in self.names else np.zeros(len(self.code), np.bool_)
 
 
-def item_groups(kind: str, evidence: Evidence, settings: Settings, reader: Reader, day: date) -> ItemGroups:
+def item_groups(
+    kind: str, evidence: Evidence, categories: Sequence[tuple[str, ...]], settings: Settings, reader: Reader, day: date
+) -> ItemGroups:
     """Split the catalogue of a day.
 
     Parameters
@@ -59,6 +61,8 @@ def item_groups(kind: str, evidence: Evidence, settings: Settings, reader: Reade
         *middle*, *high*, a third each of the items that can be bought and have a price; equal prices are in one group.
     evidence
         As of the day.
+    categories
+        (items,) path of each, as delivered or as the shop's own tree has it (`recpipe.knowledge`).
     settings
         Days in which an item is new.
     reader
@@ -77,7 +81,7 @@ def item_groups(kind: str, evidence: Evidence, settings: Settings, reader: Reade
     if kind == "brand":
         return _named(kind, _brands(reader, catalogue.item_ids, day))
     level = int(kind.removeprefix("category:"))
-    return _named(kind, [LEVELS.join(path[: level + 1]) for path in catalogue.categories])
+    return _named(kind, [LEVELS.join(path[: level + 1]) for path in categories])
 
 
 def sales_of(evidence: Evidence) -> NDArray[np.int64]:

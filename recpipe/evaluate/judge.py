@@ -18,6 +18,7 @@ from recpipe.evaluate.outcomes import require_events
 from recpipe.evaluate.truth import new_items, seen_items
 from recpipe.lake import Lake
 from recpipe.learn.data import Learner
+from recpipe.recommend.exposure import read_quotas
 
 
 def judge_learners(settings: Settings, learners: Sequence[Learner], as_of: date, until: date) -> list[NDArray[np.float64]]:
@@ -54,5 +55,6 @@ def judge_learners(settings: Settings, learners: Sequence[Learner], as_of: date,
     rows, truth = np.flatnonzero(judged), truth.rows(judged)
     ours, catalogue = knowledge.read(settings), known.evidence.catalogue
     rules = knowledge.day_rules(ours, reader, as_of, catalogue.item_ids, catalogue.categories, users.user_ids)
-    found = [rank_lists(learner, known.evidence, users, rows, seen, settings, rules) for learner in learners]
+    quotas = read_quotas(settings, known.evidence, rules.categories, reader, as_of)
+    found = [rank_lists(learner, known.evidence, users, rows, seen, settings, rules, quotas) for learner in learners]
     return [ndcg(hits(lists, truth), truth.size, settings.metric_k) for lists in found]

@@ -15,6 +15,7 @@ from recpipe.evaluate.truth import codes_of
 from recpipe.knowledge import DayRules
 from recpipe.learn.data import Evidence, Learner, score_users, take
 from recpipe.rails.blocks import users_a_block
+from recpipe.recommend.exposure import Quotas, expose
 from recpipe.recommend.ranking import category_codes, rank
 
 COLUMNS = ["user_id", "rank", "item_id", "cohort", "model_version"]
@@ -72,6 +73,7 @@ def rank_lists(
     seen: Truth,
     settings: Settings,
     rules: DayRules,
+    quotas: Quotas | None = None,
 ) -> NDArray[np.int64]:
     """Return (rows, k) item codes, best first: available, not barred, unseen where the rule says so, few of one category.
 
@@ -89,10 +91,13 @@ def rank_lists(
         Rules of the lists; k is the metrics' cut-off, or the length of a list if that is less.
     rules
         What the shop's files of knowledge say of ``users`` on that day.
+    quotas
+        Least share of groups of items in each list, as the published lists have it; None: no such rule.
     """
     space, k = learner.items(evidence), min(settings.metric_k, settings.top_k)
     category = category_codes(rules.categories, settings.category_level)
     size = users_a_block(len(evidence.catalogue))
+    length = settings.top_k if quotas else k  # what a group lacks in a list's first places depends on its later ones
     parts = [np.empty((0, k), np.int64)]
     for some in (rows[start : start + size] for start in range(0, len(rows), size)):
         scores = score_users(learner, space, take(users.support, some))
@@ -102,5 +107,8 @@ def rank_lists(
             barred[keep, np.concatenate([seen.item[seen.indptr[row] : seen.indptr[row + 1]] for row in some])] = True
         if rules.bars:
             barred |= rules.barred(some)
-        parts.append(rank(scores, barred, k, category, settings.max_per_category)[0])
+        lists = rank(scores, barred, length, category, settings.max_per_category)[0]
+        if quotas:
+            lists = expose(lists, scores, barred, category, settings.max_per_category, quotas)[0]
+        parts.append(lists[:, :k])
     return np.concatenate(parts)

@@ -26,6 +26,7 @@ from recpipe.evaluate.metrics import Truth, coverage, hit_rate, hits, ndcg, nove
 from recpipe.evaluate.truth import new_items, seen_items
 from recpipe.lake import Input, Lake, Reader
 from recpipe.learn.closed_forms import ItemKNN, Popularity
+from recpipe.recommend.exposure import Quotas, read_quotas
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     drift = measure_drift(reader, known.evidence, users, settings, lists_day, day)
     ours, catalogue = knowledge.read(settings), known.evidence.catalogue
     rules = knowledge.day_rules(ours, reader, lists_day, catalogue.item_ids, catalogue.categories, users.user_ids)
-    lists = dict(_all_lists(case, users, rows, rules))
+    quotas = read_quotas(settings, known.evidence, rules.categories, reader, lists_day)
+    lists = dict(_all_lists(case, users, rows, rules, quotas))
     found = [*_measured(case, lists), _drift_row(case, drift)]
     table = pa.Table.from_pylist([_row(settings, day, *entry) for entry in found], schema=OUTCOMES.schema)
     return Outcomes(day, lists_day, made.model_version, table, drift, _gain(case, lists), _inputs(reader))
@@ -135,13 +137,13 @@ def _of_rows(truth: Truth, rows: NDArray[np.intp]) -> Truth:
 
 
 def _all_lists(
-    case: _Case, users: UserDay, rows: NDArray[np.intp], rules: knowledge.DayRules
+    case: _Case, users: UserDay, rows: NDArray[np.intp], rules: knowledge.DayRules, quotas: Quotas | None
 ) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Yield (name, lists): those that were published, and those of the baselines for the same users."""
     seen = seen_items(users)
     yield case.made.model_version, case.made.lists
     for learner in BASELINES:
-        yield learner.name, rank_lists(learner, case.known.evidence, users, rows, seen, case.settings, rules)
+        yield learner.name, rank_lists(learner, case.known.evidence, users, rows, seen, case.settings, rules, quotas)
 
 
 _Entry = tuple[str, str, str, Interval]

@@ -156,6 +156,9 @@ def episodes(settings: Settings) -> Suite:
 def recommendations(settings: Settings) -> Suite:
     """Return the suite of the lists of a night."""
     seen = (none("seen_items", "No list holds an item that its user has already met"),)
+    # a least exposure moves items up that score less than those behind them
+    what = "Scores fall, or stay, from rank to rank, but for what was drawn"
+    falling = (between("rising_scores", 0, 0, what, "See the rules of the lists.", "warning"),)
     return Suite(
         rows=(
             *_required("recommendations"),
@@ -182,7 +185,7 @@ def recommendations(settings: Settings) -> Suite:
             none("mixed_cohorts", "A user is in one cohort"),
             none("lists_over_exploration", f"No list gives more than {settings.explore_places} places to a draw"),
             none("lists_over_category_limit", "No list holds more items of a category than set"),
-            between("rising_scores", 0, 0, "Scores fall, or stay, from rank to rank, but for what was drawn", "See the rules of the lists.", "warning"),
+            *(() if settings.least_exposure else falling),
         ),
         needed=LIST_FACTS,
     )  # fmt: skip

@@ -15,7 +15,7 @@ groups that need it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -27,7 +27,7 @@ from recpipe.config import Settings
 from recpipe.episodes.item_groups import item_groups
 from recpipe.lake import Reader
 from recpipe.learn.data import Evidence
-from recpipe.recommend.ranking import NOTHING, Order, best_of
+from recpipe.recommend.ranking import NOTHING, best_of, ordered
 
 log = logging.getLogger(__name__)
 
@@ -92,14 +92,17 @@ class _Open:
         return np.asarray(np.minimum(self.on_shelves(), self.room[:, :, None]).sum(axis=1), np.int64)
 
 
-def read_quotas(settings: Settings, evidence: Evidence, reader: Reader, day: date) -> Quotas | None:
+def read_quotas(
+    settings: Settings, evidence: Evidence, categories: Sequence[tuple[str, ...]], reader: Reader, day: date
+) -> Quotas | None:
     """Return the groups of ``settings.least_exposure`` as of a day; None where there is no such rule.
 
-    A group without items (a brand that the catalogue does not have) asks for nothing; the log names it.
+    A group without items (a brand that the catalogue does not have) asks for nothing; the log names it. The other parameters
+    are those of `recpipe.episodes.item_groups.item_groups`.
     """
     if not settings.least_exposure:
         return None
-    split = {kind: item_groups(kind, evidence, settings, reader, day) for kind in _kinds(settings.least_exposure)}
+    split = {kind: item_groups(kind, evidence, categories, settings, reader, day) for kind in _kinds(settings.least_exposure)}
     members = []
     for group in settings.least_exposure:
         kind, _, name = group.partition("=")
@@ -120,36 +123,47 @@ def least_counts(shares: list[float], places: int) -> NDArray[np.int64]:
     return np.array([[int(p * Fraction(str(share))) for share in shares] for p in range(1, places + 1)], np.int64)
 
 
-def rank_exposed(
-    order: Order, k: int, category: NDArray[np.int64], most: int, quotas: Quotas
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return each user's best items in the order that gives every group its places.
+def expose(
+    plain: NDArray[np.int64],
+    scores: NDArray[np.floating],
+    barred: NDArray[np.bool_],
+    category: NDArray[np.int64],
+    most: int,
+    quotas: Quotas,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Give every group its places in lists.
 
     Parameters
     ----------
-    order, k, category, most
-        As in `recpipe.recommend.ranking.best_of`; nothing that is barred, and no more of a category, stands in a list.
+    plain
+        (users, k) lists as `recpipe.recommend.ranking.rank` made them. One that has what the rule asks for stays as it is.
+    scores, barred, category, most
+        What they were made from. Nothing that is barred, and no more of a category, stands in a list.
     quotas
         The groups.
 
     Returns
     -------
     NDArray
-        (users, k) item rows, −1 where nothing more is eligible. A list that has what the rule asks for stays as it is.
+        (users, k) item rows, −1 where nothing more is eligible.
     NDArray
-        (users, k) whether the item stands there for the rule alone: it is not among the user's k best.
+        (users, k) the scores of those items: they may rise from one place to the next.
     """
-    plain = _wide(best_of(order, k, category, most), k)
+    order, k = ordered(scores, barred), plain.shape[1]
     if not len(category):
-        return plain, np.zeros(plain.shape, np.bool_)
+        return plain, order.points(plain)
     quotas = Quotas(quotas.members, quotas.least[:k])
     of_groups = [_wide(best_of(order, k, category, most, among), k) for among in quotas.members]
     found = plain.copy()
     users = np.flatnonzero(~_satisfied(plain, of_groups, quotas))
     pool = np.concatenate([plain[users], *(part[users] for part in of_groups)], axis=1)
     found[users] = _fill(_sorted_pool(pool, order.key[users]), category, most, quotas, k)
-    raised = (found != NOTHING) & ~(found[:, :, None] == plain[:, None, :]).any(axis=2)
-    return found, raised
+    return found, order.points(found)
+
+
+def raised(item: NDArray[np.int64], plain: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return (users, k) whether an item stands in a list that is not among those of the plain list."""
+    return np.asarray((item != NOTHING) & ~(item[:, :, None] == plain[:, None, :]).any(axis=2))
 
 
 def _wide(lists: NDArray[np.int64], k: int) -> NDArray[np.int64]:
@@ -181,8 +195,8 @@ def _fill(pool: NDArray[np.int64], category: NDArray[np.int64], most: int, quota
     found = np.full((len(pool), k), NOTHING, np.int64)
     for place in range(k):
         fit = lists.fit
-        due = fit & _due(lists, quotas.least[place:])
-        kind = due & ~_spoils(lists) if most else due
+        due = np.asarray(fit & _due(lists, quotas.least[place:]))
+        kind = np.asarray(due & ~_spoils(lists)) if most else due
         choice = np.argmax(np.where(kind.any(axis=1)[:, None], kind, due), axis=1)
         taken = fit[users, choice]  # else nothing more is eligible
         found[taken, place] = pool[users, choice][taken]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recpipe import knowledge
 from recpipe.config import Settings
-from recpipe.contract import NEW_ITEM, REASON, RECOMMENDATIONS
+from recpipe.contract import LEAST_EXPOSURE, NEW_ITEM, REASON, RECOMMENDATIONS
 from recpipe.episodes import Known, UserDay, met_pairs, read_known, users_of
 from recpipe.errors import RecpipeError
 from recpipe.lake import Reader
@@ -23,6 +23,7 @@ from recpipe.learn.data import ItemSpace, Learner, score_users, take
 from recpipe.rails import day_of
 from recpipe.rails.blocks import blocks_of, shard_of, users_a_block
 from recpipe.recommend.explore import Lists, Pool, explore, new_items
+from recpipe.recommend.exposure import Quotas, expose, raised, read_quotas
 from recpipe.recommend.fallback import KINDS, Fallback, open_fallback
 from recpipe.recommend.ranking import category_codes, rank
 from recpipe.recommend.reasons import because, brought_by_any
@@ -47,6 +48,8 @@ class Night:
         Every user of the day.
     rules
         What the shop's files of knowledge say of the day.
+    quotas
+        Least share of groups of items in each list; None: no such rule.
     """
 
     settings: Settings
@@ -54,6 +57,7 @@ class Night:
     known: Known
     users: UserDay
     rules: knowledge.DayRules
+    quotas: Quotas | None = None
 
     @property
     def day(self) -> date:
@@ -118,7 +122,8 @@ def open_night(settings: Settings, plan: dict[str, Any], reader: Reader) -> Nigh
     users = users_of(known, settings, day_of(plan))
     catalogue, ours = known.evidence.catalogue, knowledge.of_plan(settings, plan)
     rules = knowledge.day_rules(ours, reader, day_of(plan), catalogue.item_ids, catalogue.categories, users.user_ids)
-    return Night(settings, plan, known, users, rules)
+    quotas = read_quotas(settings, known.evidence, rules.categories, reader, day_of(plan))
+    return Night(settings, plan, known, users, rules, quotas)
 
 
 def rank_blocks(night: Night, shard: int, shards: int) -> pa.Table:
@@ -154,33 +159,38 @@ def _empty(users: int, k: int) -> _Lists:
 def _by_model(night: Night, rows: NDArray[np.intp]) -> _Lists:
     support = take(night.users.support, rows)
     scores = score_users(night.learner, night.space, support)
-    found = _ranked(night, rows, scores)
+    found, by_rule = _ranked(night, rows, scores)
     cause = because(night.learner, night.space, support, found.item, night.alike)
     kind = np.where(cause[:, :, 0] >= 0, "support", "popular").astype(object)
-    return _with_reasons(found, kind, cause)
+    return _with_reasons(found, by_rule, kind, cause)
 
 
 def _by_fallback(night: Night, rows: NDArray[np.intp]) -> _Lists:
     scores, kinds = night.fallback.scores(list(night.users.country[rows]), [night.users.query_texts[row] for row in rows])
-    found = _ranked(night, rows, scores)
+    found, by_rule = _ranked(night, rows, scores)
     kind = np.array(KINDS, object)[np.take_along_axis(kinds, np.maximum(found.item, 0), axis=1)]
-    return _with_reasons(found, kind, np.full((*found.item.shape, 2), -1, np.int64))
+    return _with_reasons(found, by_rule, kind, np.full((*found.item.shape, 2), -1, np.int64))
 
 
-def _with_reasons(found: Lists, kind: NDArray[np.object_], cause: NDArray[np.int64]) -> _Lists:
-    return _Lists(found.item, found.score, found.propensity, np.where(found.explored, NEW_ITEM, kind), cause)
+def _with_reasons(found: Lists, by_rule: NDArray[np.bool_], kind: NDArray[np.object_], cause: NDArray[np.int64]) -> _Lists:
+    kind = np.where(by_rule, LEAST_EXPOSURE, np.where(found.explored, NEW_ITEM, kind))
+    return _Lists(found.item, found.score, found.propensity, kind, np.where(by_rule[:, :, None], -1, cause))
 
 
-def _ranked(night: Night, rows: NDArray[np.intp], scores: NDArray[np.floating]) -> Lists:
+def _ranked(night: Night, rows: NDArray[np.intp], scores: NDArray[np.floating]) -> tuple[Lists, NDArray[np.bool_]]:
     settings = night.settings
     barred = np.repeat(~night.known.evidence.catalogue.available[None, :], len(rows), axis=0)
     if settings.seen_items == "exclude":
         barred[met_pairs(night.users, rows)] = True
     if night.rules.bars:
         barred |= night.rules.barred(rows)
-    item, points = rank(scores, barred, settings.top_k, night.category, settings.max_per_category)
+    plain, points = rank(scores, barred, settings.top_k, night.category, settings.max_per_category)
+    item = plain
+    if night.quotas:
+        item, points = expose(plain, scores, barred, night.category, settings.max_per_category, night.quotas)
     pool = Pool(scores, barred, night.new, night.category)
-    return explore(item, points, pool, night.users.user_ids[rows], night.day, settings)
+    found = explore(item, points, pool, night.users.user_ids[rows], night.day, settings)
+    return found, raised(found.item, plain) & ~found.explored
 
 
 def _rows(night: Night, users: NDArray[np.intp], lists: _Lists) -> pa.Table:

@@ -12,10 +12,16 @@ from hypothesis import strategies as st
 
 from recpipe.config import load_settings
 from recpipe.errors import BadSetting
-from recpipe.recommend.exposure import Quotas, least_counts, rank_exposed
-from recpipe.recommend.ranking import ordered, rank
+from recpipe.recommend.exposure import Quotas, expose, least_counts, raised
+from recpipe.recommend.ranking import rank
 
 FREE = np.full(8, -1)
+
+
+def exposed(scores, barred, k, category, most, quotas):
+    plain, _ = rank(scores, barred, k, category, most)
+    found, points = expose(plain, scores, barred, category, most, quotas)
+    return found, plain, points
 
 
 def listed(scores, groups, k=4, barred=(), category=FREE, most=0):
@@ -24,9 +30,8 @@ def listed(scores, groups, k=4, barred=(), category=FREE, most=0):
     flags[0, list(barred)] = True
     members = np.array([[item in items for item in range(len(scores))] for items, _ in groups])
     quotas = Quotas(members, least_counts([share for _, share in groups], k))
-    order = ordered(np.array([scores], np.float32), flags)
-    found, raised = rank_exposed(order, k, np.array(category)[: len(scores)], most, quotas)
-    return found[0].tolist(), found[0][raised[0]].tolist()
+    found, plain, _ = exposed(np.array([scores], np.float32), flags, k, np.array(category)[: len(scores)], most, quotas)
+    return found[0].tolist(), found[0][raised(found, plain)[0]].tolist()
 
 
 SCORES = [9, 8, 7, 6, 5, 4, 3, 2]
@@ -71,11 +76,10 @@ def test_a_category_holds_only_so_many_still():
 
 
 def test_empty_catalogues_and_nobody():
-    order = ordered(np.zeros((2, 0), np.float32), np.zeros((2, 0), bool))
-    quotas = Quotas(np.zeros((1, 0), bool), least_counts([0.5], 3))
-    assert rank_exposed(order, 3, np.array([], int), 0, quotas)[0].tolist() == [[-1] * 3] * 2
-    nobody = ordered(np.zeros((0, 8), np.float32), np.zeros((0, 8), bool))
-    assert rank_exposed(nobody, 3, FREE, 0, Quotas(np.ones((1, 8), bool), least_counts([0.5], 3)))[0].shape == (0, 3)
+    for users, items in ((2, 0), (0, 8)):
+        empty = np.zeros((users, items))
+        quotas = Quotas(np.ones((1, items), bool), least_counts([0.5], 3))
+        assert exposed(empty, empty > 0, 3, np.full(items, -1), 0, quotas)[0].tolist() == [[-1] * 3] * users
 
 
 # --- whatever the numbers -----------------------------------------------------------------------------------------
@@ -114,8 +118,7 @@ def eligible(shop, user, prefix):
 @rules(max_examples=300, deadline=None)
 def test_the_share_holds_in_every_prefix_or_the_group_is_used_up(shop):
     k, quotas = shop["k"], Quotas(shop["members"], least_counts(shop["shares"], shop["k"]))
-    found, raised = rank_exposed(ordered(shop["scores"], shop["barred"]), k, shop["category"], shop["most"], quotas)
-    plain, _ = rank(shop["scores"], shop["barred"], k, shop["category"], shop["most"])
+    found, plain, points = exposed(shop["scores"], shop["barred"], k, shop["category"], shop["most"], quotas)
     for user, row in enumerate(found.tolist()):
         length = sum(item >= 0 for item in row)
         assert row[length:] == [-1] * (k - length)
@@ -125,7 +128,8 @@ def test_the_share_holds_in_every_prefix_or_the_group_is_used_up(shop):
                 left = [item for item in eligible(shop, user, row[:p]) if group[item]]
                 assert sum(bool(group[item]) for item in row[:p]) >= least or not left
         assert length == k or not eligible(shop, user, row[:length])
-        assert {row[p] for p in np.flatnonzero(raised[user])} == set(row[:length]) - set(plain[user].tolist())
+        assert points[user, :length] == pytest.approx(shop["scores"][user, row[:length]], abs=1e-4)
+        assert {row[p] for p in np.flatnonzero(raised(found, plain)[user])} == set(row[:length]) - set(plain[user].tolist())
 
 
 @given(shops())
@@ -134,7 +138,7 @@ def test_room_in_its_categories_is_kept_for_a_group(shop):
     """Of one group, every prefix has what is asked for, or as much as the limit of categories leaves it at all."""
     k, group, category, most = shop["k"], shop["members"][0], shop["category"], shop["most"]
     quotas = Quotas(group[None], least_counts(shop["shares"][:1], k))
-    found, _ = rank_exposed(ordered(shop["scores"], shop["barred"]), k, category, most, quotas)
+    found = exposed(shop["scores"], shop["barred"], k, category, most, quotas)[0]
     for user, row in enumerate(found.tolist()):
         there = category[group & ~shop["barred"][user]]
         limits = [
@@ -151,7 +155,7 @@ def test_no_list_that_keeps_the_rule_has_more_score_in_front(shop):
     shop["members"][1:] &= ~np.maximum.accumulate(shop["members"], axis=0)[:-1]
     k, least = min(shop["k"], 4), least_counts(shop["shares"], 6)
     free = np.full(shop["scores"].shape[1], -1)
-    found, _ = rank_exposed(ordered(shop["scores"], shop["barred"]), k, free, 0, Quotas(shop["members"], least))
+    found = exposed(shop["scores"], shop["barred"], k, free, 0, Quotas(shop["members"], least))[0]
     for user, row in enumerate(found.tolist()):
         there = [item for item in range(len(free)) if not shop["barred"][user, item]]
         length = min(k, len(there))
