@@ -30,7 +30,8 @@ EMPTY: Final = "empty"
 STATUSES: Final = (OPEN, CLOSED, EMPTY)
 
 NEW_ITEM: Final = "new_item"
-REASON_KINDS: Final = ("support", "search", "popular_in_country", "popular_in_season", "popular", NEW_ITEM)
+LEAST_EXPOSURE: Final = "least_exposure"
+REASON_KINDS: Final = ("support", "search", "popular_in_country", "popular_in_season", "popular", NEW_ITEM, LEAST_EXPOSURE)
 """Why an item stands in a list; ``because_item_ids`` is filled for ``support``, may be for ``new_item``, and is empty for the others."""
 
 POLARITIES: Final = ("positive", "negative")

@@ -10,9 +10,11 @@ from recpipe.tasks.complements import ITEM_COMPLEMENTS
 from recpipe.tasks.item_classes import CLASSES
 from recpipe.tasks.item_digests import DIGESTS
 from recpipe.tasks.review_insights import INSIGHTS
+from recpipe.tasks.search_recommendations import SEARCHES
+from recpipe.tasks.user_profiles import PROFILES
 
 TASKS: Final[dict[str, Task[Any]]] = {
-    task.name: task for task in (CLASSES, AUDIENCES, INSIGHTS, DIGESTS, ITEM_COMPLEMENTS, CARTS)
+    task.name: task for task in (CLASSES, AUDIENCES, INSIGHTS, DIGESTS, ITEM_COMPLEMENTS, CARTS, SEARCHES, PROFILES)
 }
 """Every task by its name, beside the lists of the night, which have commands of their own."""
 

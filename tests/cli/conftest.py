@@ -78,6 +78,14 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"campaign_id": "autumn-lights", "user_id": "few", "rank": 1, "probability": 0.31, "basis": "responses",
          "reason": {"kind": "campaign_items", "because_item_ids": [HEART]}, "model_version": "campaigns-1+9c1f02aa"},
     ],
+    "user_profiles": [
+        {"user_id": "few", "tag": "topic:lantern", "kind": "topic", "weight": 0.5, "seen": 6.0, "expected": 1.0, "pieces": 7,
+         "because_item_ids": [HEART], "evidence": "Met or searched for 7 of 9 times, on 2011-09-01; most of all WHITE HANGING HEART.",
+         "first_day": DAY, "last_day": DAY, "model_version": "profiles-1+cb5d5e42c401"},
+        {"user_id": "few", "tag": "rhythm:evening", "kind": "rhythm", "weight": 0.25, "seen": 4.0, "expected": 2.0, "pieces": 4,
+         "because_item_ids": [], "evidence": "Came in the evening 4 of 5 times, on 2011-09-01.",
+         "first_day": DAY, "last_day": DAY, "model_version": "profiles-1+cb5d5e42c401"},
+    ],
     "item_classes": [
         {"scheme": "category", "item_id": STAND, "class_path": ["home"], "level": 1, "confidence": 0.9, "abstained": False,
          "because_item_ids": [HEART], "model_version": "cb5d5e42c401"},

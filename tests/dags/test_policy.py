@@ -26,6 +26,8 @@ DAILY = {
     "digest_reviews",
     "complete_items",
     "complete_carts",
+    "profile_users",
+    "answer_searches",
 }
 NAMES = DAILY | {"train_meta_model"}
 HEAVY = (
@@ -121,7 +123,9 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
         "classify_items": ["recpipe.item_classes"],
         "complete_items": ["recpipe.complements"],
         "complete_carts": ["recpipe.cart_recommendations"],
+        "answer_searches": ["recpipe.search_recommendations"],
         "audience_campaigns": ["recpipe.campaign_audiences"],
+        "profile_users": ["recpipe.user_profiles"],
         "insight_reviews": ["recpipe.review_insights"],
         "digest_reviews": ["recpipe.item_digests"],
     }

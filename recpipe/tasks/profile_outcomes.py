@@ -1,0 +1,153 @@
+"""What became of the tags of users: what of their later purchases falls under them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+
+import numpy as np
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from recpipe import rails
+from recpipe.config import Settings
+from recpipe.contract import USER_PROFILES
+from recpipe.lake import Reader
+from recpipe.lake.lake import window
+from recpipe.tasks.profile_events import Catalogue, read_catalogue
+from recpipe.tasks.profile_signals import INTERESTS, interests
+
+POPULAR: Final = "popular_tags"
+"""The baseline: the tags under which most was bought in the days that a profile reads, the same for everybody."""
+AVERAGE: Final = "all_users"
+"""The baseline of an audience: the share of all buyers that buy under the same tags."""
+FIRST_TAGS: Final = 10
+LEAST_WEIGHT: Final = 0.3
+
+Bought = dict[str, dict[str, int]]
+"""Item ids by user, and how often each was bought."""
+
+
+def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> list[rails.Metric]:
+    """Compare the tags of interest with what their users bought in the days since.
+
+    Of each kind, over the users with a tag of it who bought something that has one: ``tag_recall@10`` is the share of these
+    purchases that fall under one of the ten tags of the user with the most evidence, beside the ten most popular tags for
+    everybody (categories: whole paths only); ``tag_recall_gain`` is the paired difference. ``tag_hit_rate`` is the share of
+    a user's tags with a weight of at least .3 under which the user buys, beside the share of all buyers who do; of these
+    two the gain is a ratio of the means less 1. Intervals are of the user bootstrap.
+    """
+    items = read_catalogue(reader, day)
+    tags = _narrow(items)
+    since = purchases(reader, made_on + timedelta(days=1), day)
+    before = purchases(reader, *window(made_on, settings.lookback_days))
+    rows = reader.read(USER_PROFILES.name, made_on, made_on, ["user_id", "tag", "kind", "weight", "seen"]).to_pylist()
+    found: list[rails.Metric] = []
+    for kind in INTERESTS:
+        mine = [row for row in rows if row["kind"] == kind]
+        found += _recalls(settings, day, kind, mine, tags[kind], before, since)
+        found += _hits(settings, day, kind, mine, dict(zip(items.ids, interests(items)[kind], strict=True)), since)
+    return found
+
+
+def _narrow(items: Catalogue) -> dict[str, dict[str, list[str]]]:
+    """Return the tags of each item by kind; of its categories the whole path alone."""
+    found = {kind: dict(zip(items.ids, rows, strict=True)) for kind, rows in interests(items).items()}
+    paths = zip(items.ids, items.categories, strict=True)
+    return found | {"category": {item: [f"category:{'>'.join(path)}"] if path else [] for item, path in paths}}
+
+
+def purchases(reader: Reader, first: date, last: date) -> Bought:
+    """Return what each known user bought in some days."""
+    bought = (ds.field("event_type") == "purchase") & ds.field("user_id").is_valid() & ds.field("item_id").is_valid()
+    rows = reader.events(first, last, ["user_id", "item_id"], bought)
+    counted = rows.group_by(["user_id", "item_id"]).aggregate([([], "count_all")])
+    found: Bought = {}
+    for user, item, count in zip(*(counted[name].to_pylist() for name in ("user_id", "item_id", "count_all")), strict=True):
+        found.setdefault(user, {})[item] = count
+    return found
+
+
+def popular(tags: dict[str, list[str]], bought: Bought) -> list[str]:
+    """Return the tags under which most was bought, most first."""
+    counts: dict[str, int] = {}
+    for own in bought.values():
+        for item, count in own.items():
+            for tag in tags.get(item, ()):
+                counts[tag] = counts.get(tag, 0) + count
+    return sorted(counts, key=lambda tag: (-counts[tag], tag))
+
+
+def recall(first: Sequence[str], own: dict[str, int], tags: dict[str, list[str]]) -> float:
+    """Return the share of what a user bought that falls under one of some tags; NaN where nothing has a tag."""
+    under, among = 0, set(first)
+    whole = sum(count for item, count in own.items() if tags.get(item))
+    under = sum(count for item, count in own.items() if among.intersection(tags.get(item, ())))
+    return under / whole if whole else float("nan")
+
+
+def _recalls(
+    settings: Settings, day: date, kind: str, rows: list[dict[str, Any]], tags: dict[str, list[str]], before: Bought, since: Bought
+) -> list[rails.Metric]:  # fmt: skip
+    known = {tag for some in tags.values() for tag in some}
+    of_user: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["tag"] in known and row["user_id"] in since:
+            of_user.setdefault(row["user_id"], []).append(row)
+    most = popular(tags, before)[:FIRST_TAGS]
+    users = sorted(of_user)
+    own = [
+        [row["tag"] for row in sorted(of_user[user], key=lambda row: (-row["seen"], row["tag"]))[:FIRST_TAGS]] for user in users
+    ]
+    ours = np.array([recall(first, since[user], tags) for user, first in zip(users, own, strict=True)])
+    theirs = np.array([recall(most, since[user], tags) for user in users])
+    name = f"tag_recall@{FIRST_TAGS}:{kind}"
+    return [
+        _mean(settings, day, name, ours),
+        _mean(settings, day, name, theirs, POPULAR),
+        _mean(settings, day, f"tag_recall_gain@{FIRST_TAGS}:{kind}", ours - theirs),
+    ]
+
+
+def _hits(
+    settings: Settings, day: date, kind: str, rows: list[dict[str, Any]], tags: dict[str, list[str]], since: Bought
+) -> list[rails.Metric]:
+    """Return how often users buy under their heavy tags, beside how often others buy under the same."""
+    under = {user: {tag for item in own for tag in tags.get(item, ())} for user, own in since.items()}
+    buyers: dict[str, int] = {}
+    for some in under.values():
+        for tag in some:
+            buyers[tag] = buyers.get(tag, 0) + 1
+    heavy: dict[str, list[str]] = {}
+    for row in rows:
+        if row["weight"] >= LEAST_WEIGHT and row["user_id"] in since:
+            heavy.setdefault(row["user_id"], []).append(row["tag"])
+    users = sorted(heavy)
+    ours = np.array([np.mean([tag in under[user] for tag in heavy[user]]) for user in users], np.float64)
+    theirs = np.array([np.mean([buyers.get(tag, 0) / len(since) for tag in heavy[user]]) for user in users], np.float64)
+    name = f"tag_hit_rate:{kind}"
+    return [
+        _mean(settings, day, name, ours),
+        _mean(settings, day, name, theirs, AVERAGE),
+        _ratio(settings, day, kind, ours, theirs),
+    ]
+
+
+def _mean(settings: Settings, day: date, name: str, values: NDArray[np.float64], by: str = "") -> rails.Metric:
+    from recpipe.evaluate.intervals import mean_interval, seed_of
+
+    rng = seed_of(settings.seed, day, USER_PROFILES.name, name)
+    found = mean_interval(values.astype(np.float64), settings.bootstrap_draws, rng, settings.min_users)
+    return rails.Metric(name, found.value, found.low, found.high, found.users, by=by)
+
+
+def _ratio(
+    settings: Settings, day: date, kind: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]
+) -> rails.Metric:  # fmt: skip
+    from recpipe.evaluate.intervals import paired_gain, seed_of
+
+    name = f"tag_hit_gain:{kind}"
+    rng = seed_of(settings.seed, day, USER_PROFILES.name, name)
+    found = paired_gain(ours, theirs, settings.bootstrap_draws, rng, settings.min_users)
+    return rails.Metric(name, found.relative, found.low, found.high, found.users)
