@@ -8,9 +8,9 @@ from recpipe.knowledge.check import count_refused, count_substitutes, count_wors
 from recpipe.knowledge.copies import keep, of_plan
 from recpipe.knowledge.load import FILES, load, read
 from recpipe.knowledge.rules import DayRules, absent_names, day_rules
-from recpipe.knowledge.words import NOTHING, Knowledge
+from recpipe.knowledge.words import NOTHING, Knowledge, Tree
 
 __all__ = [
-    "FILES", "NOTHING", "DayRules", "Knowledge", "absent_names", "count_refused", "count_substitutes", "count_worse", "day_rules",
+    "FILES", "NOTHING", "DayRules", "Knowledge", "Tree", "absent_names", "count_refused", "count_substitutes", "count_worse", "day_rules",
     "keep", "load", "of_plan", "read", "refusals", "turned_away",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recpipe import rails
+from recpipe import knowledge, rails
 from recpipe.config import Settings
 from recpipe.contract import CAMPAIGN_AUDIENCES
 from recpipe.encode import load_encoder
@@ -28,14 +28,22 @@ from recpipe.quality import Suite, whole_suite
 from recpipe.rails.blocks import stable_hash
 from recpipe.tasks.campaign_history import Shop, earlier_of, learn_model, made_on, prior_rate, read_shop
 from recpipe.tasks.campaign_outcomes import measure
-from recpipe.tasks.campaign_rules import addressed_before, eligible, suppressed_of
+from recpipe.tasks.campaign_rules import about, addressed_before, eligible, rules_of, suppressed_of
 from recpipe.tasks.campaigns import Campaign, files_hash, read_campaigns
 
 log = logging.getLogger(__name__)
 
 LEARNED, PRIOR = "responses", "prior"
 DECIMALS: Final = 9
-FACTS: Final = ("unknown_users", "unknown_campaigns", "suppressed_users", "users_over_cap", "ranks_amiss", "reasons_amiss")
+FACTS: Final = (
+    "unknown_users",
+    "unknown_campaigns",
+    "suppressed_users",
+    "barred_users",
+    "users_over_cap",
+    "ranks_amiss",
+    "reasons_amiss",
+)
 WITH_ITEMS: Final = ("campaign_items", "similar_items")
 
 
@@ -62,6 +70,7 @@ class State:
     counts: Counter[str]
     cap: int
     bought: set[tuple[str, str]]
+    turned_away: dict[str, set[str]]
 
 
 def version(settings: Settings, day: date) -> str:
@@ -79,21 +88,24 @@ def open_audiences(settings: Settings, plan: rails.Plan, reader: Reader) -> Stat
     asked = [one for one in campaigns if made_on(settings, one) == day]
     counts = addressed_before(settings, reader, day)
     if not asked:
-        return State(day, plan["model_version"], np.array([], object), [], {}, counts, settings.campaign_cap, set())
+        return State(day, plan["model_version"], np.array([], object), [], {}, counts, settings.campaign_cap, set(), {})
     shop = read_shop(settings, reader, day, [*earlier_of(campaigns, day), *asked])
     suppressed = {one.id: suppressed_of(settings, one, day) for one in asked}
+    rules = rules_of(knowledge.of_plan(settings, plan), reader, shop, day)
+    turned_away = {one.id: knowledge.turned_away(rules, shop.items[about(shop, one)]) for one in asked if rules.bars}
     model = learn_model(settings, shop, campaigns, day)
     audiences, given = [], counts.copy()
     for one in asked:
         seen = responses.look(shop.purchases, shop.answers, shop.weights[one.id], day.toordinal(), settings.campaign_window_days)
-        audience = _audience(settings, shop, one, seen, model, eligible(settings, shop, one, suppressed[one.id], given, day))
+        audience = _audience(settings, shop, one, seen, model, eligible(settings, shop, one, suppressed[one.id], given, rules))
         given.update(shop.users[audience.users].tolist())
         audiences.append(audience)
         log.info("Campaign %s: %d users, by %s.", one.id, len(audience.users), audience.basis)
     lines = shop.purchases
     mine = np.isin(lines.users, np.concatenate([one.users for one in audiences]))
     bought = set(zip(shop.users[lines.users[mine]], shop.items[lines.items[mine]], strict=True))
-    return State(day, plan["model_version"], shop.users, audiences, suppressed, counts, settings.campaign_cap, bought)
+    cap, by = settings.campaign_cap, plan["model_version"]
+    return State(day, by, shop.users, audiences, suppressed, counts, cap, bought, turned_away)
 
 
 def _audience(
@@ -134,6 +146,7 @@ def count_faults(state: State, rows: list[dict[str, Any]]) -> rails.Facts:
         "unknown_users": sum(row["user_id"] not in known for row in rows),
         "unknown_campaigns": sum(row["campaign_id"] not in by_id for row in rows),
         "suppressed_users": sum(row["user_id"] in state.suppressed.get(row["campaign_id"], ()) for row in rows),
+        "barred_users": sum(row["user_id"] in state.turned_away.get(row["campaign_id"], ()) for row in rows),
         "users_over_cap": sum(bool(state.cap) and number + state.counts[user] > state.cap for user, number in today.items()),
         "ranks_amiss": sum(not _in_size(by_id.get(row["campaign_id"]), row["rank"]) for row in rows),
         "reasons_amiss": sum(not _speaks(state, row) for row in rows),
@@ -167,6 +180,7 @@ def suite(settings: Settings) -> Suite:
             none("unknown_users", "Every user was delivered on the day or before"),
             none("unknown_campaigns", "Every campaign is one whose audience is made on the day"),
             none("suppressed_users", "No suppressed user is addressed"),
+            none("barred_users", "Nobody is addressed about items that the shop's files of knowledge bar them from"),
             none("users_over_cap", "No user is addressed more often than the cap allows"),
             none("ranks_amiss", "No rank is beyond the size of its audience"),
             none("reasons_amiss", "Every item of a reason was bought by the user, and items stand only where the kind has them"),
@@ -183,6 +197,7 @@ AUDIENCES: Final = rails.Task(
     open=open_audiences,
     make=make,
     version=version,
+    obeys=True,
     suite=suite,
     measure=measure,
 )

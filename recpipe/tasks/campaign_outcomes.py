@@ -8,14 +8,14 @@ from typing import Final
 
 import numpy as np
 
-from recpipe import rails
+from recpipe import knowledge, rails
 from recpipe.config import Settings
 from recpipe.contract import CAMPAIGN_AUDIENCES
 from recpipe.lake import Reader
 from recpipe.learn import responses
 from recpipe.learn.responses import Floats
 from recpipe.tasks.campaign_history import bought_in, earlier_of, learn_model, made_on, read_shop
-from recpipe.tasks.campaign_rules import eligible, suppressed_of
+from recpipe.tasks.campaign_rules import eligible, rules_of, suppressed_of
 from recpipe.tasks.campaigns import read_campaigns, read_responses
 
 SIMPLE: Final = "recency_frequency_value"
@@ -52,7 +52,8 @@ def measure(settings: Settings, reader: Reader, earlier: date, day: date) -> lis
             )
             found.append(_auc(settings, f"auc:{one.id}", simple.probability(seen.values[mine]), truth, day, SIMPLE))
         found.append(_auc(settings, f"auc:{one.id}", chance, truth, day, by))
-        rest = np.setdiff1d(eligible(settings, shop, one, suppressed_of(settings, one, when), Counter(), when), mine)
+        rules = rules_of(knowledge.read(settings), reader, shop, when)
+        rest = np.setdiff1d(eligible(settings, shop, one, suppressed_of(settings, one, when), Counter(), rules), mine)
         for name, values in ((by, truth), ("not_addressed", answered[rest].astype(np.float64))):
             rate = mean_interval(values, settings.bootstrap_draws, seed_of(settings.seed, day, one.id, name), settings.min_users)
             found.append(rails.Metric(f"response_rate:{one.id}", rate.value, rate.low, rate.high, rate.users, by=name))

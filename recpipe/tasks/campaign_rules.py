@@ -1,4 +1,4 @@
-"""Whom a campaign may address: its candidates, without suppressed users, under the cap."""
+"""Whom a campaign may address: its candidates, without suppressed users and those whom knowledge bars, under the cap."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recpipe import knowledge
 from recpipe.config import Settings
 from recpipe.contract import CAMPAIGN_AUDIENCES
 from recpipe.lake import Reader
@@ -31,15 +32,35 @@ def suppressed_of(settings: Settings, one: Campaign, day: date) -> set[str]:
     return set().union(*(read_users(file, day) for file in files if file))
 
 
+def rules_of(known: knowledge.Knowledge, reader: Reader, shop: Shop, day: date) -> knowledge.DayRules:
+    """Return what the shop's files of knowledge say of its users and items on a day."""
+    rows = reader.as_of("items", day, ["day", "item_id", "category"]) if known.sha256 else None
+    pairs = zip(*(rows[name].to_pylist() for name in ("item_id", "category")), strict=True) if rows else ()
+    path_of = {item: tuple(level for level in path or () if level) for item, path in pairs}
+    return knowledge.day_rules(known, reader, day, shop.items, [path_of.get(item, ()) for item in shop.items], shop.users)
+
+
+def about(shop: Shop, one: Campaign) -> NDArray[np.intp]:
+    """Return the places of the items that a campaign is about."""
+    return np.flatnonzero(shop.weights[one.id] > 0)
+
+
 def eligible(
-    settings: Settings, shop: Shop, one: Campaign, suppressed: set[str], given: Counter[str], day: date
+    settings: Settings,
+    shop: Shop,
+    one: Campaign,
+    suppressed: set[str],
+    given: Counter[str],
+    rules: knowledge.DayRules,
 ) -> NDArray[np.int64]:
     """Return the places of the users whom a campaign may address, ``given`` being how often each was addressed already."""
+    day, away = rules.day, rules.turned_away(about(shop, one))
     among = read_users(one.candidates, day) if one.candidates else None
     able = [
         user not in suppressed
+        and not barred
         and (among is None or user in among)
         and (not settings.campaign_cap or given[user] < settings.campaign_cap)
-        for user in shop.users
+        for user, barred in zip(shop.users, away, strict=True)
     ]
     return np.flatnonzero(np.array(able, np.bool_))

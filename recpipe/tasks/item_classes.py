@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recpipe import rails
+from recpipe import knowledge, rails
 from recpipe.config import Settings
 from recpipe.contract import ITEM_CLASSES
 from recpipe.encode import class_tree, load_encoder
@@ -86,7 +86,7 @@ def version(settings: Settings, day: date) -> str:
 def open_classes(settings: Settings, plan: rails.Plan, reader: Reader) -> State:
     """Fit a tree for each scheme of labels that stands at the end of the day."""
     day = rails.day_of(plan)
-    items = read_items(reader, day)
+    items = read_items(reader, day, knowledge.of_plan(settings, plan).tree)
     known = set(items.item_ids)
     labels = {CATEGORY: {item: path for item, path in zip(items.item_ids, items.categories, strict=True) if path}}
     for name, own in read_labels(settings, day).items():
@@ -98,13 +98,16 @@ def open_classes(settings: Settings, plan: rails.Plan, reader: Reader) -> State:
     return State(day, settings.least_confidence, plan["model_version"], items, able, schemes)
 
 
-def read_items(reader: Reader, day: date) -> Items:
-    """Return the items as of a day; their texts are title and brand, since the category is what is asked for."""
+def read_items(reader: Reader, day: date, tree: knowledge.Tree) -> Items:
+    """Return the items as of a day, their categories as the shop's tree has them.
+
+    Their texts are title and brand, since the category is what is asked for.
+    """
     rows = reader.as_of("items", day, COLUMNS)
     parts = zip(rows["title"].to_pylist(), rows["brand"].to_pylist(), strict=True)
     texts = [" ".join(part for part in both if part) for both in parts]
     categories = [tuple(level for level in path or () if level) for path in rows["category"].to_pylist()]
-    return Items(rows["item_id"].to_numpy(zero_copy_only=False).astype(object), texts, categories)
+    return Items(rows["item_id"].to_numpy(zero_copy_only=False).astype(object), texts, tree.of_all(categories))
 
 
 def _fit(settings: Settings, items: Items, name: str, labels: dict[str, Path]) -> Scheme:
@@ -238,7 +241,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     as far as it goes: the shorter of the two paths begins the longer.
     """
     rows = reader.read(ITEM_CLASSES.name, made_on, made_on).to_pylist()
-    items = read_items(reader, day)
+    items = read_items(reader, day, knowledge.read(settings).tree)
     labels = {CATEGORY: {item: path for item, path in zip(items.item_ids, items.categories, strict=True) if path}}
     labels |= read_labels(settings, day)
     found: list[rails.Metric] = []
@@ -287,6 +290,7 @@ CLASSES: Final = rails.Task(
     open=open_classes,
     make=make,
     version=version,
+    obeys=True,
     suite=suite,
     measure=measure,
 )
