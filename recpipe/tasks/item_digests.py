@@ -19,6 +19,7 @@ from recpipe.lake import Reader
 from recpipe.quality import Suite, whole_suite
 from recpipe.rails.blocks import stable_hash
 from recpipe.tasks.aspects import OVERALL
+from recpipe.tasks.review_insights import Review, read_reviews
 
 WINDOW_DAYS: Final = 28
 """Days of a digest; the trend compares them with as many days before."""
@@ -156,8 +157,9 @@ FACTS: Final = ("unknown_reviews", "keys_without_row", "counts_amiss", "speakers
 
 def count_faults(state: State, rows: list[Row], asked: list[Key]) -> rails.Facts:
     """Count what is wrong with rows, from the insights."""
+    spoken_of = {*state.now, *state.before}
     return {
-        "unknown_reviews": sum((row["item_id"], row["aspect"]) not in {*state.now, *state.before} for row in rows),
+        "unknown_reviews": sum((row["item_id"], row["aspect"]) not in spoken_of for row in rows),
         "keys_without_row": len(set(asked) - {(row["item_id"], row["aspect"]) for row in rows}),
         "counts_amiss": sum(
             row["positive"] + row["negative"] > row["reviews"] or row["reviews"] + row["reviews_before"] < 1 for row in rows
@@ -214,12 +216,13 @@ SHOP_MEAN: Final = "shop_mean"
 def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> list[rails.Metric]:
     """Compare the mean expected rating of each item with the mean of the ratings that it got since.
 
+    These are read from the events, which are there when outcomes are measured; insights of the last days may not be.
     ``next_rating_mae`` is the mean distance in stars, over the items that got one; ``next_rating_mae_gain`` by how much it is
     smaller than that of the baseline.
     """
     rows = [row for row in reader.read(ITEM_DIGESTS.name, made_on, made_on).to_pylist() if row["aspect"] == OVERALL]
     known = {row["item_id"]: row for row in rows if row["mean_expected_rating"] is not None}
-    since = _given(read_insights(reader, made_on + timedelta(days=1), day))
+    since = _given(read_reviews(reader, made_on + timedelta(days=1), day))
     items = sorted(set(known) & set(since))
     truth = np.array([_mean(since[item]) for item in items], np.float64)
     own = np.array([known[item]["mean_expected_rating"] for item in items], np.float64)
@@ -233,11 +236,11 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     ]
 
 
-def _given(rows: list[Row]) -> dict[str, list[float]]:
+def _given(reviews: list[Review]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
-    for row in rows:
-        if row["aspect"] == OVERALL and row["rating"] is not None:
-            found.setdefault(row["item_id"], []).append(row["rating"])
+    for review in reviews:
+        if review.rating is not None:
+            found.setdefault(review.item_id, []).append(review.rating)
     return found
 
 

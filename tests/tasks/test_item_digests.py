@@ -9,11 +9,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_shop import Shop, open_shop
+from small_shop import Shop, event, open_shop
 
 from recpipe import rails
 from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed
+from recpipe.lake.stale import stale_days
 from recpipe.quality import audit
 from recpipe.tasks import item_digests
 from recpipe.tasks.item_digests import DIGESTS, FACTS, difference, wilson
@@ -90,6 +91,19 @@ def test_rows_do_not_depend_on_shards_or_on_later_days(shop):
     assert rows(shop) == once
 
 
+def test_a_day_of_insights_that_is_corrected_or_comes_in_later_makes_the_digest_stale(shop):
+    """Also one from before the first that was there, and the one of the day itself."""
+    rails.run_day(shop.settings, DIGESTS, DAY)
+    for day in (DAY - timedelta(55), DAY - timedelta(27), DAY):
+        publish(shop, day, insight("r9", "mug", "negative", "blue"))
+        (found,) = stale_days(shop.lake)
+        assert (found.table, found.day, found.source, found.source_day) == ("item_digests", DAY, "review_insights", day)
+        rails.run_day(shop.settings, DIGESTS, DAY)
+        assert stale_days(shop.lake) == []
+    publish(shop, DAY - timedelta(56), insight("r0", "mug", "negative", "blue"))  # before both windows
+    assert stale_days(shop.lake) == []
+
+
 def test_a_shop_without_reviews_has_an_empty_day(tmp_path):
     shop = open_shop(tmp_path / "home")
     publish(shop, DAY)
@@ -117,11 +131,17 @@ def test_intervals_hold_what_they_speak_of_and_turn_round_with_it(good, bad, goo
 
 
 def test_what_became_of_the_digests(shop):
-    """The mug was expected at 3.4 stars, and got 5 and 4 since; it is the only one with a digest, so all have its mean."""
+    """The mug was expected at 3.4 stars, and got 5 and 4 since; it is the only one with a digest, so all have its mean.
+
+    What was given since is read from the events: outcomes do not wait for the insights of their day.
+    """
     rails.run_day(shop.settings, DIGESTS, DAY)
     later = DAY + timedelta(7)
-    since = (insight("s1", "mug", "positive", "red", rating=5.0), insight("s2", "mug", None, "red", rating=4.0))
-    publish(shop, later, *since, insight("s3", "new", None, "red", rating=1.0))
+    given = (("s1", "mug", 5.0), ("s2", "mug", 4.0), ("s3", "new", 1.0), ("s4", "mug", None))
+    reviews = [
+        event("u", item, "review", "2026-04-05 10:00", name) | {"text": "red", "rating": stars} for name, item, stars in given
+    ]
+    shop.deliver(str(later), events=tuple(reviews))
     found = rails.measure_task(shop.settings, DIGESTS, shop.lake.reader(), later).to_pylist()
     value = {(row["metric"], row["name"] == "shop_mean"): (row["value"], row["users"]) for row in found}
     assert value["next_rating_mae", False] == (pytest.approx(1.1), 1)
