@@ -113,10 +113,9 @@ def speak(evidence: Evidence, settings: Mapping[str, Any]) -> Pairs:
 
 def _speak(evidence: Evidence, settings: Mapping[str, Any]) -> Pairs:
     catalogue, met = evidence.catalogue, interactions(evidence.history, len(evidence.catalogue))
-    words, neighbours = weigh_words(catalogue.texts), settings["neighbours"]
-    kinds = {**_sold_together(met, settings), **_ease_kinds(met, words, settings)}
-    kinds["words"] = _alike(words, neighbours)
-    kinds["meaning"] = _alike(catalogue.vectors, neighbours)
+    like, words, meaning = _alike_in_text(catalogue, settings["neighbours"], settings["text_neighbours"])
+    kinds = {**_sold_together(met, settings), **_ease_kinds(met, like, settings)}
+    kinds["words"], kinds["meaning"] = words.copy(), meaning.copy()
     pattern = _union([kinds[name] for name in CHANNELS if name in kinds], len(catalogue))
     kinds["category"] = _same_category(catalogue, pattern)
     value = np.stack([_values_at(kinds[name], pattern) for name in CHANNELS], axis=1)
@@ -222,12 +221,31 @@ def _sold_together(met: sp.csr_matrix, settings: Mapping[str, Any]) -> dict[str,
     return found
 
 
-def _ease_kinds(met: sp.csr_matrix, words: sp.csr_matrix, settings: Mapping[str, Any]) -> dict[str, sp.csr_matrix]:
+def _alike_in_text(
+    catalogue: Catalogue, neighbours: int, text_neighbours: int
+) -> tuple[sp.csr_matrix, sp.csr_matrix, sp.csr_matrix]:
+    """Return items of like words (few, for spreading), of like words, and of like meaning.
+
+    The last answer is kept: training looks at one catalogue at many instants, and texts are most of what there is to compute.
+    """
+    last = _LAST.get("catalogue")
+    if last and last[0] is catalogue.texts and last[1] is catalogue.vectors and last[2] == (neighbours, text_neighbours):
+        return last[3], last[4], last[5]
+    words = weigh_words(catalogue.texts)
+    like, alike, meaning = _alike(words, text_neighbours), _alike(words, neighbours), _alike(catalogue.vectors, neighbours)
+    _LAST["catalogue"] = (catalogue.texts, catalogue.vectors, (neighbours, text_neighbours), like, alike, meaning)
+    return like, alike, meaning
+
+
+_LAST: dict[str, tuple[Any, ...]] = {}
+"""Texts and vectors of a catalogue (held, so that they can be told by identity), how many neighbours, and what was found."""
+
+
+def _ease_kinds(met: sp.csr_matrix, like: sp.csr_matrix, settings: Mapping[str, Any]) -> dict[str, sp.csr_matrix]:
     """Return EASE, EASE that favours rare candidates, and EASE spread over items of like words on either side."""
     taken, weights = ease_weights(met, settings["ease_strength"])
     items, keep = met.shape[1], settings["neighbours"]
     users = np.asarray((met > 0).sum(0)).ravel()[taken]
-    like = _alike(words, settings["text_neighbours"])
     sums = np.asarray(like.sum(1)).ravel()
     like = sp.csr_matrix(sp.diags(np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0).astype(np.float32)) @ like)
     everyone = np.arange(items)
