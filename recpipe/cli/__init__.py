@@ -28,6 +28,7 @@ from recpipe.cli import demo
 from recpipe.cli import encoders
 from recpipe.cli import evaluate
 from recpipe.cli import ingest
+from recpipe.cli import knowledge
 from recpipe.cli import local
 from recpipe.cli import models
 from recpipe.cli import recommend

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recpipe.knowledge.absent import warn_of_absent
 from recpipe.knowledge.ages import age_on
 from recpipe.knowledge.words import Knowledge, Name, Path
 from recpipe.lake import Reader
@@ -154,7 +155,7 @@ def day_rules(
     """
     user_ids = np.array([], object) if user_ids is None else user_ids
     paths = knowledge.tree.of_all(categories)
-    _warn_of_absent(knowledge, day, item_ids, categories, paths)
+    warn_of_absent(knowledge, day, item_ids, categories)
     blocks = [block for block in knowledge.blocked if block.holds(day)]
     named = sorted(set().union(*(block.countries for block in blocks)))
     limits = np.array(sorted({limit.age for limit in knowledge.age_limits}), np.int64)
@@ -225,48 +226,3 @@ def _people(
     if source and (unknown := int((ages == UNKNOWN_AGE).sum())):
         log.warning("%s: the age of %d of %d users is unknown: they count as too young.", day, unknown, len(user_ids))
     return countries, ages
-
-
-# --- what the catalogue does not have ------------------------------------------------------------------------------
-
-
-def absent_names(
-    knowledge: Knowledge, item_ids: Iterable[str], categories: Iterable[Path], paths: Iterable[Path]
-) -> list[tuple[str, int]]:
-    """Return the file and line of what is named and stands in no catalogue.
-
-    Parameters
-    ----------
-    knowledge
-        The files.
-    item_ids
-        Of the catalogue.
-    categories, paths
-        Its categories, as delivered and as the tree has them.
-    """
-    items = set(item_ids)
-    delivered = {path[:length] for path in set(categories) for length in range(1, len(path) + 1)}
-    called = {path[:length] for path in set(paths) for length in range(1, len(path) + 1)}
-    names = [
-        *(("substitutes.yaml", name) for group in knowledge.substitutes for name in group.names),
-        *(("blocked.yaml", block.name) for block in knowledge.blocked),
-        *(("age_limits.yaml", limit.name) for limit in knowledge.age_limits),
-    ]
-    found = [
-        (file, one.line) for file, one in names if (one.item not in items if one.item else one.category not in called)
-    ]  # fmt: skip
-    tree = knowledge.tree
-    return [*(("categories.yaml", tree.lines[path]) for path in tree.renames if path not in delivered), *found]
-
-
-def _warn_of_absent(
-    knowledge: Knowledge, day: date, item_ids: NDArray[np.object_], categories: Sequence[Path], paths: Sequence[Path]
-) -> None:
-    absent: dict[str, list[int]] = {}
-    for file, line in absent_names(knowledge, item_ids, categories, paths):
-        absent.setdefault(file, []).append(line)
-    for file, lines in absent.items():
-        some = ", ".join(map(str, sorted(lines)[:10])) + (", …" if len(lines) > 10 else "")
-        log.warning("%s: %d names of %s stand in no catalogue of the day (lines %s).", day, len(lines), file, some)
-    if cut := sum(len(path) < len(knowledge.tree.renamed(one)) for one, path in zip(categories, paths, strict=True)):
-        log.warning("%s: %d items have a category that is not among the paths of categories.yaml.", day, cut)
