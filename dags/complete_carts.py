@@ -1,7 +1,8 @@
 """### complete_carts: what completes each cart that was filled and not bought
 
 **Owner** recommendations. **Runs** daily, after the shop's midnight, for the day that ended.
-**Reads** `events` of the last RECPIPE_LOOKBACK_DAYS and `items` as of the end of D. **Writes** `cart_recommendations` of D.
+**Reads** `events` of the last RECPIPE_LOOKBACK_DAYS and `items` as of the end of D; `users` where RECPIPE_KNOWLEDGE has rules by
+country or age. **Writes** `cart_recommendations` of D.
 
 **What a late run means.** Reminders of the morning go out without complements. No list changes.
 
