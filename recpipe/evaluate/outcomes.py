@@ -20,9 +20,11 @@ from recpipe.days import ONE_DAY, days_between
 from recpipe.episodes import Known, UserDay, read_known, users_of
 from recpipe.errors import MissingDay
 from recpipe.evaluate.drift import Drift, measure_drift
+from recpipe.evaluate.fairness import Shown, measure_groups
 from recpipe.evaluate.intervals import Gain, Interval, mean_interval, paired_gain, seed_of
 from recpipe.evaluate.lists import Published, published, rank_lists
 from recpipe.evaluate.metrics import Truth, coverage, hit_rate, hits, ndcg, novelty, recall
+from recpipe.evaluate.off_policy import logged, measured
 from recpipe.evaluate.truth import new_items, seen_items
 from recpipe.lake import Input, Lake, Reader
 from recpipe.learn.closed_forms import ItemKNN, Popularity
@@ -47,7 +49,9 @@ class Outcomes:
     model_version
         Version that made the lists.
     rows
-        Rows of the table ``outcomes``.
+        Rows of the table ``outcomes`` that speak of all items and users.
+    groups
+        Its rows that speak of groups (`recpipe.evaluate.fairness`).
     drift
         Parts of the drift signal.
     gain
@@ -60,6 +64,7 @@ class Outcomes:
     lists_day: date
     model_version: str
     rows: pa.Table
+    groups: pa.Table
     drift: Drift
     gain: Gain
     inputs: tuple[Input, ...]
@@ -96,7 +101,8 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     known = read_known(reader, settings, lists_day)
     users = users_of(known, settings, lists_day)
     item_ids = known.evidence.catalogue.item_ids
-    made = published(reader.read("recommendations", lists_day, lists_day), item_ids, settings.metric_k)
+    lists_rows = reader.read("recommendations", lists_day, lists_day)
+    made = published(lists_rows, item_ids, settings.metric_k)
     rows, made = _known_users(made, users)
     truth = _of_rows(new_items(reader, users, item_ids, lists_day + ONE_DAY, day), rows)
     case = _Case(settings, day, known, made, truth)
@@ -105,9 +111,10 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     rules = knowledge.day_rules(ours, reader, lists_day, catalogue.item_ids, catalogue.categories, users.user_ids)
     quotas = read_quotas(settings, known.evidence, rules.categories, reader, lists_day)
     lists = dict(_all_lists(case, users, rows, rules, quotas))
-    found = [*_measured(case, lists), _drift_row(case, drift)]
+    found = [*_measured(case, lists), _drift_row(case, drift), *_explored(case, lists_rows)]
     table = pa.Table.from_pylist([_row(settings, day, *entry) for entry in found], schema=OUTCOMES.schema)
-    return Outcomes(day, lists_day, made.model_version, table, drift, _gain(case, lists), _inputs(reader))
+    groups = _of_groups(case, lists_day, rules.categories, reader)
+    return Outcomes(day, lists_day, made.model_version, table, groups, drift, _gain(case, lists), _inputs(reader))
 
 
 def require_events(lake: Lake, lists_day: date, day: date) -> None:
@@ -156,17 +163,27 @@ def _measured(case: _Case, found: dict[str, NDArray[np.int64]]) -> Iterator[_Ent
     taken = case.truth.size
     for name, lists in found.items():
         hit = hits(lists, case.truth)
-        by_user = {
-            "ndcg": ndcg(hit, taken, case.k),
-            "recall": recall(hit, taken, case.k),
-            "hit_rate": hit_rate(hit, taken, case.k),
-            "novelty": novelty(lists, case.k, events),
-        }
+        by_user = _quality(hit, taken, case.k) | {"novelty": novelty(lists, case.k, events)}
         for cohort in GROUPS:
             mine = np.ones(len(lists), bool) if cohort == ALL else case.made.cohort == cohort
             for metric, values in by_user.items():
                 yield cohort, f"{metric}@{case.k}", name, _interval(case, values[mine], cohort, metric)
             yield cohort, f"coverage@{case.k}", name, _coverage(case, lists[mine])
+
+
+def _quality(hit: NDArray[np.bool_], taken: NDArray[np.int64], k: int) -> dict[str, NDArray[np.float64]]:
+    return {"ndcg": ndcg(hit, taken, k), "recall": recall(hit, taken, k), "hit_rate": hit_rate(hit, taken, k)}
+
+
+def _of_groups(case: _Case, lists_day: date, categories: Sequence[tuple[str, ...]], reader: Reader) -> pa.Table:
+    """Return what is said of groups of items and of users, of the published lists alone."""
+    quality = _quality(hits(case.made.lists, case.truth), case.truth.size, case.k)
+    shown = Shown(case.settings, case.day, lists_day, case.known.evidence, categories, case.made, case.truth, quality)
+    rows = [
+        _row(case.settings, case.day, ALL, row.metric, case.made.model_version, row.found) | {"group": row.group}
+        for row in measure_groups(shown, reader)
+    ]
+    return pa.Table.from_pylist(rows, schema=OUTCOMES.schema)
 
 
 def _gain(case: _Case, found: dict[str, NDArray[np.int64]]) -> Gain:
@@ -196,6 +213,13 @@ def _coverage(case: _Case, lists: NDArray[np.int64]) -> Interval:
 def _drift_row(case: _Case, drift: Drift) -> _Entry:
     enough = drift.users >= case.settings.min_users
     return ALL, DRIFT, case.made.model_version, Interval(drift.value if enough else None, None, None, drift.users)
+
+
+def _explored(case: _Case, lists: pa.Table) -> Iterator[_Entry]:
+    """Yield what the published lists' draws of new items came to."""
+    rows = logged(lists, case.made.user_ids, case.known.evidence.catalogue.item_ids, case.truth)
+    for cohort, metric, interval in measured(rows, case.made.cohort, case.day, case.settings):
+        yield cohort, metric, case.made.model_version, interval
 
 
 def _row(settings: Settings, day: date, cohort: str, metric: str, name: str, found: Interval) -> dict[str, Any]:

@@ -142,6 +142,8 @@ def _eligible(
     for places in range(min(settings.explore_places, len(row)), 0, -1):
         kept = row[: len(row) - places]
         pool = eligible[~np.isin(eligible, kept)]
+        if not settings.max_per_category and len(pool) >= places:
+            return pool, np.full(len(pool), ENDLESS), places
         codes, taken = np.unique(category[kept], return_counts=True)
         held = dict(zip(codes.tolist(), taken.tolist(), strict=True))
         room = np.array([ENDLESS if code < 0 else most - held.get(code, 0) for code in category[pool].tolist()], np.int64)
