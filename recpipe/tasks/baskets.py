@@ -125,7 +125,7 @@ def orders_from(lines: pa.Table, item_ids: NDArray[np.object_], user_ids: NDArra
     return learn.orders_of(order, codes_of(lines["user_id"], user_ids), item, days, len(item_ids))
 
 
-def codes_of(column: pa.ChunkedArray, ids: NDArray[np.object_]) -> NDArray[np.int64]:
+def codes_of(column: pa.Array | pa.ChunkedArray, ids: NDArray[np.object_]) -> NDArray[np.int64]:
     """Return (rows,) the place of each text among ids, −1 where it is none of them."""
     found = pc.index_in(column, value_set=pa.array(ids, pa.string()))
     return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)

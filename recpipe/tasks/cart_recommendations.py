@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -19,12 +20,13 @@ from recpipe.lake.lake import window
 from recpipe.learn import complements as learn
 from recpipe.quality import Suite, whole_suite
 from recpipe.rails.blocks import blocks_of, shard_of
-from recpipe.tasks.baskets import RULE, Baskets, carts_of, open_baskets
+from recpipe.tasks.baskets import RULE, Baskets, carts_of, codes_of, open_baskets
 from recpipe.tasks.complements import interval, popular_items
 
 CARTS_A_BLOCK: Final = 256
 MOST_NAMED: Final = 2
 COLUMNS: Final = ["event_id", "user_id", "item_id", "event_type", "ts"]
+OF_CARTS: Final = ds.field("event_type").isin(["cart", "purchase"])
 FACTS: Final = ("unknown_items", "held_items", "unavailable_items", "substitutes", "barred_items", "ranks_amiss", "because_amiss")
 
 
@@ -38,6 +40,8 @@ class State:
         The orders.
     users
         (carts,) ids of users, sorted.
+    buyers
+        (carts,) their codes among those who bought, −1 for who did not.
     carts
         Item codes of each.
     since
@@ -48,6 +52,7 @@ class State:
 
     baskets: Baskets
     users: NDArray[np.object_]
+    buyers: NDArray[np.int64]
     carts: list[NDArray[np.int64]]
     since: list[NDArray[np.int64]]
     most: int
@@ -59,9 +64,10 @@ def open_carts(settings: Settings, plan: rails.Plan, reader: Reader) -> State:
     baskets = open_baskets(settings, plan, reader, np.array(sorted(held), np.object_))
     code = {item: at for at, item in enumerate(baskets.item_ids)}
     users = [user for user in sorted(held) if any(item in code for item in held[user])]
+    buyers = codes_of(pa.array(users, pa.string()), baskets.user_ids)
     carts = [_codes(code, held[user]) for user in users]
     since = [_codes(code, bought.get(user, set())) for user in users]
-    return State(baskets, np.array(users, np.object_), carts, since, settings.top_k)
+    return State(baskets, np.array(users, np.object_), buyers, carts, since, settings.top_k)
 
 
 def _codes(code: dict[str, int], items: set[str]) -> NDArray[np.int64]:
@@ -73,7 +79,7 @@ def open_lines(reader: Reader, first: date, last: date) -> tuple[dict[str, set[s
 
     Bought at the moment that it was put into the cart counts as since.
     """
-    rows = [row for row in reader.events(first, last, COLUMNS).to_pylist() if row["user_id"] and row["item_id"]]
+    rows = [row for row in reader.events(first, last, COLUMNS, OF_CARTS).to_pylist() if row["user_id"] and row["item_id"]]
     last_cart: dict[tuple[str, str], Any] = {}
     begun: dict[str, Any] = {}
     for row in rows:
@@ -102,7 +108,7 @@ def make(state: State, shard: int, shards: int) -> tuple[pa.Table, rails.Facts]:
     both = (state.baskets.weights.named, state.baskets.weights.nobody)
     ways = [(weights, learn.pair_scores(state.baskets.world.pairs, weights)) for weights in both]
     for block in shard_of(blocks_of(state.users, CARTS_A_BLOCK), shard, shards):
-        known = np.isin(state.users[block], state.baskets.user_ids)
+        known = state.buyers[block] >= 0
         for some, (weights, pair) in zip((block[known], block[~known]), ways, strict=True):
             rows += _rows(state, some, weights, pair) if len(some) else []
     return pa.Table.from_pylist(rows, schema=CART_RECOMMENDATIONS.schema), count_faults(state, rows)
@@ -110,10 +116,8 @@ def make(state: State, shard: int, shards: int) -> tuple[pa.Table, rails.Facts]:
 
 def _rows(state: State, block: NDArray[np.intp], weights: NDArray[np.float64], pair: sp.csr_matrix) -> list[dict[str, Any]]:
     baskets = state.baskets
-    user_of = {user: at for at, user in enumerate(baskets.user_ids)}
-    user = np.array([user_of.get(name, -1) for name in state.users[block]], np.int64)
     items = len(baskets.item_ids)
-    carts = carts_of([state.carts[row] for row in block], user, items)
+    carts = carts_of([state.carts[row] for row in block], state.buyers[block], items)
     since = np.concatenate([at * items + state.since[row] for at, row in enumerate(block)])
     found = learn.candidates_of(baskets.world, carts, baskets.available, but=since)
     if baskets.rules.speaks:
