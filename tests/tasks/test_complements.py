@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +19,7 @@ from recpipe.config import load_settings
 from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed
 from recpipe.lake import Lake
+from recpipe.learn import complements as learn
 from recpipe.quality import audit
 from recpipe.tasks import cart_recommendations, complements
 from recpipe.tasks.baskets import RULE
@@ -121,6 +125,70 @@ def test_what_became_of_it(shop):
     assert value == {RULE: pytest.approx((1 + 1 / 2) / 2), "popularity": pytest.approx((1 + 1 / 2) / 2)}
     value = {row["name"]: row["value"] for row in rails.measure_task(settings, CARTS, reader, later).to_pylist()}
     assert value == {RULE: 1.0, "popularity": 1.0}  # the second best seller, since the cart holds the first
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Shop:
+    """Sixty orders of two to four of nine items by chance; z has left a cart of four, and y of three."""
+    rng = np.random.default_rng(3)
+    shop = open_shop(tmp_path / "home", min_users=1, top_k=9)
+    names = [f"i{n}" for n in range(9)]
+    bought = [order(f"u{n % 12}", "2026-03-01", str(n), *rng.choice(names, rng.integers(2, 5), False)) for n in range(60)]
+    left = [event(one, name, "cart", "2026-03-02 10:00") for one, held in (("z", names[:4]), ("y", names[5:8])) for name in held]
+    shop.deliver(
+        "2026-03-01", items=tuple(item(name) for name in names), events=tuple(line for lines in bought for line in lines)
+    )
+    shop.deliver("2026-03-02", events=tuple(left))
+    return shop
+
+
+def test_reasons_of_carts_are_faithful(busy):
+    """Without the item that is named first the score falls the furthest, without both that are named further than without two others."""
+    plan = rails.plan_day(busy.settings, CARTS, DAY)
+    state = CARTS.open(busy.settings, plan, busy.lake.reader(plan["versions"]))
+    names = state.baskets.item_ids
+
+    def scores(gone: tuple[str, ...] = ()) -> dict[tuple[str, str], float]:
+        left = [cart[~np.isin(names[cart], gone)] for cart in state.carts]
+        return {
+            (row["user_id"], row["item_id"]): row["score"] for row in CARTS.make(replace(state, carts=left), 0, 1)[0].to_pylist()
+        }
+
+    looked_at = 0
+    for row in CARTS.make(state, 0, 1)[0].to_pylist():
+        if row["kind"] == "cart":
+            for size in range(1, len(row["because_item_ids"]) + 1):
+                named = frozenset(row["because_item_ids"][:size])
+                found = {
+                    frozenset(gone): scores(gone).get((row["user_id"], row["item_id"]), -np.inf)
+                    for gone in combinations(row["cart_item_ids"], size)
+                }
+                assert found[named] == pytest.approx(min(found.values()))
+                looked_at += 1
+    assert looked_at >= 6
+
+
+def test_orders_with_both_are_what_makes_a_complement(busy):
+    """Faithful: without the orders that ``orders_together`` counts the score falls further than without as many others."""
+    plan = rails.plan_day(busy.settings, ITEM_COMPLEMENTS, DAY)
+    baskets, most = ITEM_COMPLEMENTS.open(busy.settings, plan, busy.lake.reader(plan["versions"]))
+    held = baskets.orders.matrix.toarray() > 0
+    place = {name: at for at, name in enumerate(baskets.item_ids)}
+    rng = np.random.default_rng(0)
+
+    def score(rows: np.ndarray, pair: tuple[str, str]) -> float:
+        orders = baskets.orders.take(rows)
+        world = learn.world_of(orders, np.full(9, -1), np.datetime64(DAY), len(baskets.user_ids))
+        made = ITEM_COMPLEMENTS.make((replace(baskets, orders=orders, world=world), most), 0, 1)[0].to_pylist()
+        return next((row["score"] for row in made if (row["item_id"], row["complement_id"]) == pair), -np.inf)
+
+    for row in ITEM_COMPLEMENTS.make((baskets, most), 0, 1)[0].to_pylist()[::9]:
+        pair = row["item_id"], row["complement_id"]
+        both = np.flatnonzero(held[:, [place[name] for name in pair]].all(1))
+        assert len(both) == row["orders_together"]
+        others = [rng.choice(np.setdiff1d(np.arange(60), both), len(both), False) for _ in range(3)]
+        without, *rest = (score(np.setdiff1d(np.arange(60), gone), pair) for gone in (both, *others))
+        assert without < min(rest)
 
 
 # --- the suites ---------------------------------------------------------------------------------------------------

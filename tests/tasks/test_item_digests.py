@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -89,6 +90,20 @@ def test_rows_do_not_depend_on_shards_or_on_later_days(shop):
     publish(shop, DAY + timedelta(1), insight("r9", "mug", "negative", "blue"))
     rails.run_day(shop.settings, DIGESTS, DAY, shards=3)
     assert rows(shop) == once
+
+
+def test_the_reviews_that_are_named_are_what_the_share_rests_on(shop):
+    """Faithful: without the review of the praise the share of positive ones falls the furthest, without the complaint's it rises."""
+    plan = rails.plan_day(shop.settings, DIGESTS, DAY)
+    state = item_digests.open_digests(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    key = ("mug", "overall")
+    whole = item_digests._digest(state, key)
+    left = {}
+    for gone in {row["event_id"] for row in state.now[key]}:
+        now = {key: [row for row in state.now[key] if row["event_id"] != gone]}
+        left[gone] = item_digests._digest(replace(state, now=now), key)["positive_share"]
+    assert left[whole["praise_event_id"]] == min(left.values()) < whole["positive_share"]
+    assert left[whole["complaint_event_id"]] == max(left.values()) > whole["positive_share"]
 
 
 def test_a_day_of_insights_that_is_corrected_or_comes_in_later_makes_the_digest_stale(shop):
