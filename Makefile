@@ -35,8 +35,9 @@ test: lint  ## everything that CI runs: on two cores the tests of the running Ai
 test-fast: $(READY)  ## what is quick
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: $(READY)  ## ruff, ruff format, mypy --strict
+lint: $(READY)  ## ruff, ruff format, mypy --strict, hadolint
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint docker/Dockerfile; else echo "hadolint comes for Linux on x86-64 alone: docker/Dockerfile was not looked at"; fi
 
 bench: $(READY)  ## timings, as ratios to a peer in the same run
 	$(BIN)/python -m benchmarks
