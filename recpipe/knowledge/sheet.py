@@ -23,7 +23,8 @@ class Fault:
     says: str
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.says}"
+        says = " ".join(self.says.splitlines()).encode("utf-8", "replace").decode()
+        return f"{self.file}, line {self.line}: {says}"
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Sheet:
             loader = yaml.SafeLoader(text)
         except yaml.reader.ReaderError as error:
             line = text[: error.position].count("\n") + 1
-            self.fault(line, f"the character U+{ord(error.character):04X} may not stand in YAML. Remove it.")
+            self.fault(line, f"the character U+{error.character:04X} may not stand in YAML. Remove it.")
             return None
         try:
             return loader.get_single_node()
@@ -172,5 +173,4 @@ def _is_broken(text: str) -> bool:
 def _shown(node: Any) -> str:
     if not _is(node, "scalar"):
         return f"a {node.id}".replace("a sequence", "a list")
-    text = node.value[:SHOWN].encode("utf-8", "replace").decode()
-    return f"{text!r}" if text else "nothing"
+    return f"'{node.value[:SHOWN]}'" if node.value else "nothing"
