@@ -1,7 +1,7 @@
 """### audience_campaigns: whom each campaign of the shop should address
 
 **Owner** recommendations. **Runs** daily, after the shop's midnight, for the day that ended.
-**Reads** `events`, `items` and `users` as of the end of D, its own earlier days (frequency caps, who was addressed), and the files that
+**Reads** `events`, `items` and `users` as of the end of D, its own earlier days (frequency caps, who was addressed), `user_profiles` of D − 1 where a campaign asks for tags, and the files that
 RECPIPE_CAMPAIGNS, RECPIPE_CAMPAIGN_RESPONSES and RECPIPE_SUPPRESSION name. **Writes** `campaign_audiences` of D: the audience of each campaign
 whose first day is RECPIPE_CAMPAIGN_LEAD_DAYS after D; on other days none, and the day is empty.
 
@@ -11,7 +11,8 @@ whose first day is RECPIPE_CAMPAIGN_LEAD_DAYS after D; on other days none, and t
 
 - `wait_for_day` failed: D is not published; look at `ingest_clickstream` of D first.
 - `plan` failed on RECPIPE_CAMPAIGNS: the message names file and line of what is amiss.
-- `make` failed: a list of users or the file of answers is amiss; the message names file and line. "Planned with version": a file was changed
+- `make` failed: a list of users or the file of answers is amiss; the message names file and line. `user_profiles` of D − 1 is not published: run `profile_users`
+  of that day first. "Planned with version": a file was changed
   while the run was under way; clear it from `plan` on. Killed: clear it, the rows are the same.
 - `publish` failed on an expectation: the verdict page named in the message says which; what was published before stays.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from recpipe import knowledge, rails
 from recpipe.config import Settings
-from recpipe.contract import CAMPAIGN_AUDIENCES
+from recpipe.contract import CAMPAIGN_AUDIENCES, USER_PROFILES
 from recpipe.encode import load_encoder
 from recpipe.lake import Reader
 from recpipe.learn import responses
@@ -28,7 +28,7 @@ from recpipe.quality import Suite, whole_suite
 from recpipe.rails.blocks import stable_hash
 from recpipe.tasks.campaign_history import Shop, earlier_of, learn_model, made_on, prior_rate, read_shop
 from recpipe.tasks.campaign_outcomes import measure
-from recpipe.tasks.campaign_rules import about, addressed_before, eligible, rules_of, suppressed_of
+from recpipe.tasks.campaign_rules import about, addressed_before, eligible, left_out, rules_of
 from recpipe.tasks.campaigns import Campaign, files_hash, read_campaigns
 
 log = logging.getLogger(__name__)
@@ -86,11 +86,11 @@ def open_audiences(settings: Settings, plan: rails.Plan, reader: Reader) -> Stat
     day = rails.day_of(plan)
     campaigns = read_campaigns(settings)
     asked = [one for one in campaigns if made_on(settings, one) == day]
-    counts = addressed_before(settings, reader, day)
+    counts = addressed_before(settings, reader, campaigns, day)
     if not asked:
         return State(day, plan["model_version"], np.array([], object), [], {}, counts, settings.campaign_cap, set(), {})
     shop = read_shop(settings, reader, day, [*earlier_of(campaigns, day), *asked])
-    suppressed = {one.id: suppressed_of(settings, one, day) for one in asked}
+    suppressed = {one.id: left_out(settings, reader, shop, one, day) for one in asked}
     rules = rules_of(knowledge.of_plan(settings, plan), reader, shop, day)
     turned_away = {one.id: knowledge.turned_away(rules, shop.items[about(shop, one)]) for one in asked if rules.bars}
     model = learn_model(settings, shop, campaigns, day)
@@ -179,7 +179,7 @@ def suite(settings: Settings) -> Suite:
         day=[
             none("unknown_users", "Every user was delivered on the day or before"),
             none("unknown_campaigns", "Every campaign is one whose audience is made on the day"),
-            none("suppressed_users", "No suppressed user is addressed"),
+            none("suppressed_users", "No suppressed user is addressed, and none without the tags that the campaign asks for"),
             none("barred_users", "Nobody is addressed about items that the shop's files of knowledge bar them from"),
             none("users_over_cap", "No user is addressed more often than the cap allows"),
             none("ranks_amiss", "No rank is beyond the size of its audience"),
@@ -192,7 +192,7 @@ def suite(settings: Settings) -> Suite:
 AUDIENCES: Final = rails.Task(
     table=CAMPAIGN_AUDIENCES,
     reads=("events", "items", "users"),
-    earlier=(CAMPAIGN_AUDIENCES.name,),
+    earlier=(CAMPAIGN_AUDIENCES.name, USER_PROFILES.name),
     says="Whom each campaign should address, with the probability of an answer.",
     open=open_audiences,
     make=make,

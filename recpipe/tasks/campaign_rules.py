@@ -12,24 +12,58 @@ from numpy.typing import NDArray
 from recpipe import knowledge
 from recpipe.config import Settings
 from recpipe.contract import CAMPAIGN_AUDIENCES
+from recpipe.errors import MissingDay
 from recpipe.lake import Reader
-from recpipe.tasks.campaign_history import Shop
+from recpipe.tasks.campaign_history import Shop, made_on
+from recpipe.tasks.campaign_tags import outside
 from recpipe.tasks.campaigns import Campaign, read_users
 
 
-def addressed_before(settings: Settings, reader: Reader, day: date) -> Counter[str]:
-    """Return how many campaigns addressed each user in the days of the cap before a day, by the published table."""
+def addressed_before(settings: Settings, reader: Reader, campaigns: list[Campaign], day: date) -> Counter[str]:
+    """Return how many campaigns addressed each user in the days of the cap before a day.
+
+    Those of the published table count, and the candidates of campaigns from before the table was kept.
+
+    Raises
+    ------
+    MissingDay
+        If the audience of a campaign in these days could be there, and is not: the cap would depend on the order in
+        which days are made.
+    """
     if not settings.campaign_cap:
         return Counter()
     first = day - timedelta(days=settings.campaign_cap_days - 1)
     rows = reader.read(CAMPAIGN_AUDIENCES.name, first, day - timedelta(days=1), ["day", "campaign_id", "user_id"]).to_pylist()
-    return Counter(user for user, _ in sorted({(row["user_id"], row["campaign_id"]) for row in rows}))
+    pairs = {(row["user_id"], row["campaign_id"]) for row in rows}
+    for one in campaigns:
+        when = made_on(settings, one)
+        if first <= when < day and when not in reader.days(CAMPAIGN_AUDIENCES.name):
+            pairs |= {(user, one.id) for user in _addressed_elsewhere(settings, reader, one, when, day)}
+    return Counter(user for user, _ in sorted(pairs))
+
+
+def _addressed_elsewhere(settings: Settings, reader: Reader, one: Campaign, when: date, day: date) -> set[str]:
+    """Return whom a campaign addressed whose day is not in the table; refuse the day if it belongs there."""
+    kept = reader.days(CAMPAIGN_AUDIENCES.name)
+    if one.candidates and not (kept and kept[0] < when):
+        return read_users(one.candidates, when)
+    if when not in reader.days("events"):
+        return set()
+    raise MissingDay(
+        f"The audiences of {day} obey a cap (RECPIPE_CAMPAIGN_CAP) that counts campaign '{one.id}', whose audience of {when} is "
+        f"not published: run audience_campaigns for {when} first, and {day} after it."
+    )
 
 
 def suppressed_of(settings: Settings, one: Campaign, day: date) -> set[str]:
     """Return the users whom a campaign must not address on a day: those of the settings' list, and of its own."""
     files = [Path(settings.suppression) if settings.suppression else None, one.suppress]
     return set().union(*(read_users(file, day) for file in files if file))
+
+
+def left_out(settings: Settings, reader: Reader, shop: Shop, one: Campaign, day: date) -> set[str]:
+    """Return the users whom a campaign does not address on a day: suppressed ones, and those without the tags that it asks for."""
+    return suppressed_of(settings, one, day) | outside(reader, one.id, one.audience, shop.users, day)
 
 
 def rules_of(known: knowledge.Knowledge, reader: Reader, shop: Shop, day: date) -> knowledge.DayRules:

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from recpipe.config import Settings
 from recpipe.errors import BadSetting
+from recpipe.tasks.campaign_tags import TagFilter, read_filter
 
-KEYS: Final = ("id", "first_day", "last_day", "text", "item_ids", "max_users", "suppress", "candidates")
+KEYS: Final = ("id", "first_day", "last_day", "text", "item_ids", "max_users", "suppress", "candidates", "audience")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Campaign:
         File of users whom it must not address, beside those of RECPIPE_SUPPRESSION; None: none.
     candidates
         File of users among whom it may choose; of a campaign that ran before its audience stood in the table: whom it addressed.
+    audience
+        Tags that its users must have, or not have; None: it does not ask.
     """
 
     id: str
@@ -47,6 +50,7 @@ class Campaign:
     max_users: int | None
     suppress: Path | None
     candidates: Path | None
+    audience: TagFilter | None = None
 
 
 def read_campaigns(settings: Settings) -> list[Campaign]:
@@ -137,7 +141,8 @@ def _campaign(entry: Any, file: Path, line: int) -> Campaign:
         if where is not None and (not isinstance(where, str) or not (file.parent / where).is_file()):
             raise refuse(f"'{key}' names {where!r}, and there is no such file beside {file.name}.")
         lists.append(file.parent / where if where is not None else None)
-    return Campaign(name, first, last, (text or "").strip(), tuple(dict.fromkeys(items or ())), most, *lists)
+    asked = read_filter(values.get("audience"), refuse)
+    return Campaign(name, first, last, (text or "").strip(), tuple(dict.fromkeys(items or ())), most, lists[0], lists[1], asked)
 
 
 def _are_texts(items: Any) -> bool:

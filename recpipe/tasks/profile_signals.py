@@ -31,7 +31,7 @@ QUERIES_AT_ONCE: Final = 256
 TOPIC_ITEMS, TOPIC_SHARE = 3, 0.2
 STARS_APART: Final = 0.5
 WORD: Final = re.compile(r"[^\W\d_]+")
-EMPTY_WORDS: Final = frozenset({"and", "the", "for", "with", "from", "your"})
+EMPTY_WORDS: Final = frozenset({"all", "and", "for", "from", "not", "the", "with", "without", "your"})
 """Words of titles that say nothing of a thing; those of one or two letters are left out anyway."""
 
 Shares = dict[str, float]
@@ -54,7 +54,7 @@ def families(settings: Settings, happened: Happened) -> list[Family]:
         rows: list[Shares] = [dict.fromkeys(some, 1.0) for some in tags[kind]]
         asked = _moved(searches, len(rows), SEARCH_WEIGHT)
         found.append(_family(kind, kind, rows + near[kind], _joined(items, asked), users))
-    found.append(_prices(happened.items, items, kept["price"].to_numpy(np.float64), users))
+    found.append(_prices(happened.items, tags, items, kept["price"].to_numpy(np.float64), users))
     found += _rhythm(happened, users)
     found.append(_family("search", "search", [{f"search:{query}": 1.0} for query in queries], searches, users))
     found += _reviews(happened, users)
@@ -152,8 +152,8 @@ def _near(settings: Settings, items: Catalogue, queries: list[str], tags: dict[s
 # --- prices -------------------------------------------------------------------------------------------------------
 
 
-def _prices(items: Catalogue, met_items: Evidence, price: Floats, users: int) -> Family:
-    place = percentiles(items, met_items.item, price)
+def _prices(items: Catalogue, tags: dict[str, list[list[str]]], met_items: Evidence, price: Floats, users: int) -> Family:
+    place = percentiles(items, tags, met_items.item, price)
     known = ~np.isnan(place)
     band = np.minimum((np.where(known, place, 0.0) * len(BANDS)).astype(np.int64), len(BANDS) - 1)
     rows: list[Shares] = [{f"price:{name}": 1.0} for name in BANDS]
@@ -161,29 +161,41 @@ def _prices(items: Catalogue, met_items: Evidence, price: Floats, users: int) ->
     return _family("price", "price", rows, evidence, users)
 
 
-def percentiles(items: Catalogue, item: Ints, price: Floats) -> Floats:
-    """Return how dear things are among their like: the share of items of the category that cost less, half of equals.
+def percentiles(items: Catalogue, tags: dict[str, list[list[str]]], item: Ints, price: Floats) -> Floats:
+    """Return how dear things are among their like: the share of these that cost less, half of equals; NaN where it is not known.
 
-    The category is the narrowest one of the item that holds `PEERS` items with a price; where none does, and for items
-    without a category, the whole shop. NaN where neither the price nor such peers are known.
+    An item's like are those of its narrowest category that holds `PEERS` items with a price; of an item without a category, those
+    that share the rarest word of its title of which there are as many; failing these, the whole shop.
     """
-    groups: dict[tuple[str, ...], list[float]] = {}
-    priced = np.flatnonzero(~np.isnan(items.prices))
-    for one in priced:
-        path = items.categories[one]
-        for depth in range(len(path) + 1):
-            groups.setdefault(path[:depth], []).append(items.prices[one])
-    peers = {path: np.sort(values) for path, values in groups.items() if len(values) >= PEERS}
+    place, values = _peers(items, tags)
+    group = place[item]
     found = np.full(len(item), np.nan)
-    order = np.argsort(item, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(item[order])) + 1):
-        if len(rows):
-            path = items.categories[item[rows[0]]]
-            values = next((peers[path[:depth]] for depth in range(len(path), -1, -1) if path[:depth] in peers), None)
-            if values is not None:
-                below, upto = (np.searchsorted(values, price[rows], side=side) for side in ("left", "right"))
-                found[rows] = np.where(np.isnan(price[rows]), np.nan, (below + upto) / (2 * len(values)))
+    order = np.argsort(group, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        if len(rows) and group[rows[0]] >= 0:
+            prices = values[group[rows[0]]]
+            below, upto = (np.searchsorted(prices, price[rows], "left"), np.searchsorted(prices, price[rows], "right"))
+            found[rows] = np.where(np.isnan(price[rows]), np.nan, (below + upto) / (2 * len(prices)))
     return found
+
+
+def _peers(items: Catalogue, tags: dict[str, list[list[str]]]) -> tuple[Ints, list[Floats]]:
+    """Return (items,) the group of each item's like, −1 for none, and the prices of each group, sorted."""
+    known = Counter(word for some in tags["topic"] for word in some)
+    names = [
+        [*sorted(path, key=lambda name: (-len(name), name)), ""]
+        if path
+        else [*sorted(words, key=lambda word: (known[word], word)), ""]
+        for path, words in zip(tags["category"], tags["topic"], strict=True)
+    ]  # of a path, the longer name is the narrower one
+    prices: dict[str, list[float]] = {}
+    for at in np.flatnonzero(~np.isnan(items.prices)):
+        for name in names[at]:
+            prices.setdefault(name, []).append(items.prices[at])
+    enough = sorted(name for name, values in prices.items() if len(values) >= PEERS)
+    code = {name: number for number, name in enumerate(enough)}
+    place = [next((code[name] for name in some if name in code), -1) for some in names]
+    return np.array(place, np.int64), [np.sort(np.array(prices[name])) for name in enough]
 
 
 # --- rhythm -------------------------------------------------------------------------------------------------------

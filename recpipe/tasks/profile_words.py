@@ -9,7 +9,7 @@ SENTENCES: Final = {
     "category": "Met {pieces} of {whole} times in it",
     "brand": "Met {pieces} of {whole} times of this brand",
     "topic": "Met or searched for {pieces} of {whole} times",
-    "price": "{pieces} of {whole} things were in the {name} third of the prices of their like",
+    "price": "{pieces} of {whole} times the price was in the {name} third of those of its like",
     "weekday": "{pieces} of {whole} days on which the user came were {name}s",
     "hour": "Came in the {name} {pieces} of {whole} times",
     "gap": "Came back {pieces} of {whole} times {name}",
@@ -58,5 +58,5 @@ def sentence(says: str, tag: str, pieces: int, whole: int, first: int, last: int
     begin, end = date.fromordinal(first), date.fromordinal(last)
     text = SENTENCES[says].format(pieces=pieces, whole=whole, name=NAMES.get(name, name))
     when = f"on {begin}" if first == last else f"from {begin} to {end}"
-    named = ", ".join(title[:LONGEST_TITLE] for title in titles if title)
+    named = ", ".join(dict.fromkeys(title[:LONGEST_TITLE] for title in titles if title))
     return f"{text}, {when}" + (f"; most of all {named}." if named else ".")
