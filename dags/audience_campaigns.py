@@ -16,7 +16,9 @@ whose first day is RECPIPE_CAMPAIGN_LEAD_DAYS after D; on other days none, and t
   while the run was under way; clear it from `plan` on. Killed: clear it, the rows are the same.
 - `publish` failed on an expectation: the verdict page named in the message says which; what was published before stays.
 
-Backfills run oldest day first and one day at a time where a cap is set: a day counts what the days before it addressed.
+Backfills run oldest day first and one day at a time where a cap is set: a day counts what the days before it addressed. A day whose
+earlier campaigns are not published is refused ("obey a cap"; the message names the day to run first); `recpipe stale` lists the days
+that were made before an earlier one came in.
 
 **Whom to call.** The owner, in working hours; before a campaign begins, at once.
 """

@@ -14,6 +14,7 @@
 - `warn` shows a crossed floor: look at the report of the day, cohort by cohort, beside the baselines. If popularity fell as
   well, the shop changed (season, a sale, missing deliveries); if only the model fell, see which version served the day, and
   consider the version before it.
+- A task was backfilled after its outcomes were due: `recpipe stale` lists the days to evaluate again.
 
 **Whom to call.** The owner, in working hours.
 """

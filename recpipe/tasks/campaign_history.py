@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import numpy as np
+import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from recpipe.config import Settings
@@ -64,8 +65,9 @@ def read_shop(settings: Settings, reader: Reader, day: date, campaigns: list[Cam
     """Read purchases as of a day, and who was addressed by campaigns and answered."""
     users = np.array(sorted(reader.as_of("users", day, ["user_id", "day"])["user_id"].to_pylist()), object)
     first = min((made_on(settings, one) for one in campaigns), default=day) - timedelta(days=settings.campaign_window_days)
-    events = reader.events(first, day, ["day", "user_id", "item_id", "event_type", "price", "quantity"]).to_pandas()
-    events = events[(events["event_type"] == "purchase") & events["user_id"].isin(set(users))]
+    columns, bought = ["day", "user_id", "item_id", "price", "quantity"], ds.field("event_type") == "purchase"
+    events = reader.events(first, day, columns, bought).to_pandas()
+    events = events[events["user_id"].isin(set(users)) & events["item_id"].notna()]
     catalogue = reader.as_of("items", day, ["day", "item_id", "title", "category", "brand"]).to_pylist()
     rows = {row["item_id"]: row for row in catalogue}
     items = np.array(sorted(set(rows) | set(events["item_id"])), object)

@@ -19,7 +19,8 @@ from small_shop import Shop, event, item, open_shop, user
 
 from recpipe import rails
 from recpipe.contract import AUDIENCE_REASONS, TABLES
-from recpipe.errors import AuditFailed, BadSetting, RecpipeError
+from recpipe.errors import AuditFailed, BadSetting, MissingDay, RecpipeError
+from recpipe.lake.stale import stale_days
 from recpipe.learn import responses
 from recpipe.quality import audit
 from recpipe.tasks import campaign_audiences, campaign_history, campaign_outcomes
@@ -117,6 +118,30 @@ def test_the_cap_counts_the_days_before_and_the_campaigns_of_the_day(shop):
     assert next(row["user_id"] for row in rows(again)) == "u1"
 
 
+def test_a_cap_refuses_a_day_whose_earlier_days_are_missing(shop):
+    """Else whom it addresses would depend on which day was made first."""
+    first = LATER | {"id": "first", "first_day": "2026-03-02"}
+    capped = declare(shop, first, LATER, campaign_cap=1)
+    with pytest.raises(MissingDay, match="campaign 'first', whose audience of 2026-03-01 is not published"):
+        rails.run_day(capped.settings, AUDIENCES, DAY)
+    shorter = capped.settings.model_copy(update={"campaign_cap_days": 1})
+    assert rails.run_day(shorter, AUDIENCES, DAY)["rows"] > 0
+    rails.run_day(capped.settings, AUDIENCES, date(2026, 3, 1))
+    (stale,) = stale_days(shop.lake)
+    assert (stale.table, stale.day, stale.source_day) == ("campaign_audiences", DAY, date(2026, 3, 1))
+    assert rails.run_day(capped.settings, AUDIENCES, DAY)["rows"] == 0  # all were addressed by the first
+
+
+def test_a_cap_counts_whom_campaigns_addressed_before_the_table_was_kept(shop):
+    among = listed(shop, "among.csv", "user_id", "u1", "u3")
+    elsewhere = LATER | {"id": "elsewhere", "first_day": "2026-03-02", "candidates": among}
+    before_the_shop = LATER | {"id": "old", "first_day": "2026-02-20", "last_day": "2026-02-21"}
+    shop = declare(shop, elsewhere, before_the_shop, LATER, campaign_cap=1)
+    rails.run_day(shop.settings, AUDIENCES, DAY)
+    assert {"u1", "u3"}.isdisjoint(found := [row["user_id"] for row in rows(shop)])
+    assert "u2" in found
+
+
 # --- what earlier campaigns teach ---------------------------------------------------------------------------------
 
 
@@ -202,6 +227,21 @@ def test_what_became_of_an_audience(taught):
     assert AUDIENCES.measure(taught.settings, taught.lake.reader(), day, date(2026, 4, 6)) == []
 
 
+def test_users_who_vanish_or_come_later_are_not_measured(taught):
+    """A correction takes v00 back after the audience was made; a user of the campaign's last day could not have been addressed."""
+    day, last = date(2026, 4, 2), date(2026, 4, 7)
+    settings = taught.settings
+    rails.run_day(settings, AUDIENCES, day)
+    taught.deliver("2026-03-03", users=tuple(user(f"v{n:02}", "2026-03-03") for n in range(1, 40)))
+    taught.deliver("2026-04-07", users=tuple(user(f"w{n}", "2026-04-07") for n in range(9)))
+    file = Path(settings.campaigns)
+    said = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps({key: one[key] for key in one if key != "candidates"}) + "\n" for one in said))
+    found = {(one.name, one.by): one for one in AUDIENCES.measure(settings, taught.lake.reader(), date(2026, 3, 31), last)}
+    counts = {by: one.count for (name, by), one in found.items() if name == "response_rate:c3"}
+    assert sorted(counts.values()) == sorted([39, len(taught.lake.reader().as_of("users", day)) - 39])
+
+
 def test_files_that_change_under_way_are_refused(shop):
     shop = declare(shop, LATER)
     plan = rails.plan_day(shop.settings, AUDIENCES, DAY)
@@ -233,6 +273,32 @@ def test_named_items_are_those_whose_absence_costs_the_most(taught):
             loss[shop.items[at]] = odds(bought) - odds(without)
         best = sorted((one for one in loss if round(loss[one], 9) > 0), key=lambda one: (-round(loss[one], 9), one))
         assert reason["because_item_ids"] == best[:3]
+
+
+def test_without_the_purchases_that_are_named_the_probability_falls_the_furthest(taught):
+    """Faithful to the end: the lines themselves are taken away, and everything is counted anew by the model that was learned."""
+    day = date(2026, 4, 2)
+    campaigns = read_campaigns(taught.settings)
+    shop = campaign_history.read_shop(taught.settings, taught.lake.reader(), day, campaigns)
+    model, weights = campaign_history.learn_model(taught.settings, shop, campaigns, day), shop.weights["c3"]
+    lines = shop.purchases
+
+    def chance(user: int, gone: int = -1) -> float:
+        kept = (lines.users != user) | (lines.items != gone)
+        left = replace(lines, **{name: getattr(lines, name)[kept] for name in ("users", "items", "days", "values")})
+        seen = responses.look(left, shop.answers, weights, day.toordinal(), 120)
+        return float(model.probability(seen.values[[user]])[0])
+
+    place, looked_at = {name: at for at, name in enumerate(shop.items)}, 0
+    seen = responses.look(lines, shop.answers, weights, day.toordinal(), 120)
+    for who in range(len(shop.users)):
+        (reason,) = responses.why(model, seen, np.array([who]), shop.items, weights)
+        bought = set(lines.items[lines.users == who].tolist())
+        if reason["because_item_ids"] and len(bought) > 1:
+            named = place[reason["because_item_ids"][0]]
+            assert chance(who, named) < min(chance(who, other) for other in bought - {named}) < chance(who) + 1e-3
+            looked_at += 1
+    assert looked_at >= 5
 
 
 # --- the file of campaigns ----------------------------------------------------------------------------------------
