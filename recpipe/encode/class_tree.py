@@ -3,18 +3,20 @@
 Probabilistic linear discriminant analysis (Ioffe 2006, "Probabilistic linear discriminant analysis", section 2), with the tree as
 its prior: the mean of a class is drawn around its parent's, a text's vector around its class's mean. What varies within a class and
 between classes is learned from all classes together, so that a class with one text is told apart along the directions in which
-classes differ, and leans on its parent as far as it has few texts. The trust in both covariances, the weight of frequent
+classes differ, and leans on its parent as far as it has few texts; or on what its name says, where vectors of names are given
+(`encode.class_names`). The trust in both covariances, the weight of frequent
 classes and the temperature of the confidence are chosen by leaving one text of every class out at a time, as in `encode.classify`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recpipe.encode.class_names import expect_means
 from recpipe.encode.classify import TEMPERATURES, cross_entropy, deal, softmax
 from recpipe.errors import BadSetting
 
@@ -84,6 +86,14 @@ class Model:
 
 
 @dataclass(frozen=True)
+class _Tree:
+    """The classes, and (classes, d) vectors of their names where they count."""
+
+    classes: tuple[Path, ...]
+    names: Vectors | None
+
+
+@dataclass(frozen=True)
 class _Sums:
     """What a fit needs to know of some texts: number and sum by class, and the raw second moment."""
 
@@ -95,7 +105,7 @@ class _Sums:
         return _Sums(self.count - other.count, self.total - other.total, self.second - other.second)
 
 
-def fit(vectors: NDArray[np.floating], paths: Sequence[Path]) -> Model:
+def fit(vectors: NDArray[np.floating], paths: Sequence[Path], names: Mapping[Path, NDArray[np.floating]] | None = None) -> Model:
     """Fit a tree of classes.
 
     Parameters
@@ -104,6 +114,8 @@ def fit(vectors: NDArray[np.floating], paths: Sequence[Path]) -> Model:
         (texts, d) unit vectors.
     paths
         One a text, root first, never empty; at least two different ones. A class may have a single text.
+    names
+        (d,) vector of the words of each path: the prior of a class then is what its name says, in place of its parent's mean.
 
     Raises
     ------
@@ -121,15 +133,16 @@ def fit(vectors: NDArray[np.floating], paths: Sequence[Path]) -> Model:
     whole = _sums(x, number, len(classes))
     folds = deal(number) % FOLDS
     asked = _some(np.flatnonzero(whole.count[number] > 1), folds)
-    trust, power, temperature, loss, accuracy = _choose(x, number, classes, whole, folds, asked)
-    axes, mean, variance, log_count = _fit(whole, classes, trust)
+    tree = _Tree(classes, None if names is None else np.stack([np.asarray(names[path], np.float64) for path in classes]))
+    trust, power, temperature, loss, accuracy = _choose(x, number, tree, whole, folds, asked)
+    axes, mean, variance, log_count = _fit(whole, tree, trust)
     return Model(classes, axes, mean, variance, power * log_count, temperature, 1 / (len(asked) + 2), accuracy, loss)
 
 
 _Parts = tuple[Vectors, Vectors, Vectors, Vectors]
 
 
-def _fit(known: _Sums, classes: Sequence[Path], trust: float) -> _Parts:
+def _fit(known: _Sums, tree: _Tree, trust: float) -> _Parts:
     """Return axes, mean, variance and log count (0 for none) of classes."""
     count, d = known.count, known.total.shape[1]
     means = known.total / np.maximum(count, 1)[:, None]
@@ -141,10 +154,16 @@ def _fit(known: _Sums, classes: Sequence[Path], trust: float) -> _Parts:
     within = (within + trust * max(spread, 1e-12) * np.eye(d)) / (degrees + trust)
     value, basis = np.linalg.eigh(within)
     whiten = basis / np.sqrt(np.maximum(value, 1e-12))
-    means, parents = means @ whiten, _parents(means @ whiten, count, classes)
-    between, turn = _between(means - parents, count)
+    means = means @ whiten
+    if tree.names is None:
+        expected = _parents(means, count, tree.classes)
+        away = means - expected
+    else:
+        prior = expect_means(means, count, tree.names, tree.names @ whiten)
+        expected, away = prior.mean, prior.away
+    between, turn = _between(away, count)
     share = count[:, None] * between / (count[:, None] * between + 1)
-    mean = parents @ turn + share * ((means - parents) @ turn)
+    mean = expected @ turn + share * (away @ turn)
     variance = 1 + between / (count[:, None] * between + 1)
     return whiten @ turn, mean, np.broadcast_to(variance, mean.shape), np.log(np.maximum(count, 1))
 
@@ -192,7 +211,7 @@ def _sums(x: Vectors, number: NDArray[np.intp], classes: int) -> _Sums:
 
 
 def _choose(
-    x: Vectors, number: NDArray[np.intp], classes: Sequence[Path], whole: _Sums, folds: NDArray[np.intp], asked: NDArray[np.intp]
+    x: Vectors, number: NDArray[np.intp], tree: _Tree, whole: _Sums, folds: NDArray[np.intp], asked: NDArray[np.intp]
 ) -> tuple[float, float, float, float, float]:
     """Return trust, power of the prior, temperature, loss and accuracy of the least loss on texts left out.
 
@@ -200,10 +219,10 @@ def _choose(
     """
     if not len(asked):
         return TRUSTS[-1], 0.0, 1.0, float("nan"), float("nan")
-    parts = [whole.without(_sums(x[folds == fold], number[folds == fold], len(classes))) for fold in range(FOLDS)]
+    parts = [whole.without(_sums(x[folds == fold], number[folds == fold], len(tree.classes))) for fold in range(FOLDS)]
     best = (TRUSTS[-1], 0.0, 1.0, np.inf, 0.0)
     for trust in TRUSTS:
-        scores, prior = _left_out(x, folds, asked, parts, classes, trust)
+        scores, prior = _left_out(x, folds, asked, parts, tree, trust)
         for power in FREQUENT:
             for temperature in LIKELIHOOD_TEMPERATURES:
                 both = (scores + power * prior) / temperature
@@ -214,15 +233,15 @@ def _choose(
 
 
 def _left_out(
-    x: Vectors, folds: NDArray[np.intp], asked: NDArray[np.intp], parts: Sequence[_Sums], classes: Sequence[Path], trust: float
+    x: Vectors, folds: NDArray[np.intp], asked: NDArray[np.intp], parts: Sequence[_Sums], tree: _Tree, trust: float
 ) -> tuple[Vectors, Vectors]:
     """Return (asked, classes) scores without a prior, and the prior, of texts by models that were fitted without them."""
-    scores, prior = np.zeros((2, len(asked), len(classes)))
+    scores, prior = np.zeros((2, len(asked), len(tree.classes)))
     for fold, known in enumerate(parts):
         rows = folds[asked] == fold
         if rows.any():
-            axes, mean, variance, log_count = _fit(known, classes, trust)
-            blank = Model(tuple(classes), axes, mean, variance, np.zeros(len(classes)), 1.0, 0.0, 0.0, 0.0)
+            axes, mean, variance, log_count = _fit(known, tree, trust)
+            blank = Model(tree.classes, axes, mean, variance, np.zeros(len(tree.classes)), 1.0, 0.0, 0.0, 0.0)
             scores[rows], prior[rows] = blank._scores(x[asked[rows]]), log_count
     return scores, prior
 
