@@ -126,6 +126,11 @@ USERS: Final = Table(
             _field("platform", pa.string(), "where the account was made"),
             _field("country", pa.string(), "country of the account"),
             _field("attributes", pa.map_(pa.string(), pa.string()), "anything else the shop delivers, as text"),
+            _field(
+                "person_id",
+                pa.string(),
+                "the customer behind this account; accounts of one person share it; null: the account alone",
+            ),
         ]
     ),
     ("user_id",),

@@ -13,6 +13,7 @@ from recpipe.config import Settings
 from recpipe.contract import FEW, WARM, ZERO
 from recpipe.days import day_start
 from recpipe.episodes.evidence import Known, Traces, country_codes, distinct_pairs
+from recpipe.episodes.persons import Links, link_accounts, merge_accounts
 from recpipe.episodes.support import build_support
 from recpipe.learn.data import Evidence, History, Support
 
@@ -32,6 +33,9 @@ class UserDay:
     ----------
     user_ids
         (users,) text, sorted: those of the table ``users``, and those whom only events name.
+    person_ids
+        (users,) text: the first, by id, of the accounts of the same person; a user without another account is the person.
+        Accounts of one person have everything below in common.
     cohort
         (users,) text: zero, few or warm.
     country
@@ -53,6 +57,7 @@ class UserDay:
     """
 
     user_ids: NDArray[np.object_]
+    person_ids: NDArray[np.object_]
     cohort: NDArray[np.object_]
     country: NDArray[np.object_]
     registered_at: NDArray[np.datetime64]
@@ -84,7 +89,7 @@ def assign_cohorts(evidence: Evidence, users: pa.Table, settings: Settings, day:
     evidence
         As of the end of the day.
     users
-        user_id, registered_at and country as of the day, one row a user (`read_users`).
+        user_id, registered_at, country and person_id as of the day, one row a user (`read_users`).
     settings
         Bounds of the cohorts, half-life of the weights, number of search texts.
     day
@@ -92,6 +97,12 @@ def assign_cohorts(evidence: Evidence, users: pa.Table, settings: Settings, day:
     traces
         Searches, returns, what was met, users whom only events name, and those of before the days that were read.
     """
+    links = link_accounts(users)
+    found = _persons(evidence, merge_accounts(users, links), settings, day, traces)
+    return found if links is None else _every_account(found, links)
+
+
+def _persons(evidence: Evidence, users: pa.Table, settings: Settings, day: date, traces: Traces) -> UserDay:
     ids = _all_ids(users, evidence, traces)
     earlier = np.zeros(len(ids), np.bool_)
     earlier[np.searchsorted(ids, traces.earlier_user_ids)] = True
@@ -106,6 +117,7 @@ def assign_cohorts(evidence: Evidence, users: pa.Table, settings: Settings, day:
     registered[place] = users["registered_at"].cast(pa.timestamp("us")).to_numpy()
     return UserDay(
         user_ids=ids,
+        person_ids=ids,
         cohort=_cohorts(support.k, registered, earlier, settings, day),
         country=country,
         registered_at=registered,
@@ -115,6 +127,44 @@ def assign_cohorts(evidence: Evidence, users: pa.Table, settings: Settings, day:
         returns=_returns(ids, traces),
         met=_met(ids, support, traces),
     )
+
+
+def _every_account(persons: UserDay, links: Links) -> UserDay:
+    """Return a day of persons as one of accounts: each has what its person has."""
+    ids = np.unique(np.concatenate([persons.user_ids, links.accounts]))
+    who = links.persons_of(ids)
+    row = np.searchsorted(persons.user_ids, who)
+    entry, indptr = _runs(persons.support.indptr, row)
+    own, country = persons.support, persons.support.country
+    return UserDay(
+        user_ids=ids,
+        person_ids=who,
+        cohort=persons.cohort[row],
+        country=persons.country[row],
+        registered_at=persons.registered_at[row],
+        support=Support(
+            indptr, own.item[entry], own.label[entry], own.weight[entry], own.age_days[entry],
+            country=None if country is None else country[row],
+        ),
+        support_ts=persons.support_ts[entry],
+        query_texts=[persons.query_texts[at] for at in row],
+        returns=_pairs(persons.returns[np.argsort(persons.returns[:, 0], kind="stable")], row, len(persons)),
+        met=_pairs(persons.met, row, len(persons)),
+    )  # fmt: skip
+
+
+def _runs(indptr: NDArray[np.int64], row: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of the entries of some rows, one row after the other, and where each row then begins."""
+    size = np.diff(indptr)[row]
+    starts = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
+    return np.arange(starts[-1]) + np.repeat(indptr[row] - starts[:-1], size), starts
+
+
+def _pairs(pairs: NDArray[np.int32], row: NDArray[np.intp], persons: int) -> NDArray[np.int32]:
+    """Return pairs, by person, as those of accounts, given the person of each."""
+    entry, starts = _runs(np.searchsorted(pairs[:, 0], np.arange(persons + 1)).astype(np.int64), row)
+    account = np.repeat(np.arange(len(row)), np.diff(starts))
+    return np.stack([account, pairs[entry, 1]], axis=1).astype(np.int32)
 
 
 def _all_ids(users: pa.Table, evidence: Evidence, traces: Traces) -> NDArray[np.object_]:

@@ -15,11 +15,12 @@ from recpipe.config import Settings
 from recpipe.contract import EVENT_TYPES, POSITIVE_EVENT_TYPES
 from recpipe.days import ONE_DAY, day_start
 from recpipe.episodes.catalogue import read_catalogue
+from recpipe.episodes.persons import Links, as_persons, link_accounts, merge_accounts
 from recpipe.lake import Reader
 from recpipe.lake.lake import window
 from recpipe.learn.data import Catalogue, Evidence, History
 
-USER_COLUMNS = ["day", "user_id", "registered_at", "country"]
+USER_COLUMNS = ["day", "user_id", "registered_at", "country", "person_id"]
 EVENT_COLUMNS = ["user_id", "item_id", "event_type", "ts", "query"]
 POSITIVE = np.array([name in POSITIVE_EVENT_TYPES for name in EVENT_TYPES])
 RETURN = EVENT_TYPES.index("return")
@@ -67,7 +68,7 @@ class Known:
     evidence
         What learners see.
     users
-        Table of user_id, registered_at and country as of the day, by user_id.
+        Table of user_id, registered_at, country and person_id as of the day, by user_id.
     traces
         Searches, returns, and users whom only events name.
     """
@@ -111,43 +112,46 @@ def build_evidence(reader: Reader, settings: Settings, day: date) -> Evidence:
 def read_known(reader: Reader, settings: Settings, day: date) -> Known:
     """Return the evidence of a day together with its users and their traces (parameters as in `build_evidence`)."""
     until = np.datetime64(day_start(day + ONE_DAY, settings.zone).replace(tzinfo=None), "us")
-    catalogue = read_catalogue(reader, settings, day)
-    events = _read_events(reader, settings, day, catalogue, until)
-    popular, users = events.about_items, read_users(reader, day)
+    catalogue, users = read_catalogue(reader, settings, day), read_users(reader, day)
+    links = link_accounts(users)
+    events = _read_events(reader, settings, day, catalogue, until, links)
+    popular = events.about_items
     evidence = Evidence(
         catalogue=catalogue,
-        history=_with_countries(_history(events, settings), users),
+        history=_with_countries(_history(events, settings), merge_accounts(users, links)),
         popularity_item=events.item[popular],
         popularity_ts=events.ts[popular],
         until=until,
     )
-    return Known(evidence, users, _traces(events, _earlier_users(reader, settings, day)))
+    return Known(evidence, users, _traces(events, _earlier_users(reader, settings, day, links)))
 
 
 def read_users(reader: Reader, day: date) -> pa.Table:
-    """Return user_id, registered_at and country of the users delivered by a day, by user_id.
+    """Return user_id, registered_at, country and person_id of the users delivered by a day, by user_id.
 
-    The country is as last delivered. The earliest registration that was delivered counts: a user whom the shop delivers
+    Country and person are as last delivered. The earliest registration that was delivered counts: a user whom the shop delivers
     again is not new again.
     """
     rows = reader.read("users", last=day, columns=USER_COLUMNS).sort_by([("user_id", "ascending"), ("day", "ascending")])
-    last = ("country", "last", pc.ScalarAggregateOptions(skip_nulls=False))
-    found = pa.TableGroupBy(rows, "user_id", use_threads=False).aggregate([("registered_at", "min"), last])
-    return found.rename_columns(["user_id", "registered_at", "country"]).sort_by("user_id")
+    last = [(name, "last", pc.ScalarAggregateOptions(skip_nulls=False)) for name in ("country", "person_id")]
+    found = pa.TableGroupBy(rows, "user_id", use_threads=False).aggregate([("registered_at", "min"), *last])
+    return found.rename_columns(["user_id", "registered_at", "country", "person_id"]).sort_by("user_id")
 
 
-def _earlier_users(reader: Reader, settings: Settings, day: date) -> NDArray[np.object_]:
+def _earlier_users(reader: Reader, settings: Settings, day: date, links: Links | None) -> NDArray[np.object_]:
     """Return the users with a positive event, of a type that counts, before the days that a night reads; sorted."""
     first, _ = window(day, settings.lookback_days)
     kinds = [name for name in POSITIVE_EVENT_TYPES if settings.event_weights.get(name, 0.0) > 0]
     positive = ds.field("event_type").isin(kinds) & ds.field("user_id").is_valid()
     rows = reader.read("events", last=first - ONE_DAY, columns=["user_id", "event_type"], only=positive)
-    return _coded(rows["user_id"])[1]
+    return _coded(as_persons(rows["user_id"], links))[1]
 
 
-def _read_events(reader: Reader, settings: Settings, day: date, catalogue: Catalogue, until: np.datetime64) -> _Events:
+def _read_events(
+    reader: Reader, settings: Settings, day: date, catalogue: Catalogue, until: np.datetime64, links: Links | None
+) -> _Events:
     rows = reader.events(*window(day, settings.lookback_days), EVENT_COLUMNS)
-    user, user_ids = _coded(rows["user_id"])
+    user, user_ids = _coded(as_persons(rows["user_id"], links))
     item = _rows_in(rows["item_id"], catalogue.item_ids)
     kind = _rows_in(rows["event_type"], EVENT_TYPES)
     ts = rows["ts"].cast(pa.timestamp("us")).to_numpy()

@@ -131,7 +131,10 @@ def items_met(evidence: Evidence, users: UserDay, instant: np.datetime64) -> NDA
     pairs = np.unique(history.user[early].astype(np.int64) * items + history.item[early])
     counts = np.bincount(pairs // items, minlength=len(history.user_ids))
     met = np.zeros(len(users), np.int64)
-    met[np.searchsorted(users.user_ids, history.user_ids)] = counts
+    if len(counts):
+        place = np.minimum(np.searchsorted(history.user_ids, users.person_ids), len(counts) - 1)
+        known = history.user_ids[place] == users.person_ids
+        met[known] = counts[place[known]]
     return met
 
 

@@ -84,7 +84,7 @@ def _column_values(array: pa.Array) -> list[Any]:
 
 def _payload_columns(settings: Settings, plan: Plan) -> list[str]:
     """Return the delivered columns that may be kept; of columns that nobody described nobody knows whom they name."""
-    known = {delivered for name, delivered in plan.sources.items() if name not in ("user_id", *FREE_TEXT)}
+    known = {delivered for name, delivered in plan.sources.items() if name not in ("user_id", "person_id", *FREE_TEXT)}
     if plan.table == "events":
         known |= set(settings.event_id_from) & set(plan.extras)
     if plan.table == "items":

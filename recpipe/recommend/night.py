@@ -101,8 +101,8 @@ class Night:
 
     @cached_property
     def blocks(self) -> list[NDArray[np.intp]]:
-        """Rows of the users of each block."""
-        return blocks_of(self.users.user_ids, users_a_block(len(self.known.evidence.catalogue)))
+        """Rows of the users of each block; accounts of one person are in one."""
+        return blocks_of(self.users.person_ids, users_a_block(len(self.known.evidence.catalogue)))
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _ranked(night: Night, rows: NDArray[np.intp], scores: NDArray[np.floating]) 
     if night.quotas:
         item, points = expose(plain, scores, barred, night.category, settings.max_per_category, night.quotas)
     pool = Pool(scores, barred, night.new, night.category)
-    found = explore(item, points, pool, night.users.user_ids[rows], night.day, settings)
+    found = explore(item, points, pool, night.users.person_ids[rows], night.day, settings)
     return found, raised(found.item, plain) & ~found.explored
 
 

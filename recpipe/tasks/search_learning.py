@@ -18,8 +18,8 @@ from recpipe.tasks.search_catalogue import Goods
 from recpipe.tasks.search_words import SearchWords
 from recpipe.tasks.wishes import is_personal, normalise, read_wish
 
-PRIOR: Final = (8.0, 8.0, 8.0, 1.0)
-"""Weights of `FEATURES` where the log has no searches."""
+PRIOR: Final = (12.3, 4.5, 9.0, 1.9)
+"""Weights of `FEATURES` where the log has no searches: learned on Online Retail II by ``python -m benchmarks.search FOLDER fit``."""
 STRENGTH: Final = 20.0
 """Searches that the prior is worth, about."""
 LEARN_DAYS: Final = 28
