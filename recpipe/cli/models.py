@@ -63,3 +63,20 @@ def withdraw(
     champion = take_back(load_settings(), version, reason)
     print(f"version {version} is withdrawn; version {champion} is the champion")
     print(f"A published day keeps its version: to make one anew, run `recpipe recommend --day DAY --model-version {champion}`.")
+
+
+@app.command(name="adopt-model")
+def adopt_model(
+    folder: Annotated[str, typer.Argument(help="model folder that `recpipe train` wrote in another shop")],
+    day: Annotated[
+        str | None,
+        typer.Option("--day", help="the day before the first that it serves; the one before the first events if not given"),
+    ] = None,
+) -> None:
+    """Register another shop's model and promote it, so that this shop serves from its first night."""
+    from recpipe.config import load_settings
+    from recpipe.days import parse_day
+    from recpipe.registry import adopt
+
+    decision = adopt(load_settings(), folder, parse_day(day) if day else None)
+    print(f"version {decision.version} is promoted: {decision.reason}")

@@ -18,7 +18,21 @@ def train(
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
     learner: Annotated[str | None, typer.Option(help="Which learner; a name that is none lists them.")] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Go on from `champion`, a version's number, or a model folder, with new weeks.")
+        str | None,
+        typer.Option(
+            "--from", help="Go on from `champion`, a version's number, models:/NAME/VERSION, or a model folder, with new weeks."
+        ),
+    ] = None,
+    other_shop: Annotated[
+        bool | None,
+        typer.Option(
+            "--other-shop/--same-shop",
+            help="With --from: the model is another shop's. With few episodes it stays what it is. Told by the name of models:/NAME/VERSION.",
+        ),
+    ] = None,
+    openings: Annotated[
+        int | None,
+        typer.Option(min=0, help="Learn from so many openings of a shop, played through in the log: to start other shops."),
     ] = None,
     replay_share: Annotated[float | None, typer.Option(help="With --from: share of updates that are of old weeks.")] = None,
     settings: Annotated[
@@ -48,10 +62,12 @@ def train(
         "projection_learning_rate": projection_learning_rate,
         "device": device,
         "replay_share": replay_share,
+        "openings": openings,
     }
     read = read_settings(settings) if settings else {}
     config = Config(**{**read, **{name: value for name, value in given.items() if value is not None}})
-    run(episodes, out, config, resume=resume, start_from=start_folder(start) if start else None)
+    folder, others = start_folder(start) if start else None, is_of_other_shop(start, other_shop) if start else bool(other_shop)
+    run(episodes, out, config, resume=resume, start_from=folder, other_shop=others)
 
 
 def read_settings(file: Path) -> dict[str, Any]:
@@ -87,10 +103,20 @@ def start_folder(start: str) -> Path:
     MissingModel
         If the registry has no such version, or no promoted one.
     """
-    if start != "champion" and not start.isdecimal():
+    if start != "champion" and not start.isdecimal() and not start.startswith("models:"):
         return Path(start)
     from recpipe.config import load_settings
-    from recpipe.registry import champion, fetch
+    from recpipe.registry.start import folder_of
 
-    settings = load_settings()
-    return Path(fetch(settings, champion(settings) if start == "champion" else start))
+    return folder_of(load_settings(), start)
+
+
+def is_of_other_shop(start: str, told: bool | None) -> bool:
+    """Return whether the model to go on from is another shop's: as told, else by the name of a registered model."""
+    if told is not None or not start.startswith("models:"):
+        return bool(told)
+    from recpipe.config import load_settings
+    from recpipe.registry.start import name_start
+
+    named = name_start(load_settings(), start)
+    return named is not None and named.other_shop

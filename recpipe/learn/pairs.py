@@ -107,8 +107,17 @@ def speak(evidence: Evidence, settings: Mapping[str, Any]) -> Pairs:
 
     Linear algebra runs on one thread: the last bits of an inverse depend on how many there are.
     """
+    if not len(evidence.catalogue):
+        return _nothing(settings)
     with threadpool_limits(limits=1):
         return _speak(evidence, settings)
+
+
+def _nothing(settings: Mapping[str, Any]) -> Pairs:
+    """Return what a shop without items says, before its first delivery."""
+    none, season = np.zeros(0, np.int32), np.zeros((SEASONS_AHEAD, 0), np.float32)
+    value, trend = np.zeros((0, len(CHANNELS)), np.float32), np.zeros((0, len(TRENDS)), np.float32)
+    return Pairs(np.zeros(1, np.int64), none, value, trend, season, none, np.zeros(0, np.float32), used(settings))
 
 
 def _speak(evidence: Evidence, settings: Mapping[str, Any]) -> Pairs:

@@ -1,9 +1,21 @@
 """Which model version serves a day, and who was promoted when."""
 
+from recpipe.registry.adopt import adopt
 from recpipe.registry.gate import Decision, promote
 from recpipe.registry.serving import champion, fetch, resolve
 from recpipe.registry.versions import overview
 from recpipe.registry.weekly import ensure_first_champion, register
 from recpipe.registry.withdraw import withdraw
 
-__all__ = ["Decision", "champion", "ensure_first_champion", "fetch", "overview", "promote", "register", "resolve", "withdraw"]
+__all__ = [
+    "Decision",
+    "adopt",
+    "champion",
+    "ensure_first_champion",
+    "fetch",
+    "overview",
+    "promote",
+    "register",
+    "resolve",
+    "withdraw",
+]

@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 REQUIREMENTS: Final = ("numpy", "pandas", "safetensors", "scipy", "threadpoolctl", "torch")
 LONGEST_PARAM: Final = 500
 METRICS_AT_ONCE: Final = 1000
+FROM: Final = "from"
+"""Tag and fact of a version that was adopted: sha256 of the other shop's model folder."""
 CODE: Final = ("__init__.py", "py.typed", "errors.py", "learn")
 """What the model's code needs of recpipe; it travels with the model."""
 
@@ -201,6 +203,8 @@ def _add_version(settings: Settings, store: MlflowClient, folder: Path, run_id: 
         "code_version": __version__,
         "content": content,
     }
+    if config.get(FROM):
+        tags[FROM] = str(config[FROM])
     if (folder / CLOSED_FORM).is_dir():
         tags[CLOSED_FORM] = content_hash(folder / CLOSED_FORM)
     _ensure_model(settings, store)

@@ -70,6 +70,22 @@ def fetch(settings: Settings, version: str) -> str:
     return str(place)
 
 
+def fetch_named(settings: Settings, name: str, version: str) -> str:
+    """Return the local folder of a version of another registered model: of another shop, in the same registry.
+
+    Raises
+    ------
+    MissingModel
+        If there is no such version, or its files do not have the hash they were registered with.
+    """
+    other = settings.model_copy(update={"registered_model": name})
+    wanted = find(all_versions(client(settings), other), version, other)
+    place = _place(settings, f"{wanted.content}-other")
+    if not _here(settings, place) or content_hash(place) != wanted.content:
+        _download(other, wanted, "model", wanted.content, place)
+    return str(place)
+
+
 def fetch_closed_form(settings: Settings, version: Version) -> str:
     """Return the local folder of the best closed form that a version's training measured; empty if it left none."""
     if not version.closed_form:

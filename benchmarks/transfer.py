@@ -1,0 +1,167 @@
+"""Other shops: a model of shop A serves shop B from its first day.
+
+``python -m benchmarks.transfer measure B --models NAME=FOLDER … --work DIR``: B opens at several days, all before hidden; after 0, 7
+and 30 days lists are made for users at their next order, from their own support, and what they buy first in the seven days after
+it is the truth. Every learner sees the same evidence and the same supports. ``teach A --out DIR`` teaches a model for it.
+
+What was computed for a day is kept in ``--work``: more models can be measured without computing it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.shops import read_shop
+from recpipe.learn import load
+from recpipe.learn.closed_forms import TextPrototype
+from recpipe.learn.data import Evidence, Learner
+from recpipe.learn.metrics import measure, measure_in
+from recpipe.learn.openings import AGES, opening
+from recpipe.learn.pair_network import PairNetwork, look
+from recpipe.learn.pairs import SETTINGS, Pairs
+from recpipe.learn.selection import ITEM_KNNS, POPULARITIES, Window
+
+HORIZON = 7.0
+CLOSED_FORMS: tuple[Learner, ...] = (*POPULARITIES, *ITEM_KNNS, TextPrototype(), TextPrototype(popularity_weight=0.1))
+DRAWS = 2000
+UNTAUGHT = "network before training"
+Scores = dict[str, NDArray[np.float64]]
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="Measure how a model of one shop serves another.")
+    parser.add_argument("what", choices=("teach", "measure"))
+    parser.add_argument("shop", type=Path, help="folder with events.parquet and items.parquet")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="model folder that teach writes")
+    parser.add_argument("--least", type=int, default=1, help="items of fewer events are left out")
+    parser.add_argument("--openings", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--models", nargs="*", default=[], help="NAME=FOLDER")
+    parser.add_argument("--first", type=date.fromisoformat, default=date(2010, 1, 11), help="first day that the shop opens on")
+    parser.add_argument("--every", type=int, default=49, help="days between two openings")
+    parser.add_argument("--starts", type=int, default=12)
+    parser.add_argument("--ages", type=int, nargs="*", default=list(AGES))
+    given = parser.parse_args()
+    teach(given) if given.what == "teach" else compare(given)
+
+
+def teach(given: Any) -> None:
+    """Teach a model on openings that are played through in a shop's log."""
+    from recpipe.learn.episodes_folder import write_episodes_folder
+    from recpipe.learn.train import Config, train
+
+    evidence, facts = read_shop(given.shop, given.work / "encoder", given.least)
+    print(f"{given.shop.name}: {len(evidence.catalogue)} items, {len(evidence.history.ts)} events", flush=True)
+    write_episodes_folder(given.work / f"episodes-{given.shop.name}", evidence, facts)
+    config = Config(openings=given.openings, steps=given.steps)
+    train(given.work / f"episodes-{given.shop.name}", given.out, config)
+
+
+def compare(given: Any) -> None:
+    """Measure closed forms and models at every opening, and print a table for each age."""
+    evidence, facts = read_shop(given.shop, given.work / "encoder", given.least)
+    models = {UNTAUGHT: untaught()} | {name: load(Path(folder)) for name, folder in (m.split("=", 1) for m in given.models)}
+    for age in given.ages:
+        parts = [
+            found for day in starts(given) if (found := one_start(evidence, facts, day, age, models, given.work)) is not None
+        ]
+        show(age, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, len(parts))
+
+
+def starts(given: Any) -> Iterator[date]:
+    """Yield the days that the shop opens on."""
+    for number in range(given.starts):
+        yield given.first + timedelta(days=number * given.every)
+
+
+def one_start(
+    evidence: Evidence, facts: Mapping[str, Any], day: date, age: int, models: Mapping[str, Learner], work: Path
+) -> Scores | None:
+    """Return (episodes,) nDCG@10 of every learner in a shop that opened on a day, some days later; None without episodes."""
+    window = window_of(evidence, facts, day, age)
+    if not len(window.episodes):
+        return None
+    place = work / evidence_name(day, age)
+    found, view = known(place, window)
+    for name, model in models.items():
+        if isinstance(model, PairNetwork):
+            available = window.evidence.catalogue.available
+            found[name] = measure_in(model, model.place(view), available, window.episodes).ndcg
+        else:
+            found[name] = measure(model, window.evidence, window.episodes).ndcg
+    return found | {"user": window.episodes.user.astype(np.float64)}
+
+
+def window_of(evidence: Evidence, facts: Mapping[str, Any], day: date, age: int) -> Window:
+    """Return what is known, and who comes, some days after the shop opened at the beginning of a day."""
+    until = np.datetime64(day + timedelta(days=age), "us")
+    back = int((evidence.until - until) / np.timedelta64(1, "D"))
+    return opening(evidence, facts, np.datetime64(str(facts["fitted_until"]), "D"), back, age, HORIZON)
+
+
+def evidence_name(day: date, age: int) -> str:
+    """Return the name of the file that keeps what was computed for a day."""
+    return f"{day}-after-{age}.npz"
+
+
+def known(place: Path, window: Window) -> tuple[Scores, Pairs]:
+    """Return the closed forms' nDCG and the evidence of pairs, computed once."""
+    if not place.is_file():
+        scores = {f"closed {n}": measure(form, window.evidence, window.episodes).ndcg for n, form in enumerate(CLOSED_FORMS)}
+        view = look(window.evidence, SETTINGS)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(place, **scores, **{field.name: getattr(view, field.name) for field in fields(Pairs)})
+    with np.load(place) as held:
+        view = Pairs(**{field.name: held[field.name] for field in fields(Pairs)})
+        return {repr(form): held[f"closed {n}"] for n, form in enumerate(CLOSED_FORMS)}, view
+
+
+def untaught() -> PairNetwork:
+    """Return the network that training from scratch begins with: what every shop has in common, by hand."""
+    from recpipe.learn.networks.pair_network import initial_tensors, to_learner
+
+    empty: Any = None  # the view has no part in it
+    return to_learner(initial_tensors(empty, 0, 0, "cpu"), SETTINGS)
+
+
+def show(age: int, scores: Scores, starts_measured: int) -> None:
+    """Print means, and paired differences to the best closed form and to the untaught network, with intervals over persons."""
+    user = scores.pop("user").astype(np.int64)
+    best = max((repr(form) for form in CLOSED_FORMS), key=lambda name: float(scores[name].mean()))
+    print(
+        f"\n{age} days: {starts_measured} openings, {len(user)} episodes of {len(np.unique(user))} persons; best closed form {best}"
+    )
+    for name, ndcg in scores.items():
+        against = "  ".join(in_words(paired(ndcg, scores[other], user)) for other in (best, UNTAUGHT))
+        print(f"{name[:90]:<92}{ndcg.mean():.4f}  {against}")
+    print(json.dumps({"age": age, "mean": {name: round(float(ndcg.mean()), 4) for name, ndcg in scores.items()}}), flush=True)
+
+
+def paired(mine: NDArray[np.float64], other: NDArray[np.float64], user: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Return the mean difference and its 95 % interval; a person's episodes are drawn together."""
+    rows = np.unique(user, return_inverse=True)[1]
+    gain, count = np.bincount(rows, mine - other), np.bincount(rows)
+    random = np.random.default_rng(0)
+    drawn = (random.integers(0, len(count), len(count)) for _ in range(DRAWS))
+    low, high = np.percentile([gain[some].sum() / count[some].sum() for some in drawn], [2.5, 97.5])
+    return float(np.mean(mine - other)), float(low), float(high)
+
+
+def in_words(difference: tuple[float, float, float]) -> str:
+    """Return a difference with its interval."""
+    return "{:+.4f} [{:+.4f}, {:+.4f}]".format(*difference)
+
+
+if __name__ == "__main__":
+    main()
