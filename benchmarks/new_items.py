@@ -1,14 +1,16 @@
 """How well are items ranked that nobody had bought before the cut, on what their texts say.
 
-``python -m benchmarks.new_items FOLDER CUT HORIZON_DAYS WORK [LEARNER ...]``: FOLDER holds a shop's events.parquet and
-items.parquet, CUT is a date, WORK takes the training input and the models. The candidates are the items of the catalogue
-without a single event before the cut; what is asked is which of them a user takes within the horizon. Learners are trained
-on the events before the cut. Everybody who takes such an item is asked for: users who were there before the cut, with all
-that they had met, and users who came after it, with their first 1, 3 and 5 items. Training sees neither.
+``python -m benchmarks.new_items FOLDER CUT HORIZON_DAYS CACHE [MODEL ...]``: FOLDER holds a shop's events.parquet and
+items.parquet, CUT is a date, CACHE takes the vectors of the texts, and each MODEL is a folder that ``recpipe benchmark
+new-users --work`` left, trained on a split that is cut at the same date. The candidates are the items of the catalogue
+without a single event before the cut; what is asked is which of them a user takes within the horizon. Everybody who takes
+one is asked for: users who were there before the cut, with the newest 200 events of what they had met, and users who came
+after it within the horizon, with their first 1, 3 and 5 items. Training saw neither.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,19 +25,18 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recpipe.benchmark.evidence import item_rows, moments, split_evidence, type_weights
-from recpipe.benchmark.new_users import Task, make_learner, split_facts
-from recpipe.benchmark.split import Split
+from recpipe.benchmark.evidence import split_evidence, type_weights
+from recpipe.benchmark.split import Split, item_rows, moments
 from recpipe.config import Settings, load_settings
 from recpipe.encode import load_encoder
 from recpipe.evaluate.intervals import seed_of
 from recpipe.evaluate.metrics import Truth, hits, ndcg, recall
+from recpipe.learn import load
 from recpipe.learn.closed_forms import TextPrototype, support_weights
 from recpipe.learn.data import Evidence, ItemSpace, Learner, Matrix, Support, score_users
 from recpipe.learn.texts import weigh_words
 from recpipe.recommend.ranking import rank
 
-LEARNERS = ("pair_network", "stack")
 KS = (1, 3, 5)
 K, DRAWS, BLOCK, LAST_EVENTS = 10, 2000, 256, 200
 COUNTED = ("n_purchases", "n_events", "first_seen", "avg_rating", "n_ratings", "in_events")
@@ -69,20 +70,28 @@ class Asked:
 
 def main() -> None:
     """Measure, and print one line a learner for known users and for new ones."""
-    folder, cut, horizon, work = Path(sys.argv[1]), np.datetime64(sys.argv[2], "us"), int(sys.argv[3]), Path(sys.argv[4])
-    settings, names = load_settings(), sys.argv[5:] or LEARNERS
+    folder, cut, horizon, cache = Path(sys.argv[1]), np.datetime64(sys.argv[2], "us"), int(sys.argv[3]), Path(sys.argv[4])
+    settings, encoder = load_settings(), load_encoder("", cache)
     events, items = read(folder)
-    encoder = load_encoder("", work / "encoder")
     split = Split(cut, horizon, horizon, items, events.filter(pc.less(events["ts"], pa.scalar(cut.item()))), *nobody())
     evidence = split_evidence(split, encoder.encode, settings.event_weights)
     cold = np.bincount(evidence.popularity_item, minlength=len(items)) == 0
     asked = dict(populations(events, items, cold, cut, horizon, settings))
     print(f"{len(split.events):,} events before {cut}, {len(items):,} items, {cold.sum():,} never sold before", flush=True)
-    facts = split_facts(split, settings, encoder.fingerprint, ())
     makers: list[Learner] = [WordPrototype(), TextPrototype(popularity_weight=0.0)]
-    makers += [make_learner(Task(folder, work / "none", work, name), evidence, facts) for name in names]
+    makers += [model(Path(name), encoder.fingerprint, cut) for name in sys.argv[5:]]
     for who, some in asked.items():
         report(who, some, {made.name: measure(made, evidence, some, cold) for made in makers}, cold)
+
+
+def model(folder: Path, fingerprint: str, cut: np.datetime64) -> Learner:
+    """Return the learner of a model folder, which has to be of the same encoder, and of nothing after the cut."""
+    facts = json.loads((folder / "config.json").read_text())
+    if facts["encoder"] != fingerprint or np.datetime64(facts["trained_until"]) >= cut.astype("datetime64[D]"):
+        raise SystemExit(
+            f"{folder} was trained with another encoder, or on days after the cut: train it on a split cut at {cut}."
+        )
+    return load(folder)
 
 
 def read(folder: Path) -> tuple[pa.Table, pa.Table]:

@@ -16,6 +16,7 @@ from small_shop import Shop, event, item, open_shop, user
 
 from recpipe.contract import NEW_ITEM, RECOMMENDATIONS
 from recpipe.learn.closed_forms import TextPrototype
+from recpipe.learn.data import Support, score_users
 from recpipe.learn.pair_network import PairNetwork
 from recpipe.learn.pairs import CHANNELS, RECENT, TRENDS, features
 from recpipe.rails import blocks
@@ -126,6 +127,27 @@ def test_a_drawn_item_names_what_of_the_support_is_like_it_and_nothing_else(colo
             assert row["reason"]["because_item_ids"] == ([] if apart else [own])
             seen.add(apart)
     assert seen == {True, False}
+
+
+def test_without_the_named_item_a_drawn_one_scores_lower_than_without_the_other(tmp_path):
+    shop = open_shop(tmp_path / "home", top_k=2, explore_places=1, explore_events=0, explore_days=1)
+    shop.deliver(
+        OLD,
+        items=(item("r", "red"), item("b", "blue"), item("r2", "red"), item("b2", "blue")),
+        users=(user("u", "2026-01-01 00:00"),),
+    )
+    shop.deliver("2026-03-02", items=(item("new", "red"),), events=tuple(event("u", i, "view", "2026-03-02 09:00") for i in "rb"))
+    (row,) = [row for row in staged(shop, words_alone()).to_pylist() if row["reason"]["kind"] == NEW_ITEM]
+    assert (row["item_id"], row["reason"]["because_item_ids"]) == ("new", ["r"])
+    plan = shop.plan(words_alone(), TODAY)
+    opened = night.open_night(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    ids, support = opened.known.evidence.catalogue.item_ids.tolist(), opened.users.support
+    left = {}
+    for code in support.item:
+        others = [array[support.item != code] for array in (support.item, support.label, support.weight, support.age_days)]
+        alone = Support(np.array([0, len(support.item) - 1]), *others)
+        left[ids[code]] = score_users(opened.learner, opened.space, alone)[0, ids.index("new")]
+    assert left["r"] < left["b"]
 
 
 def test_drawn_items_take_the_ranks_that_are_set(colours):
