@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,11 +85,19 @@ def _file(file: Path, named_by: str) -> Path:
     return file
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = file.read_bytes()[: error.start].count(b"\n") + 1
+        raise BadSetting(f"{file}, line {line}: this is no text in UTF-8. Save the file as UTF-8.") from None
+
+
 def _entries(file: Path) -> Iterator[tuple[int, Any]]:
     if file.suffix in (".yaml", ".yml"):
         yield from _yaml_entries(file)
         return
-    for line, text in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for line, text in enumerate(_text(file).split("\n"), 1):
         if text.strip():
             try:
                 yield line, json.loads(text)
@@ -99,7 +108,7 @@ def _entries(file: Path) -> Iterator[tuple[int, Any]]:
 def _yaml_entries(file: Path) -> Iterator[tuple[int, Any]]:
     import yaml  # type: ignore[import-untyped]  # its stubs are no dependency
 
-    text = file.read_text(encoding="utf-8")
+    text = _text(file)
     try:
         node, entries = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -195,14 +204,11 @@ def read_responses(settings: Settings, day: date) -> dict[str, dict[str, date]]:
 
 
 def _rows(file: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, Any]]]:
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        reader = csv.DictReader(opened)
-        missing = [name for name in needed if name not in (reader.fieldnames or ())]
-        if missing:
-            raise BadSetting(
-                f"{file}, line 1: there is no column '{missing[0]}', only {', '.join(reader.fieldnames or ())}. Add it."
-            )
-        return [(reader.line_num, row) for row in reader]
+    reader = csv.DictReader(io.StringIO(_text(file), newline=""))
+    missing = [name for name in needed if name not in (reader.fieldnames or ())]
+    if missing:
+        raise BadSetting(f"{file}, line 1: there is no column '{missing[0]}', only {', '.join(reader.fieldnames or ())}. Add it.")
+    return [(reader.line_num, row) for row in reader]
 
 
 def _filled(row: dict[str, Any], column: str, file: Path, line: int) -> str:

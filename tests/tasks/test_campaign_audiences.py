@@ -358,6 +358,18 @@ def test_answers_that_cannot_be_read_are_refused_with_their_line(shop, lines, me
         rails.run_day(declare(shop, LATER, campaign_responses=str(file)).settings, AUDIENCES, DAY)
 
 
+@pytest.mark.parametrize("name", ["c.jsonl", "c.yaml"])
+def test_files_that_are_no_utf_8_are_refused_with_their_line(shop, name):
+    file = shop.settings.home / name
+    file.write_bytes(b"\n\n- id: caf\xe9\n")
+    with pytest.raises(BadSetting, match=f"{name}, line 3: this is no text in UTF-8"):
+        read_campaigns(shop.settings.model_copy(update={"campaigns": str(file)}))
+    listed(shop, "own.csv", "user_id")
+    (shop.settings.home / "own.csv").write_bytes(b"user_id\nu1\ncaf\xe9\n")
+    with pytest.raises(BadSetting, match=r"own\.csv, line 3: this is no text in UTF-8"):
+        rails.run_day(declare(shop, LATER | {"suppress": "own.csv"}).settings, AUDIENCES, DAY)
+
+
 def test_yaml_says_the_same_as_json_lines(shop):
     text = "- id: reds\n  first_day: 2026-03-03\n  last_day: 2026-03-05\n  item_ids: [red0, red1]\n"
     file = shop.settings.home / "c.yaml"
