@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from recpipe.config import Settings
-from recpipe.contract import POSITIVE_EVENT_TYPES, TABLES, WARM
+from recpipe.contract import POSITIVE_EVENT_TYPES, TABLES, USER_PROFILES, WARM
 from recpipe.days import days_between
 from recpipe.errors import BadSetting, MissingDay, RecpipeError
 from recpipe.lake import DayRecord, Lake, Reader
@@ -172,6 +172,41 @@ def _titles(reader: Reader, day: date, items: set[str]) -> dict[str, str]:
 def _country(reader: Reader, day: date, user_id: str) -> str | None:
     found = reader.as_of("users", day, ["day", "user_id", "country"], only=ds.field("user_id") == user_id)
     return found["country"][0].as_py() if len(found) else None
+
+
+# --- one user's profile -------------------------------------------------------------------------------------------
+
+
+def read_profile(settings: Settings, user_id: str, day: date | None = None) -> tuple[date, list[dict[str, Any]]]:
+    """Read the tags of a user, heaviest first within each kind, as rows of ``user_profiles``.
+
+    Parameters
+    ----------
+    settings
+        Where the lake is.
+    user_id
+        The user.
+    day
+        The day; the newest complete one if None.
+
+    Returns
+    -------
+    tuple
+        The day, and its rows.
+
+    Raises
+    ------
+    MissingDay
+        If no profiles were published, or not those of the day.
+    RecpipeError
+        If the user has no tags on the day.
+    """
+    lake = Lake.from_settings(settings)
+    day = lake.require(USER_PROFILES.name, day).day if day else _newest(lake, USER_PROFILES.name)
+    rows = lake.reader().read(USER_PROFILES.name, day, day, only=ds.field("user_id") == user_id)
+    if not rows.num_rows:
+        raise RecpipeError(f"User {user_id} has no tags on {day}: nothing was seen of such a user in the days before.")
+    return day, rows.sort_by([("kind", "ascending"), ("weight", "descending"), ("tag", "ascending")]).to_pylist()
 
 
 # --- a day as a file ----------------------------------------------------------------------------------------------

@@ -27,6 +27,33 @@ def show(
 
 
 @app.command()
+def profile(
+    user: Annotated[str, typer.Argument(help="id of the user")],
+    day: Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01; by default the newest complete one")] = "",
+    most: Annotated[int, typer.Option("--most", min=1, help="tags of each kind that are shown")] = 5,
+) -> None:
+    """Show the profile of a user: tags, weights, and what each rests on."""
+    from itertools import groupby, islice
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from recpipe.config import load_settings
+    from recpipe.consume import read_profile
+    from recpipe.days import parse_day
+
+    found, rows = read_profile(load_settings(), user, parse_day(day) if day else None)
+    shown = Table("tag", "weight", "because")
+    for _, of_kind in groupby(rows, key=lambda row: row["kind"]):
+        for row in islice(of_kind, most):
+            shown.add_row(Text(row["tag"]), f"{row['weight']:.2f}", Text(row["evidence"]))
+    console = Console()
+    console.print(Text(f"User {user} on {found}: {len(rows)} tags"))
+    console.print(shown)
+
+
+@app.command()
 def export(
     day: Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01")],
     file_format: Annotated[str, typer.Option("--format", help="parquet, csv or jsonl")] = "parquet",

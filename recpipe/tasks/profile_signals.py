@@ -14,6 +14,7 @@ from recpipe.encode import load_encoder
 from recpipe.episodes.catalogue import item_texts
 from recpipe.learn.profiles import Evidence, Family, Floats, Ints, Keys, family_of
 from recpipe.tasks.profile_events import Catalogue, Happened, met
+from recpipe.tasks.wishes import is_personal
 
 INTERESTS: Final = ("category", "brand", "topic")
 BANDS: Final = ("low", "middle", "high")
@@ -115,10 +116,13 @@ def words_of(text: str) -> set[str]:
 
 
 def _searches(happened: Happened) -> tuple[list[str], Evidence]:
-    """Return the distinct search texts, in lower case and single spaces, and who searched for them, once a day."""
+    """Return the distinct search texts, in lower case and single spaces, and who searched for them, once a day.
+
+    Texts that may hold more of a person than a wish (an address, a long number) are left out.
+    """
     asked = happened.events[(happened.events["event_type"] == "search") & happened.events["query"].notna()]
     asked = asked.assign(query=asked["query"].astype(str).str.lower().str.split().str.join(" "))
-    asked = asked[asked["query"] != ""].drop_duplicates(["user", "date", "query"])
+    asked = asked[[query != "" and not is_personal(query) for query in asked["query"]]].drop_duplicates(["user", "date", "query"])
     asked = asked.sort_values(["user", "date", "query"], kind="stable")
     queries = sorted(asked["query"].unique())
     place = {query: number for number, query in enumerate(queries)}

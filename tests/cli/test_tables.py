@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from recpipe.cli import app
 from recpipe.config import Settings
-from recpipe.consume import Entry, export_day, freshness, read_list
+from recpipe.consume import Entry, export_day, freshness, read_list, read_profile
 from recpipe.contract import RECOMMENDATIONS
 from recpipe.errors import BadSetting, MissingDay, RecpipeError
 from recpipe.lake import Lake
@@ -46,6 +46,18 @@ def test_a_list_of_an_earlier_day_knows_nothing_later(lake_settings: Settings) -
     shown = read_list(lake_settings, "zero", DAY - timedelta(days=1))
     assert (shown.model_version, shown.support) == ("2", ())
     assert shown.entries == (Entry(1, "85123A", "", 0.125, "popular these days"),)  # the title came a day later
+
+
+def test_profile_prints_the_tags_of_a_user(lake_settings: Settings) -> None:
+    text = run("profile", "few")
+    assert "User few on 2011-09-01: 2 tags" in text
+    assert "topic:lantern" in text
+    assert "0.50" in text
+    assert "Came in the evening 4 of 5 times" in text
+    with pytest.raises(RecpipeError, match="has no tags on 2011-09-01"):
+        read_profile(lake_settings, "zero")
+    with pytest.raises(MissingDay):
+        read_profile(lake_settings, "few", DAY - timedelta(days=1))
 
 
 def test_show_prints_a_list(lake_settings: Settings) -> None:
