@@ -1,0 +1,36 @@
+"""Accounts of one person have one list, however the night is cut."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from coloured_night import TEXT, fill
+from small_shop import open_shop, user
+
+from recpipe.recommend import rank_shard
+
+LINKED = date(2026, 3, 3)
+
+
+def rows(shop, shards: int) -> list[dict]:
+    plan = shop.plan(TEXT, LINKED, shards)
+    found = pa.concat_tables(pq.read_table(rank_shard(shop.settings, plan, shard)) for shard in range(shards))
+    return found.sort_by([("user_id", "ascending"), ("rank", "ascending")]).to_pylist()
+
+
+@pytest.mark.parametrize("places", [0, 2])
+def test_accounts_of_one_person_have_one_list(tmp_path, monkeypatch, places):
+    """Also of the items that are drawn: the draw is the person's."""
+    monkeypatch.setattr("recpipe.rails.blocks.MOST_USERS", 1)
+    monkeypatch.setattr("recpipe.rails.blocks.FEWEST_USERS", 1)
+    shop = fill(open_shop(tmp_path / "home", top_k=3, explore_places=places))
+    linked = tuple(user(name, "2026-01-01 08:00") | {"person_id": "p"} for name in ("u1", "u3"))
+    shop.deliver("2026-03-03", users=linked)
+    once = rows(shop, 1)
+    assert rows(shop, 3) == once
+    first, third = ([{**row, "user_id": ""} for row in once if row["user_id"] == name] for name in ("u1", "u3"))
+    assert first == third
+    assert first
