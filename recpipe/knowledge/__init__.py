@@ -5,13 +5,13 @@ what they mean for the catalogue and the users of its day.
 """
 
 from recpipe.knowledge.absent import absent_lines, absent_today
-from recpipe.knowledge.check import count_refused, count_substitutes, count_worse, refusals, turned_away
+from recpipe.knowledge.check import barred_from_some, count_refused, count_substitutes, count_worse, refusals, turned_away
 from recpipe.knowledge.copies import keep, of_plan
 from recpipe.knowledge.load import FILES, load, read
 from recpipe.knowledge.rules import DayRules, day_rules
 from recpipe.knowledge.words import NOTHING, Knowledge, Tree
 
 __all__ = [
-    "FILES", "NOTHING", "DayRules", "Knowledge", "Tree", "absent_lines", "absent_today", "count_refused", "count_substitutes",
-    "count_worse", "day_rules", "keep", "load", "of_plan", "read", "refusals", "turned_away",
+    "FILES", "NOTHING", "DayRules", "Knowledge", "Tree", "absent_lines", "absent_today", "barred_from_some", "count_refused",
+    "count_substitutes", "count_worse", "day_rules", "keep", "load", "of_plan", "read", "refusals", "turned_away",
 ]  # fmt: skip

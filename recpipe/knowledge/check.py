@@ -54,6 +54,12 @@ def refusals(rules: DayRules, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp],
     return np.array(kind, np.intp), found
 
 
+def barred_from_some(rules: DayRules) -> set[str]:
+    """Return the ids of the items that a user of whom nothing is known must not be shown: what anybody is barred from."""
+    both = zip(rules.item_ids, rules.categories, strict=True)
+    return {str(item) for item, path in both if may_not(rules.knowledge, rules.day, item, path, "", -1)}
+
+
 def count_refused(rules: DayRules, shown: Iterable[tuple[str, str]]) -> int:
     """Count the pairs of user and item, by id, that break a rule; who or what is not known here breaks none."""
     path_of = dict(zip(rules.item_ids, rules.categories, strict=True))

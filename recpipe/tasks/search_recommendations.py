@@ -44,7 +44,7 @@ RULE: Final = "search-1"
 """Names the way that texts are read and items ordered; a change of it changes rows."""
 FEWEST_A_BLOCK: Final = 16
 FACTS: Final = (
-    "unknown_items", "unavailable_items", "price_amiss", "category_amiss", "brand_amiss", "named_without", "personal_texts",
+    "unknown_items", "unavailable_items", "barred_items", "price_amiss", "category_amiss", "brand_amiss", "named_without", "personal_texts",
     "ranks_amiss", "unknown_words", "unanswered_texts", "withheld_texts",
 )  # fmt: skip
 
@@ -63,6 +63,8 @@ class State:
         Distinct texts that may hold more of a person than a wish: they have no rows.
     vectors
         (texts, d) of what each text looks for.
+    barred
+        Items that somebody must not be shown.
     """
 
     day: date
@@ -76,6 +78,7 @@ class State:
     withheld: int
     asked: list[Ask]
     vectors: NDArray[np.float32]
+    barred: set[str]
 
 
 def version(settings: Settings, day: date) -> str:
@@ -87,7 +90,7 @@ def version(settings: Settings, day: date) -> str:
 def open_searches(settings: Settings, plan: rails.Plan, reader: Reader) -> State:
     """Read the catalogue and the searches of a day, and learn from the weeks before what evidence counts."""
     day, words = rails.day_of(plan), load_words(settings)
-    goods = _unbarred(settings, plan, reader, read_goods(reader, settings, day, words))
+    goods, barred = _unbarred(knowledge.of_plan(settings, plan), reader, day, read_goods(reader, settings, day, words))
     counts, withheld = searched(reader, day, day)
     sales = popular(reader, settings, day - timedelta(days=LEARN_DAYS), goods.item_ids)
     weights = learn_weights(settings, reader, day, goods, words, sales)
@@ -102,14 +105,17 @@ def open_searches(settings: Settings, plan: rails.Plan, reader: Reader) -> State
     vectors = load_encoder(settings.encoder, settings.work / "encoder").encode([wish.rest for wish in wishes])
     return State(
         day, plan["model_version"], settings.top_k, goods, words, weights, np.array(sorted(counts), np.object_),
-        [counts[text] for text in sorted(counts)], len(withheld), ask(goods, wishes, words), vectors,
+        [counts[text] for text in sorted(counts)], len(withheld), ask(goods, wishes, words), vectors, barred,
     )  # fmt: skip
 
 
-def _unbarred(settings: Settings, plan: rails.Plan, reader: Reader, goods: Goods) -> Goods:
-    """Return a catalogue in which nothing is available that the shop's knowledge bars anybody from: all see the same list."""
-    rules = knowledge.day_rules(knowledge.of_plan(settings, plan), reader, rails.day_of(plan), goods.item_ids, goods.categories)
-    return replace(goods, available=goods.available & ~rules.table.any(axis=0))
+def _unbarred(known: knowledge.Knowledge, reader: Reader, day: date, goods: Goods) -> tuple[Goods, set[str]]:
+    """Return a catalogue in which nothing is available that the shop's knowledge bars anybody from, since all see the same list.
+
+    The ids of what that is are returned beside it, found the slow way, for the audit.
+    """
+    rules = knowledge.day_rules(known, reader, day, goods.item_ids, goods.categories)
+    return replace(goods, available=goods.available & rules.open_to_all), knowledge.barred_from_some(rules)
 
 
 def searched(reader: Reader, first: date, last: date) -> tuple[Counter[str], set[str]]:
@@ -186,6 +192,7 @@ def count_faults(state: State, rows: list[dict[str, Any]]) -> rails.Facts:
     return {
         "unknown_items": len(rows) - len(known),
         "unavailable_items": sum(not goods.available[at] for _, at in known),
+        "barred_items": sum(row["item_id"] in state.barred for row in rows),
         "price_amiss": sum("price" not in row["relaxed"] and _price_amiss(goods, row, at) for row, at in known),
         "category_amiss": sum("category" not in row["relaxed"] and _category_amiss(goods, row, at) for row, at in known),
         "brand_amiss": sum(
@@ -226,6 +233,7 @@ def suite(settings: Settings) -> Suite:
         day=[
             none("unknown_items", "Every item was delivered on the day or before"),
             none("unavailable_items", "Every item can be bought"),
+            none("barred_items", "No item is listed that the shop's files of knowledge bar anybody from"),
             none("price_amiss", "No item lies outside the limits of the price, unless they were relaxed"),
             none("category_amiss", "No item lies outside the categories that the text names, unless they were relaxed"),
             none("brand_amiss", "No item is of another brand than the text names, unless it was relaxed"),
@@ -295,7 +303,7 @@ def met_since(reader: Reader, first: date, last: date, texts: Any) -> dict[tuple
 def _baselines(settings: Settings, reader: Reader, made_on: date, texts: list[str], k: int) -> dict[str, dict[str, set[str]]]:
     """Return the items by words alone, and by popularity, of some texts as of a day."""
     words = load_words(settings)
-    goods = read_goods(reader, settings, made_on, words, encoded=False)
+    goods, _ = _unbarred(knowledge.read(settings), reader, made_on, read_goods(reader, settings, made_on, words, encoded=False))
     lists: dict[str, dict[str, set[str]]] = {"words": {}, "popularity": {}}
     size = _block_size(goods)
     for start in range(0, len(texts), size):

@@ -22,6 +22,7 @@ from recpipe.tasks.campaign_audiences import AUDIENCES
 from recpipe.tasks.cart_recommendations import CARTS
 from recpipe.tasks.complements import ITEM_COMPLEMENTS
 from recpipe.tasks.item_classes import CLASSES
+from recpipe.tasks.search_recommendations import SEARCHES
 
 
 def knows(shop: Shop, **files: str) -> Shop:
@@ -240,6 +241,16 @@ def test_an_audience_that_forgets_the_rules_is_refused(kitchen, monkeypatch):
     monkeypatch.setattr(knowledge.DayRules, "turned_away", lambda self, items: np.zeros(len(self.user_ids), bool))
     with pytest.raises(AuditFailed, match="bar them from"):
         rails.run_day(shop.settings, AUDIENCES, DAY)
+
+
+def test_searches_find_what_everybody_may_be_shown(kitchen, monkeypatch):
+    kitchen.deliver("2026-03-02", events=(event("grown", None, "search", "2026-03-02 10:00", query="red"),))
+    assert run(kitchen, SEARCHES, "item_id") == {("tea",), ("pot",), ("mug",)}
+    shop = knows(kitchen, blocked="items: [{id: pot, countries: [Spain]}]")
+    assert run(shop, SEARCHES, "item_id") == {("tea",), ("mug",)}
+    monkeypatch.setattr(knowledge.DayRules, "open_to_all", property(lambda self: np.ones(len(self.item_ids), bool)))
+    with pytest.raises(AuditFailed, match="bar anybody from"):
+        rails.run_day(shop.settings, SEARCHES, DAY)
 
 
 def test_classes_are_those_of_the_tree(tmp_path):
