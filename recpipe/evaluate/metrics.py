@@ -1,4 +1,4 @@
-"""Ranking metrics, vectorised over users.
+"""Ranking metrics, vectorised over users; those of ranks alone are `recpipe.learn.ranks`, which training measures by, too.
 
 Lists are an array (users, K) of item codes, best first, padded with `PAD`; what a user really took is a `Truth`.
 A metric of users gives one number a user, so that intervals can be drawn over users; coverage is of all lists at once.
@@ -11,6 +11,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recpipe.learn.ranks import hit_rate as hit_rate
+from recpipe.learn.ranks import ndcg as ndcg
+from recpipe.learn.ranks import recall as recall
 
 PAD: Final = -1
 """Code that fills a list shorter than the others."""
@@ -70,47 +74,6 @@ def hits(lists: NDArray[np.integer], truth: Truth) -> NDArray[np.bool_]:
     taken = np.repeat(np.arange(len(truth)), truth.size) * span + truth.item
     listed = np.arange(len(lists))[:, None] * span + lists
     return np.asarray(np.isin(listed, taken) & (lists != PAD))
-
-
-def ndcg(hit: NDArray[np.bool_], taken: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """Return (users,) the normalised discounted cumulative gain of the first k ranks.
-
-    DCG@k = Σ_{r ≤ k} hit_r / log2(r + 1); the ideal list has min(k, taken) hits in front; nDCG = DCG / ideal DCG
-    (Järvelin & Kekäläinen 2002, "Cumulated gain-based evaluation of IR techniques", section 2.2, binary gain, and the
-    base-2 discount of Burges et al. 2005).
-
-    Parameters
-    ----------
-    hit
-        (users, K) as `hits` gives it.
-    taken
-        (users,) items that each user took; NaN comes back for 0.
-    k
-        Cut-off.
-    """
-    discount = 1.0 / np.log2(np.arange(2, k + 2))
-    width = min(k, hit.shape[1])
-    gain = hit[:, :width] @ discount[:width]
-    ideal = np.concatenate([[np.nan], np.cumsum(discount)])[np.minimum(taken, k)]
-    return np.asarray(gain / ideal)
-
-
-def recall(hit: NDArray[np.bool_], taken: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """Return (users,) hits@k / min(k, taken): 1 is always within reach; NaN where nothing was taken.
-
-    The denominator is that of Netflix's evaluation of variational autoencoders (Liang et al. 2018, section 4.2).
-    """
-    best = np.minimum(taken, k).astype(np.float64)
-    best[best == 0] = np.nan
-    return np.asarray(hit[:, :k].sum(axis=1) / best)
-
-
-def hit_rate(hit: NDArray[np.bool_], taken: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """Return (users,) 1 if any of the first k is a hit, else 0; NaN where nothing was taken.
-
-    (Deshpande & Karypis 2004, "Item-based top-N recommendation algorithms", section 6.1.)
-    """
-    return np.where(taken > 0, hit[:, :k].any(axis=1).astype(np.float64), np.nan)
 
 
 def coverage(lists: NDArray[np.integer], k: int, items: int) -> float:

@@ -1,4 +1,4 @@
-"""How good lists are, a number a user; the same definitions as ``recpipe.evaluate``, for training's own window."""
+"""How good a learner's lists are, a number a user, on training's own window."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recpipe.learn.cut import Episodes
 from recpipe.learn.data import Evidence, ItemSpace, Learner, score_users
+from recpipe.learn.ranks import ndcg, recall
 
 USERS_A_BLOCK = 512
 
@@ -19,10 +20,8 @@ class Quality:
 
     Attributes
     ----------
-    ndcg
-        (users,) nDCG@k with binary gain; the ideal list has min(k, query items) hits in front.
-    recall
-        (users,) hits / min(k, query items).
+    ndcg, recall
+        (users,) of the first k; see `recpipe.learn.ranks`.
     """
 
     ndcg: NDArray[np.float64]
@@ -40,9 +39,8 @@ def measure_in(learner: Learner, space: ItemSpace, available: NDArray[np.bool_],
         [np.zeros((0, k), bool)]
         + [_hits(learner, space, available, episodes, start, k) for start in range(0, len(episodes), USERS_A_BLOCK)]
     )
-    discount = 1 / np.log2(np.arange(2, k + 2))
-    taken = np.minimum(np.diff(episodes.query_indptr), k)
-    return Quality(hit @ discount / np.cumsum(discount)[taken - 1], hit.sum(1) / taken)
+    taken = np.diff(episodes.query_indptr)
+    return Quality(ndcg(hit, taken, k), recall(hit, taken, k))
 
 
 def top(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
