@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
+from recpipe_airflow.alarms import deadline
 from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, refusals, run_day, run_settings, schedule, table
 from recpipe_airflow.tasks import model_version_param
 from recpipe_airflow.waiting import DaySensor
@@ -36,6 +37,7 @@ SETTINGS = load_settings()
 
 @dag(
     **schedule(SETTINGS, DAILY),
+    **deadline(SETTINGS),
     doc_md=__doc__,
     description="A list of products for every user",
     tags=["recpipe", "daily", "recommend", "tier-1"],

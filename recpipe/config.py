@@ -173,6 +173,11 @@ class Settings(BaseSettings):
     train_options: list[str] = Field(
         default_factory=list, description="further options of `recpipe train` in train_meta_model, such as --batch-users and 32"
     )
+    train_from: str = Field(
+        "",
+        description="what train_meta_model goes on from unless its run says: 'champion', a version's number, another shop's model "
+        "folder, or models:/NAME/VERSION; nothing if empty",
+    )
     train_weeks: int = Field(52, gt=0, description="weeks of history that a training run sees")
 
     # --- outcomes
@@ -210,7 +215,15 @@ class Settings(BaseSettings):
     wait_minutes: float = Field(180.0, ge=0, description="how long a scheduled run waits for its delivery")
     backfill_wait_minutes: float = Field(1.0, ge=0, description="how long a backfill run waits for its delivery")
     run_id: str = Field("local", description="recorded in the register; DAG tasks set it to Airflow's run id")
-    webhook: str = Field("", description="URL that warnings are posted to; empty: they are only logged")
+    webhook: str = Field("", description="URL that notices are posted to; empty: they are only logged")
+    smtp: str = Field(
+        "", description="mail server for notices, smtp://user:password@host:587 (STARTTLS) or smtps://…; empty: no mail"
+    )
+    mail_to: list[str] = Field(default_factory=list, description="addresses that notices are mailed to")
+    mail_from: str = Field("recpipe@localhost", description="sender of the mails")
+    deadline_hours: float = Field(
+        0.0, ge=0, description="hours after the shop's midnight at which late lists of the night are told of; 0: never"
+    )
 
     # --- the embedded home (`recpipe up`)
     airflow_port: int = Field(8080, gt=0, lt=65_536, description="port of Airflow's pages and API, on 127.0.0.1")

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from recpipe.config import Settings, load_settings
 from recpipe.days import ONE_DAY, day_of_run
 from recpipe.errors import AuditFailed, BadDelivery, BadSetting, MissingDay, MissingModel
+from recpipe_airflow.alarms import tell_failure
 
 TAGS = frozenset({"recpipe", "daily", "weekly", "ingest", "train", "recommend", "evaluate", "task", "tier-1", "tier-2"})
 """The tags that DAGs may carry. Tier 1: consumers notice within hours. Tier 2: within a week."""
@@ -29,6 +30,20 @@ WEEKLY = "0 0 * * 1"
 
 REFUSALS = (BadSetting, BadDelivery, AuditFailed, MissingDay, MissingModel)
 """Errors that a second try would meet again."""
+
+
+class Refused(AirflowFailException):
+    """What recpipe refused, as a failure that is not tried again.
+
+    Attributes
+    ----------
+    why
+        Name of recpipe's error.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.why = type(error).__name__
 
 
 def schedule(settings: Settings, cron: str, days: int = 1) -> dict[str, Any]:
@@ -54,7 +69,7 @@ def schedule(settings: Settings, cron: str, days: int = 1) -> dict[str, Any]:
 
 
 def default_args(settings: Settings, minutes: float) -> dict[str, Any]:
-    """Return the arguments of every task: owner, retries with growing waits, and a time limit in minutes."""
+    """Return the arguments of every task: owner, retries with growing waits, a time limit in minutes, and who is told of failures."""
     return {
         "owner": OWNER,
         "retries": settings.retries,
@@ -63,6 +78,7 @@ def default_args(settings: Settings, minutes: float) -> dict[str, Any]:
         "max_retry_delay": timedelta(minutes=30),
         "execution_timeout": timedelta(minutes=minutes),
         "pool": "default_pool",
+        "on_failure_callback": tell_failure,
     }
 
 
@@ -75,6 +91,22 @@ def day_param() -> Param:
         title="Day",
         description="The shop's day to run for, such as 2011-09-01. Scheduled and backfill runs take it from their data interval.",
     )
+
+
+def from_param() -> Param:
+    """Return the parameter ``from``: what training goes on from. It never meets a shell, and `registry.start` reads it."""
+    return Param(
+        None,
+        type=["null", "string"],
+        pattern=r"^(champion|[0-9]+|models:/[^/\s]+/[0-9]+|[^\s\-].*)?$",
+        title="From",
+        description="'champion', a version's number, the model folder of another shop, or models:/NAME/VERSION. RECPIPE_TRAIN_FROM if empty.",
+    )
+
+
+def from_of_run(settings: Settings) -> str:
+    """Return what this run's training goes on from, as it was written; empty for nothing."""
+    return str(get_current_context()["params"].get("from") or settings.train_from)
 
 
 def table(settings: Settings, name: str) -> Asset:
@@ -98,7 +130,7 @@ def refusals(worth_trying_again: tuple[type[Exception], ...] = ()) -> Iterator[N
     except REFUSALS as error:
         if isinstance(error, worth_trying_again):
             raise
-        raise AirflowFailException(str(error)) from None
+        raise Refused(error) from None
 
 
 @contextmanager

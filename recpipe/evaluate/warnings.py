@@ -1,20 +1,12 @@
-"""Floors that were crossed, said to people: in the log, and to a webhook where the settings name one."""
+"""Floors that were crossed, as sentences for people."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import logging
-import urllib.request
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
 
 from recpipe.config import Settings
 from recpipe.evaluate.outcomes import ALL, DRIFT, Outcomes, value_of
-
-log = logging.getLogger(__name__)
-
-TIMEOUT_SECONDS: Final = 10.0
+from recpipe.notify import FLOOR, Notice, send
 
 
 def warnings_of(settings: Settings, found: Outcomes) -> list[str]:
@@ -61,34 +53,15 @@ def _largest(found: Outcomes) -> str:
 
 
 def notify(settings: Settings, warnings: Sequence[str], day: str = "") -> bool:
-    """Log warnings and post them to the webhook; return whether it took them. A failure is logged and harms nothing.
+    """Tell people of crossed floors; return whether a channel took them. A failure is logged and harms nothing.
 
     Parameters
     ----------
     settings
-        ``webhook`` takes a POST of JSON: ``text`` (all sentences, as chat services show it), ``day``, ``warnings``.
+        Channels: see `recpipe.notify.send`.
     warnings
         Sentences; nothing is sent if there are none.
     day
         The evaluated day.
     """
-    for sentence in warnings:
-        log.warning("%s", sentence)
-    if not warnings or not settings.webhook:
-        return False
-    text = f"recpipe, {day}:\n" + "\n".join(f"- {sentence}" for sentence in warnings)
-    return _post(settings.webhook, {"text": text, "day": day, "warnings": list(warnings)})
-
-
-def _post(url: str, body: dict[str, Any]) -> bool:
-    try:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("it is no http or https address")
-        data = json.dumps(body).encode()
-        request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310  # checked above
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
-            return True
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        # the address may hold a secret, and an error's text may hold the address: its kind must do
-        log.warning("The warnings could not be sent to RECPIPE_WEBHOOK (%s); they stand above.", type(error).__name__)
-        return False
+    return bool(send(settings, [Notice(FLOOR, day, sentence) for sentence in warnings]))

@@ -63,7 +63,9 @@ def test_warnings_are_posted_as_json(settings, listener, caplog):
     with caplog.at_level(logging.WARNING):
         assert notify(with_webhook(settings, listener), sentences, "2026-03-15")
     expected = {"text": "recpipe, 2026-03-15:\n- The floor was crossed: look.", "day": "2026-03-15", "warnings": sentences}
-    assert listener.posted == [("/secret-hook", expected)]
+    ((path, body),) = listener.posted
+    assert path == "/secret-hook"
+    assert expected.items() <= body.items()
     assert "The floor was crossed" in caplog.text
 
 
@@ -75,14 +77,14 @@ def test_nothing_is_posted_without_warnings(settings, listener):
 def test_a_webhook_that_refuses_harms_nothing(settings, listener, caplog):
     listener.answer = 500
     assert not notify(with_webhook(settings, listener), ["A floor."], "2026-03-15")
-    assert "could not be sent to RECPIPE_WEBHOOK" in caplog.text
+    assert "The webhook did not take" in caplog.text
     assert "secret-hook" not in caplog.text
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1/secret-hook\x7f", "http://127.0.0.1:secret-port/", "ftp://secret-hook"])
 def test_an_address_that_is_none_harms_nothing_and_stays_secret(settings, address, caplog):
     assert not notify(settings.model_copy(update={"webhook": address}), ["A floor."], "2026-03-15")
-    assert "could not be sent" in caplog.text
+    assert "did not take" in caplog.text
     assert "secret" not in caplog.text
 
 
@@ -90,4 +92,4 @@ def test_an_address_that_is_none_harms_nothing_and_stays_secret(settings, addres
 def test_a_webhook_that_is_not_there_harms_nothing(settings, address, caplog):
     assert not notify(settings.model_copy(update={"webhook": address}), ["A floor."], "2026-03-15")
     assert "A floor." in caplog.text
-    assert "could not be sent" in caplog.text
+    assert "did not take" in caplog.text

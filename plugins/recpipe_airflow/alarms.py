@@ -1,0 +1,69 @@
+"""Alarms: what a failed task and late lists tell people. Runs of backfills tell nobody: somebody sits before them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+
+from recpipe.config import Settings, load_settings
+from recpipe.notify import AUDIT, FAILED, LATE, Notice, send
+
+BACKFILL = "backfill"
+
+
+def tell_failure(context: Any) -> None:
+    """Tell of a task that failed for good: what, for which day, and where its log and its runbook are."""
+    from recpipe_airflow.runs import Refused, day_of_context
+
+    if _run_type(context["dag_run"]) == BACKFILL:
+        return
+    settings = load_settings()
+    instance, error = context["ti"], context.get("exception")
+    kind = AUDIT if isinstance(error, Refused) and error.why == "AuditFailed" else FAILED
+    if instance.task_id.startswith("wait_for_"):
+        kind = LATE
+    day = str(day_of_context(context, settings))
+    what = f"{instance.dag_id}, task {instance.task_id}, failed for {day}: {_first_lines(error)}"
+    todo = f"The page of the DAG {instance.dag_id} says under Docs what to do. Log:"
+    send(settings, [Notice(kind, day, what, todo, str(instance.log_url))])
+
+
+def deadline(settings: Settings) -> dict[str, Any]:
+    """Return the arguments of a daily DAG whose table people wait for in the morning; none without ``deadline_hours``."""
+    if not settings.deadline_hours:
+        return {}
+    # the logical date is the beginning of the day that the run is for
+    after = timedelta(days=1, hours=settings.deadline_hours)
+    alert = DeadlineAlert(DeadlineReference.DAGRUN_LOGICAL_DATE, after, AsyncCallback(tell_late), name="late for the morning")
+    return {"deadline": alert}
+
+
+async def tell_late(context: Any) -> None:
+    """Tell that a run did not end in time; called in the triggerer."""
+    from recpipe.days import day_of_run
+
+    run = context["dag_run"]
+    if _run_type(run) == BACKFILL:
+        return
+    settings = load_settings()
+    ended = datetime.fromisoformat(run["data_interval_end"]) if run["data_interval_end"] else None
+    day = str(day_of_run(run.get("conf") or {}, _run_type(run), ended, settings.zone))
+    what = (
+        f"{run['dag_id']} of {day} was not done {settings.deadline_hours:g} hours after midnight; its state is {run['state']}. "
+        f"Consumers serve the lists of the day before."
+    )
+    todo = f"Look which task of run {run['dag_run_id']} waits or runs; the page of the DAG says under Docs what to do."
+    await asyncio.to_thread(send, settings, [Notice(LATE, day, what, todo)])
+
+
+def _run_type(run: Any) -> str:
+    kind = run["run_type"] if isinstance(run, dict) else run.run_type
+    return str(getattr(kind, "value", kind))
+
+
+def _first_lines(error: Any, most: int = 500) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text if len(text) <= most else text[:most] + " …"

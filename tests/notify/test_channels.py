@@ -1,0 +1,136 @@
+"""Notices reach a real listener and a real mail server, and a channel that fails stops nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socketserver
+import threading
+from collections.abc import Iterator
+from email import message_from_string, policy
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from recpipe.config import Settings, load_settings
+from recpipe.notify import AUDIT, FLOOR, LATE, Notice, in_words, send
+from recpipe.notify.notice import subject
+
+NOTICE = Notice(AUDIT, "2011-09-03", "The audit of 2011-09-03 failed.", "Look at the page.", "http://127.0.0.1/verdict")
+
+
+class MailServer(socketserver.ThreadingTCPServer):
+    """As much of RFC 5321 as one mail needs; keeps what it was given."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.mails: list[str] = []
+        self.recipients: list[str] = []
+        super().__init__(("127.0.0.1", 0), MailHandler)
+
+    @property
+    def address(self) -> str:
+        return f"smtp://127.0.0.1:{self.server_address[1]}"
+
+
+class MailHandler(socketserver.StreamRequestHandler):
+    server: MailServer
+
+    def handle(self) -> None:
+        self.say("220 ready")
+        while line := self.rfile.readline().decode().strip():
+            if line.upper() == "DATA":
+                self.say("354 go on")
+                self.server.mails.append("".join(iter(lambda: self.rfile.readline().decode(), ".\r\n")))
+            if line.upper().startswith("RCPT TO:"):
+                self.server.recipients.append(line[8:])
+            self.say("221 bye" if line.upper() == "QUIT" else "250 ok")
+
+    def say(self, text: str) -> None:
+        self.wfile.write(f"{text}\r\n".encode())
+
+
+@pytest.fixture
+def mail_server() -> Iterator[MailServer]:
+    with MailServer() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def posted() -> Iterator[tuple[str, list[Any]]]:
+    """The address of a webhook, and what was posted to it."""
+    bodies: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", bodies
+    server.shutdown()
+    server.server_close()
+
+
+def settings(**values: Any) -> Settings:
+    return load_settings(home="unused", mail_to=["a@example.org", "b@example.org"], mail_from="recpipe@example.org", **values)
+
+
+def test_a_notice_is_mailed_to_everybody_who_is_named(mail_server: MailServer) -> None:
+    assert send(settings(smtp=mail_server.address), [NOTICE]) == ["mail"]
+    mail = message_from_string(mail_server.mails[0], policy=policy.default)
+    assert mail["Subject"] == "recpipe 2011-09-03: audit"
+    assert mail["To"] == "a@example.org, b@example.org"
+    assert mail.get_content().split() == in_words(NOTICE).split()
+    assert [to.split(">")[0].lstrip("<") for to in mail_server.recipients] == ["a@example.org", "b@example.org"]
+
+
+def test_both_channels_take_it(mail_server: MailServer, posted: tuple[str, list[Any]]) -> None:
+    address, bodies = posted
+    assert send(settings(smtp=mail_server.address, webhook=address), [NOTICE]) == ["webhook", "mail"]
+    assert bodies[0]["warnings"] == [in_words(NOTICE)]
+    assert bodies[0]["notices"][0]["kind"] == AUDIT
+    assert bodies[0]["day"] == "2011-09-03"
+
+
+def test_a_password_is_not_sent_where_the_line_cannot_be_closed(
+    mail_server: MailServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = mail_server.address.replace("smtp://", "smtp://user:planted-password@")
+    with caplog.at_level(logging.WARNING):
+        assert send(settings(smtp=address), [NOTICE]) == []  # this server knows no STARTTLS
+    assert mail_server.mails == []
+    assert "The mail did not take 1 notices (SMTPNotSupportedError)" in caplog.text
+    assert "planted-password" not in caplog.text
+
+
+@pytest.mark.parametrize("address", ["smtp://127.0.0.1:9", "http://127.0.0.1", "no address", "smtp://planted\x7f:port/"])
+def test_a_mail_server_that_is_not_there_stops_nothing(
+    address: str, posted: tuple[str, list[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    hook, bodies = posted
+    with caplog.at_level(logging.WARNING):
+        assert send(settings(smtp=address, webhook=hook), [NOTICE]) == ["webhook"]
+    assert len(bodies) == 1
+    assert "The audit of 2011-09-03 failed." in caplog.text
+    assert "planted" not in caplog.text
+
+
+def test_nothing_is_sent_of_nothing(mail_server: MailServer) -> None:
+    assert send(settings(smtp=mail_server.address), []) == []
+    assert mail_server.mails == []
+
+
+def test_a_headline_counts_kinds() -> None:
+    floor, late = Notice(FLOOR, "2011-09-03", "A floor."), Notice(LATE, "2011-09-03", "Late.")
+    assert subject([floor, late, floor]) == "recpipe 2011-09-03: floor (2), late"
+    assert subject([Notice(LATE, "", "Late.")]) == "recpipe: late"

@@ -1,0 +1,119 @@
+"""A failed task and late lists are told of, those of a backfill are not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DeadlineReference
+from recpipe_airflow.alarms import deadline, tell_failure, tell_late
+from recpipe_airflow.runs import Refused, default_args, refusals
+
+from recpipe.config import load_settings
+from recpipe.errors import AuditFailed, BadSetting
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """The notices that a listener gets."""
+    notices: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            notices.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["notices"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("RECPIPE_WEBHOOK", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setenv("RECPIPE_TIMEZONE", "Europe/London")
+    monkeypatch.setenv("RECPIPE_DEADLINE_HOURS", "6")
+    yield notices
+    server.shutdown()
+    server.server_close()
+
+
+def context(task_id: str, error: BaseException, run_type: str = "scheduled") -> dict[str, Any]:
+    run = SimpleNamespace(run_type=run_type, run_id="a run", data_interval_end=datetime(2011, 9, 1, 23, tzinfo=UTC))
+    instance = SimpleNamespace(dag_id="recommend_nightly", task_id=task_id, log_url="http://127.0.0.1:8080/log")
+    return {"dag_run": run, "params": {}, "ti": instance, "exception": error}
+
+
+def refused(error: Exception) -> BaseException:
+    with pytest.raises(Refused) as caught, refusals():
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("task_id", "error", "kind"),
+    [
+        ("publish", refused(AuditFailed("The lists of 2011-09-01 failed.")), "audit"),
+        ("publish", refused(BadSetting("RECPIPE_TOP_K: too small.")), "failed"),
+        ("rank", MemoryError(), "failed"),
+        ("wait_for_day", RuntimeError("events of 2011-09-01 are missing."), "late"),
+    ],
+)
+def test_a_failed_task_is_told_with_its_day_and_its_log(
+    told: list[dict[str, Any]], task_id: str, error: BaseException, kind: str
+) -> None:
+    tell_failure(context(task_id, error))
+    (notice,) = told
+    assert notice["kind"] == kind
+    assert notice["day"] == "2011-09-01"
+    assert notice["what"] == f"recommend_nightly, task {task_id}, failed for 2011-09-01: {str(error) or 'MemoryError'}"
+    assert notice["link"] == "http://127.0.0.1:8080/log"
+
+
+def test_a_long_error_is_cut(told: list[dict[str, Any]]) -> None:
+    tell_failure(context("rank", RuntimeError("x" * 10_000)))
+    assert len(told[0]["what"]) < 600
+
+
+def test_backfills_tell_nobody(told: list[dict[str, Any]]) -> None:
+    tell_failure(context("rank", RuntimeError("broken"), run_type="backfill"))
+    asyncio.run(tell_late({"dag_run": late_run("backfill"), "deadline": {}}))
+    assert told == []
+
+
+def late_run(run_type: str) -> dict[str, Any]:
+    """A run as Airflow's scheduler hands it to the callback: JSON of its API."""
+    return {
+        "dag_id": "recommend_nightly",
+        "dag_run_id": "scheduled__2011-09-01",
+        "run_type": run_type,
+        "data_interval_end": "2011-09-01T23:00:00Z",
+        "conf": None,
+        "state": "running",
+    }
+
+
+def test_late_lists_are_told_of(told: list[dict[str, Any]]) -> None:
+    asyncio.run(tell_late({"dag_run": late_run("scheduled"), "deadline": {}}))
+    (notice,) = told
+    assert (notice["kind"], notice["day"]) == ("late", "2011-09-01")
+    assert "was not done 6 hours after midnight; its state is running" in notice["what"]
+    assert "scheduled__2011-09-01" in notice["todo"]
+
+
+def test_a_deadline_is_set_where_the_shop_asks_for_one() -> None:
+    assert deadline(load_settings(home="unused")) == {}
+    alert = deadline(load_settings(home="unused", deadline_hours=6))["deadline"]
+    assert alert.reference == DeadlineReference.DAGRUN_LOGICAL_DATE
+    assert alert.interval == timedelta(hours=30)
+    assert alert.callback.path == "recpipe_airflow.alarms.tell_late"
+
+
+def test_every_task_tells_of_its_failure() -> None:
+    assert default_args(load_settings(home="unused"), minutes=1)["on_failure_callback"] is tell_failure
