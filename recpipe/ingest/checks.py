@@ -22,7 +22,7 @@ DUPLICATE = "duplicate within the day"
 LONG_COLUMNS = {
     "events": ("query", "text", "event_id", "user_id", "item_id", "session_id", "order_id", "platform"),
     "items": ("title", "description", "brand", "item_id"),
-    "users": ("user_id", "platform", "country"),
+    "users": ("user_id", "platform", "country", "person_id"),
 }
 
 

@@ -66,18 +66,27 @@ def test_an_item_as_the_contract_has_it(settings, deliver):
 
 def test_a_user_as_the_contract_has_it(settings, deliver):
     rows = [
-        {"user_id": 7, "registered_at": datetime(2011, 8, 31, 9), "country": "France", "age": 35, "tags": ["a"], "note": None},
-        {"user_id": 8, "registered_at": None, "country": None, "age": None, "tags": None, "note": None},
+        {
+            "user_id": 7,
+            "registered_at": datetime(2011, 8, 31, 9),
+            "country": "France",
+            "age": 35,
+            "tags": ["a"],
+            "note": None,
+            "person_id": 12,
+        },
+        {"user_id": 8, "registered_at": None, "country": None, "age": None, "tags": None, "note": None, "person_id": None},
     ]
     deliver(settings, users=rows)
     start_of_day = datetime(2011, 9, 1, tzinfo=UTC)
     assert staged(settings, "users") == [
         {
             "day": DAY, "user_id": "7", "registered_at": datetime(2011, 8, 31, 9, tzinfo=UTC), "platform": None,
-            "country": "France", "attributes": [("age", "35"), ("tags", '["a"]')],
+            "country": "France", "attributes": [("age", "35"), ("tags", '["a"]')], "person_id": "12",
         },
         {
             "day": DAY, "user_id": "8", "registered_at": start_of_day, "platform": None, "country": None, "attributes": [],
+            "person_id": None,
         },
     ]  # fmt: skip
 
@@ -370,7 +379,9 @@ def test_what_is_kept_of_a_quarantined_row_names_nobody(lenient, deliver, an_eve
     row = {**an_event(item=None, price=2.5), "text": "call me, Ann", "typed": "ann", "email": "ann@example.com"}
     row["visitor"] = row.pop("user_id")
     deliver(
-        settings, events=[row], users=[{"customer": "ann", "registered_at": "soon", "email": "ann@example.com", "country": "UK"}]
+        settings,
+        events=[row],
+        users=[{"customer": "ann", "registered_at": "soon", "email": "ann@example.com", "country": "UK", "person_id": "ann"}],
     )
     kept = {entry["source_table"]: entry for entry in staged(settings, "quarantine")}
     assert json.loads(kept["events"]["payload"]) == {
