@@ -143,7 +143,7 @@ def asked_of(
 ) -> Asked:
     """Make rows to be served of (entries, instant of each person's list); those who take no candidate are not asked."""
     entries, wanted, people, users = [], [], [], 0
-    for some, t0 in parts:
+    for some, t0 in ((some, t0) for some, t0 in parts if len(t0)):
         start = first["person"].map(t0)
         # a date without hours: what comes on the day of the list itself is neither known nor asked for
         query = first[(first["ts"] > start) & (first["ts"] <= start + horizon * ONE_DAY) & cold[first["item"]]]
@@ -158,7 +158,7 @@ def asked_of(
     found, query = pd.concat(entries).sort_values(["row", "ts", "item"]), pd.concat(wanted)
     age = found["age"].to_numpy()
     support = Support(
-        np.r_[0, np.cumsum(np.bincount(found["row"], minlength=users))].astype(np.int64),
+        np.r_[0, np.cumsum(np.bincount(found["row"].astype(int), minlength=users))].astype(np.int64),
         found["item"].to_numpy(np.int32),
         np.ones(len(found), np.float32),
         (found["weight"] * np.exp2(-age / settings.half_life_days)).to_numpy(np.float32),
