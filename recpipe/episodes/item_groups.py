@@ -41,6 +41,11 @@ class ItemGroups:
     names: tuple[str, ...]
     code: NDArray[np.int64]
 
+    @property
+    def in_order(self) -> bool:
+        """Whether the order of the names means something."""
+        return self.kind != "brand" and not self.kind.startswith("category:")
+
     def members(self, name: str) -> NDArray[np.bool_]:
         """Return (items,) whether an item is in the group of a name; nobody is where there is no such group."""
         return self.code == self.names.index(name) if name in self.names else np.zeros(len(self.code), np.bool_)

@@ -108,7 +108,8 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     case = _Case(settings, day, known, made, truth)
     drift = measure_drift(reader, known.evidence, users, settings, lists_day, day)
     ours, catalogue = knowledge.read(settings), known.evidence.catalogue
-    rules = knowledge.day_rules(ours, reader, lists_day, catalogue.item_ids, catalogue.categories, users.user_ids)
+    people = users.user_ids, users.person_ids
+    rules = knowledge.day_rules(ours, reader, lists_day, catalogue.item_ids, catalogue.categories, *people)
     quotas = read_quotas(settings, known.evidence, rules.categories, reader, lists_day)
     lists = dict(_all_lists(case, users, rows, rules, quotas))
     found = [*_measured(case, lists), _drift_row(case, drift), *_explored(case, lists_rows)]

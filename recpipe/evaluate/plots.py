@@ -51,7 +51,7 @@ def cohort_plot(points: Mapping[tuple[str, str], Point], cohorts: Sequence[str],
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(8.6, 0.62 * len(cohorts) + 1.0)
+        figure, axes = figure_of(8.6, 0.62 * len(cohorts) + 1.0)
         for row, cohort in enumerate(cohorts):
             for place, series in enumerate(COLOURS):
                 _draw_point(axes, points.get((cohort, series)), row + 0.22 * (place - 1), series, label=row == 0)
@@ -64,7 +64,7 @@ def cohort_plot(points: Mapping[tuple[str, str], Point], cohorts: Sequence[str],
         axes.grid(axis="x", color=FAINT, linewidth=0.8)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper left", bbox_to_anchor=(0, 1.0 + 0.42 / len(cohorts)), ncols=3, frameon=False, borderaxespad=0)
-        return _svg(figure, f"{metric} of each cohort beside the baselines")
+        return svg_of(figure, f"{metric} of each cohort beside the baselines")
 
 
 def _draw_point(axes: Any, point: Point | None, y: float, series: str, *, label: bool) -> None:
@@ -90,7 +90,7 @@ def trend_plot(days: Sequence[date], series: Mapping[str, Sequence[Point | None]
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(8.6, 2.7)
+        figure, axes = figure_of(8.6, 2.7)
         for name, found in series.items():
             _draw_line(axes, days, found, name)
         axes.set_ylabel(metric)
@@ -98,7 +98,7 @@ def trend_plot(days: Sequence[date], series: Mapping[str, Sequence[Point | None]
         axes.grid(axis="y", color=FAINT, linewidth=0.8)
         _day_axis(axes, days)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False, borderaxespad=0)
-        return _svg(figure, f"{metric} over the evaluated days")
+        return svg_of(figure, f"{metric} over the evaluated days")
 
 
 def _draw_line(axes: Any, days: Sequence[date], found: Sequence[Point | None], name: str) -> None:
@@ -118,7 +118,7 @@ def drift_plot(drift: Drift, limit: float, days: Sequence[date], values: Sequenc
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
-        figure, (left, right) = _figure(8.6, 2.3, columns=2)
+        figure, (left, right) = figure_of(8.6, 2.3, columns=2)
         parts = {"items met": drift.items, "kinds of events": drift.event_types, "users who came": drift.supports}
         colours = [ALARM if value > limit else COLOURS["lists"] for value in parts.values()]
         bars = left.barh(list(parts), list(parts.values()), color=colours, height=0.55)
@@ -134,7 +134,7 @@ def drift_plot(drift: Drift, limit: float, days: Sequence[date], values: Sequenc
         right.legend(loc="upper left", frameon=False)
         right.grid(axis="y", color=FAINT, linewidth=0.8)
         _day_axis(right, days)
-        return _svg(figure, "Parts of the drift signal, and the signal over the evaluated days")
+        return svg_of(figure, "Parts of the drift signal, and the signal over the evaluated days")
 
 
 def _day_axis(axes: Any, days: Sequence[date]) -> None:
@@ -145,7 +145,8 @@ def _day_axis(axes: Any, days: Sequence[date]) -> None:
         axes.set_xlim(days[0].toordinal() - 719163 - 1, days[0].toordinal() - 719163 + 1)
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+def figure_of(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+    """Return an empty figure (inches) and its axes, in the manner of the page; call it within `STYLE`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -160,7 +161,7 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any, title: str) -> str:
+def svg_of(figure: Any, title: str) -> str:
     """Return the figure as an SVG element that scales with the page and has a name for those who cannot see it."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})

@@ -58,7 +58,8 @@ def _publish(settings: Settings, found: Outcomes) -> int:
 
     lake = Lake.from_settings(settings)
     reader = lake.reader()
-    rows = pa.concat_tables([found.rows, *rails.measured_rows(settings, list(TASKS.values()), reader, found.day)])
+    of_tasks = rails.measured_rows(settings, list(TASKS.values()), reader, found.day)
+    rows = pa.concat_tables([found.rows, found.groups, *of_tasks]).combine_chunks()  # in one piece it is written in this order
     inputs, version = tuple(dict.fromkeys([*found.inputs, *reader.inputs])), found.model_version or None
     rails.publish_rows(settings, "outcomes", found.day, rows, facts={}, inputs=inputs, model_version=version)
     return int(rows.num_rows)

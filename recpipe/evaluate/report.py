@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recpipe.config import Settings
+from recpipe.evaluate.fairness_page import served_note, served_section, shown_note, shown_section
 from recpipe.evaluate.intervals import Gain
 from recpipe.evaluate.outcomes import ALL, BASELINES, DRIFT, GROUPS, Outcomes, of_lists, value_of
 from recpipe.evaluate.plots import COLOURS, LABELS, Point, cohort_plot, drift_plot, trend_plot
@@ -29,7 +30,7 @@ var(--soft);font-size:.88rem}.warn{border-left:5px solid var(--alarm)}.warn li{m
 var(--green)}svg{width:100%;height:auto;display:block}table{border-collapse:collapse;width:100%;font-variant-numeric:
 tabular-nums;font-size:.88rem;line-height:1.35}th{text-align:right;font-weight:600;color:var(--soft);border-bottom:2px solid var(--line)}
 td{text-align:right;border-bottom:1px solid var(--line)}th,td{padding:5px 8px;white-space:nowrap;vertical-align:top}th:first-child,td:first-child,
-th:nth-child(2),td:nth-child(2){text-align:left}tr.first td{border-top:2px solid var(--line)}tr.lists td{font-weight:600}tr.lists td.none{font-weight:400}
+th:nth-child(2),td:nth-child(2){text-align:left}table.groups th:nth-child(2),table.groups td:nth-child(2){text-align:right}tr.first td{border-top:2px solid var(--line)}tr.lists td{font-weight:600}tr.lists td.none{font-weight:400}
 td small{color:var(--soft);font-weight:400}td.none{color:var(--soft)}.scroll{overflow-x:auto}dl{display:grid;grid-template-columns:
 max-content 1fr;gap:4px 18px;margin:0;font-size:.92rem}dt{color:var(--soft)}dd{margin:0}p.note{color:var(--soft);font-size:.9rem;
 margin:10px 0 0}.dot{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.45em}
@@ -70,6 +71,7 @@ def report_page(settings: Settings, found: Outcomes, warnings: Sequence[str], hi
         _section("Beside the baselines, by cohort", _cohorts(settings, found), _what(settings)),
         _section("Over the evaluated days", _trend(settings, history), "Bands are 95 % intervals over users."),
         _section("Drift", _drift(settings, found, history), _about_drift(settings)),
+        *_groups(settings, found),
         _section("All numbers", _table(settings, found), _about_metrics(settings)),
         _section("Made from", _made_from(found)),
     ]
@@ -129,6 +131,14 @@ def _warnings(warnings: Sequence[str]) -> str:
 
 def _section(title: str, body: str, note: str = "") -> str:
     return f"<section><h2>{title}</h2>{body}{f'<p class=note>{note}</p>' if note else ''}</section>"
+
+
+def _groups(settings: Settings, found: Outcomes) -> list[str]:
+    """Return the sections about groups of items and of users, where any are measured."""
+    rows = found.groups.to_pylist()
+    shown, served = shown_section(settings, rows), served_section(settings, rows)
+    sections = (("Who is shown", shown, shown_note(settings)), ("Who is served", served, served_note(settings)))
+    return [_section(title, body, note) for title, body, note in sections if body]
 
 
 def _cohorts(settings: Settings, found: Outcomes) -> str:

@@ -195,9 +195,9 @@ def _fill(pool: NDArray[np.int64], category: NDArray[np.int64], most: int, quota
     found = np.full((len(pool), k), NOTHING, np.int64)
     for place in range(k):
         fit = lists.fit
-        due = np.asarray(fit & _due(lists, quotas.least[place:]))
-        kind = np.asarray(due & ~_spoils(lists)) if most else due
-        choice = np.argmax(np.where(kind.any(axis=1)[:, None], kind, due), axis=1)
+        due = fit & _due(lists, quotas.least[place:])
+        kind = due & ~_spoils(lists) if most else due
+        choice = np.argmax(np.where(kind.any(axis=1, keepdims=True), kind, due), axis=1)
         taken = fit[users, choice]  # else nothing more is eligible
         found[taken, place] = pool[users, choice][taken]
         lists.free[users, choice] = False
