@@ -54,7 +54,8 @@ def judge_learners(settings: Settings, learners: Sequence[Learner], as_of: date,
     judged = (truth.size > 0) & (users.support.k > 0)
     rows, truth = np.flatnonzero(judged), truth.rows(judged)
     ours, catalogue = knowledge.read(settings), known.evidence.catalogue
-    rules = knowledge.day_rules(ours, reader, as_of, catalogue.item_ids, catalogue.categories, users.user_ids)
+    people = users.user_ids, users.person_ids
+    rules = knowledge.day_rules(ours, reader, as_of, catalogue.item_ids, catalogue.categories, *people)
     quotas = read_quotas(settings, known.evidence, rules.categories, reader, as_of)
     found = [rank_lists(learner, known.evidence, users, rows, seen, settings, rules, quotas) for learner in learners]
     return [ndcg(hits(lists, truth), truth.size, settings.metric_k) for lists in found]

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recpipe.knowledge.absent import warn_of_absent
-from recpipe.knowledge.ages import age_on
+from recpipe.knowledge.ages import OLDEST, age_on
 from recpipe.knowledge.words import Knowledge, Name, Path
 from recpipe.lake import Reader
 
@@ -137,6 +137,7 @@ def day_rules(
     item_ids: NDArray[np.object_],
     categories: Sequence[Path],
     user_ids: NDArray[np.object_] | None = None,
+    person_ids: NDArray[np.object_] | None = None,
 ) -> DayRules:
     """Return what knowledge says of a day.
 
@@ -151,7 +152,10 @@ def day_rules(
     item_ids, categories
         (items,) of the catalogue; categories as they were delivered.
     user_ids
-        (users,) who are asked about; nobody if None.
+        (users,) who are asked about, sorted; nobody if None.
+    person_ids
+        (users,) who stands for each: accounts of one person have its country, the first that one of them has, and the least
+        of their ages. None: each for themselves.
     """
     user_ids = np.array([], object) if user_ids is None else user_ids
     paths = knowledge.tree.of_all(categories)
@@ -160,6 +164,8 @@ def day_rules(
     named = sorted(set().union(*(block.countries for block in blocks)))
     limits = np.array(sorted({limit.age for limit in knowledge.age_limits}), np.int64)
     countries, ages = _people(knowledge, reader, day, user_ids, named)
+    if person_ids is not None:
+        countries, ages = _as_persons(countries, ages, person_ids)
     # profiles: each named country, an unknown one (which may be any of them), and every other; by age limits reached
     place = {country: row for row, country in enumerate([*named, ""])}
     of_country = np.array([place.get(country, len(place)) for country in countries], np.intp)
@@ -175,6 +181,18 @@ def day_rules(
         blocked=np.repeat(blocked, len(young), axis=0),
         too_young=np.tile(young, (len(blocked), 1)),
     )  # fmt: skip
+
+
+def _as_persons(
+    countries: NDArray[np.object_], ages: NDArray[np.int64], person_ids: NDArray[np.object_]
+) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Return what accounts of one person have in common; rows are in the order of their ids."""
+    people, who = np.unique(person_ids, return_inverse=True)
+    known = np.flatnonzero(countries != "")[::-1]
+    first, least = np.full(len(people), "", object), np.full(len(people), OLDEST, np.int64)
+    first[who[known]] = countries[known]
+    np.minimum.at(least, who, np.where(ages == UNKNOWN_AGE, OLDEST, ages))
+    return first[who], np.where(least == OLDEST, UNKNOWN_AGE, least)[who]
 
 
 def _too_young(knowledge: Knowledge, limits: NDArray[np.int64], item_ids: NDArray[np.object_], paths: list[Path]) -> Flags:

@@ -121,7 +121,8 @@ def open_night(settings: Settings, plan: dict[str, Any], reader: Reader) -> Nigh
     known = read_known(reader, settings, day_of(plan))
     users = users_of(known, settings, day_of(plan))
     catalogue, ours = known.evidence.catalogue, knowledge.of_plan(settings, plan)
-    rules = knowledge.day_rules(ours, reader, day_of(plan), catalogue.item_ids, catalogue.categories, users.user_ids)
+    people = users.user_ids, users.person_ids
+    rules = knowledge.day_rules(ours, reader, day_of(plan), catalogue.item_ids, catalogue.categories, *people)
     quotas = read_quotas(settings, known.evidence, rules.categories, reader, day_of(plan))
     return Night(settings, plan, known, users, rules, quotas)
 

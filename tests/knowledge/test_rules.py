@@ -82,6 +82,18 @@ def test_nothing_known_bars_nothing_and_reads_nothing():
     assert set(barred(found).values()) == {""}
 
 
+def test_accounts_of_one_person_have_its_country_and_the_least_of_their_ages(reader):
+    persons = USERS.copy()
+    for linked in (["grown", "stranger"], ["nobody", "odd"]):
+        persons[np.isin(USERS, linked)] = linked[0]
+    block, limit = Block(name("b"), countries=frozenset({"Norway"})), AgeLimit(name("c"), 18)
+    known = Knowledge("x", blocked=(block,), age_limits=(limit,), age_source=BORN)
+    found = barred(knowledge.day_rules(known, reader, DAY, ITEMS, PATHS, USERS, persons))
+    assert found == {"child": "bc", "grown": "b", "stranger": "b", "nobody": "c", "odd": "c", "teen": "c"}
+    persons[np.isin(USERS, ["child", "grown", "stranger"])] = "child"
+    assert barred(knowledge.day_rules(known, reader, DAY, ITEMS, PATHS, USERS, persons))["stranger"] == "bc"
+
+
 @pytest.mark.parametrize(("days", "wanted"), [(-1, ""), (0, "a"), (1, "a"), (2, "")])
 def test_a_block_holds_on_its_days(reader, days, wanted):
     known = Knowledge("x", blocked=(Block(name("a"), DAY, DAY + timedelta(days=1)),))
