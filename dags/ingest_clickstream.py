@@ -22,6 +22,7 @@ D + 2 at the latest, as new users are served without their events until then.
 from __future__ import annotations
 
 from airflow.sdk import dag, task
+from recpipe_airflow import counters
 from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, run_day, schedule, table
 from recpipe_airflow.waiting import DeliverySensor
 
@@ -59,7 +60,9 @@ def ingest_clickstream() -> None:
         from recpipe import ingest
 
         with run_day() as (settings, day):
-            return ingest.publish_day(settings, day, folder)
+            rows = ingest.publish_day(settings, day, folder)
+            counters.tell(settings, day, *rows)
+        return rows
 
     staged = stage()
     wait_for_delivery >> staged

@@ -22,9 +22,11 @@ Users of D who are new see the shop's popular items. After three days the lists 
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
+from recpipe_airflow import counters
 from recpipe_airflow.alarms import deadline
 from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, refusals, run_day, run_settings, schedule, table
 from recpipe_airflow.tasks import model_version_param
@@ -83,7 +85,10 @@ def recommend_nightly() -> None:
         from recpipe import recommend
 
         with refusals():
-            return recommend.publish_night(run_settings(), plans[0]["night"], list(files))
+            settings, night = run_settings(), plans[0]["night"]
+            rows = recommend.publish_night(settings, night, list(files))
+            counters.tell(settings, date.fromisoformat(night["day"]), "recommendations", "episodes")
+        return rows
 
     plans = plan()
     published = episodes(plans)

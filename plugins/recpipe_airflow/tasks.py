@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from airflow.sdk import DAG, Param, dag, get_current_context, task
 
 from recpipe.config import Settings
+from recpipe_airflow import counters
 from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, refusals, run_day, run_settings, schedule, table
 from recpipe_airflow.waiting import DaySensor
 
@@ -101,7 +103,10 @@ def task_dag(
             from recpipe.tasks import task_of
 
             with refusals():
-                return rails.publish_day(run_settings(), task_of(name), plans[0]["plan"], list(files))
+                now, planned = run_settings(), plans[0]["plan"]
+                rows = rails.publish_day(now, task_of(name), planned, list(files))
+                counters.tell(now, date.fromisoformat(planned["day"]), name)
+            return rows
 
         plans = plan()
         wait_for_day >> plans
