@@ -259,7 +259,7 @@ def test_classes_are_those_of_the_tree(tmp_path):
     shelf = [item(f"{name}{n}", name, path) for name, path in (("red", ["warm"]), ("blue", ["cold"])) for n in range(4)]
     shelf += [item("x", "red"), item("y", "red", ["hot"]), item("z", "blue", ["ice"])]
     shop.deliver("2026-03-02", items=tuple(shelf))
-    shop.know("red", "blue")
+    shop.know("red", "blue", "warm", "cold", "hot", "ice")
     assert dict(run(shop, CLASSES, "item_id", "level")) == {"x": 1}
     shop = knows(shop, categories="paths: [warm, cold]\nrename: [{from: hot, to: warm}]")
     rails.run_day(shop.settings, CLASSES, DAY)
