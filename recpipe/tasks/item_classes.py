@@ -15,6 +15,7 @@ from recpipe import knowledge, rails
 from recpipe.config import Settings
 from recpipe.contract import ITEM_CLASSES
 from recpipe.encode import class_tree, load_encoder
+from recpipe.encode.words import beside, learn_words
 from recpipe.lake import Reader
 from recpipe.quality import Suite, whole_suite
 from recpipe.rails.blocks import blocks_of, shard_of
@@ -50,9 +51,10 @@ class Scheme:
     model
         What was fitted on the labelled items.
     item_ids, vectors, paths
-        Of the labelled items: (labelled,), (labelled, d) and one a labelled item.
+        Of the labelled items: (labelled,), (labelled, d + axes) and one a labelled item; what the encoder makes of a text, and
+        beside it the words that it shares with others.
     asked, asked_vectors
-        Of the items without a label: (asked,) ids, sorted, and (asked, d).
+        Of the items without a label: (asked,) ids, sorted, and (asked, d + axes).
     """
 
     name: str
@@ -115,9 +117,13 @@ def _fit(settings: Settings, items: Items, name: str, labels: dict[str, Path]) -
     labelled = np.array([item in labels for item in items.item_ids], np.bool_)
     # the category says much of a class that the shop made up; it is what the scheme category asks for
     texts = items.texts if name == CATEGORY else [_with_path(*pair) for pair in zip(items.texts, items.categories, strict=True)]
-    vectors = encoder.encode(texts)
+    words = learn_words(texts)
+    vectors = beside(encoder.encode(texts), words.vectors(texts))
     paths = [labels[item] for item in items.item_ids[labelled]]
-    model = class_tree.fit(vectors[labelled], paths)
+    named = sorted(set(paths))
+    said = [" ".join(path) for path in named]
+    names = dict(zip(named, beside(encoder.encode(said), words.vectors(said)), strict=True))
+    model = class_tree.fit(vectors[labelled], paths, names)
     log.info(
         "Scheme %s: %d classes from %d items; %.1f %% right of those left out, by turns.",
         name, len(model.classes), len(paths), 100 * model.accuracy,

@@ -36,7 +36,9 @@ def shop(tmp_path: Path) -> Shop:
     ]
     shop.deliver("2026-03-01", items=tuple(labelled))
     shop.deliver("2026-03-02", items=(item("x1", "red"), item("x2", "blue"), item("x3", "green"), item("x4", "red blue")))
-    shop.know("red", "blue", "green", "red blue")
+    shop.know(
+        "red", "blue", "green", "red blue", "paint warm", "paint cold", "tools", "gift her", "gift him", "self", "a", "b", "c"
+    )
     return shop
 
 
