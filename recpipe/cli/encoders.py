@@ -78,7 +78,7 @@ def finetune_encoder(
     """
     given = {name: value for name, value in locals().items() if value is not None and name not in ("episodes", "out", "encoder")}
     from recpipe.encode.finetune import Config, finetune
-    from recpipe.encode.finetune.run import table
+    from recpipe.encode.finetune.measure import table
 
     print(table(finetune(episodes, encoder, out, Config(**given))))
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from recpipe.encode.finetune import Config
 from recpipe.encode.finetune.augment import back_translate, drop_words, read_synonyms, replace_synonyms
 from recpipe.encode.finetune.batches import Batch, draw_batch, windows_back
+from recpipe.encode.finetune.measure import measure_text_prototype
 from recpipe.encode.finetune.objectives import contrastive_loss, pairs_of, unit_vectors, views_loss
-from recpipe.encode.finetune.run import Config, frozen_temperature, measure_text_prototype, schedule
+from recpipe.encode.finetune.run import frozen_temperature, schedule
 from recpipe.encode.finetune.steady import Average, EmbeddingNoise
 from recpipe.encode.model import open_model
 from recpipe.errors import BadSetting
