@@ -31,10 +31,12 @@ from recpipe.config import Settings, load_settings
 from recpipe.encode import load_encoder
 from recpipe.evaluate.intervals import seed_of
 from recpipe.evaluate.metrics import Truth, hits, ndcg, recall
+from recpipe.evaluate.off_policy import Logged, effective_rows, ips, naive, snips
 from recpipe.learn import load
 from recpipe.learn.closed_forms import TextPrototype, support_weights
 from recpipe.learn.data import Evidence, ItemSpace, Learner, Matrix, Support, score_users
 from recpipe.learn.texts import weigh_words
+from recpipe.recommend.explore import Pool, explore
 from recpipe.recommend.ranking import rank
 
 KS = (1, 3, 5)
@@ -82,6 +84,10 @@ def main() -> None:
     makers += [model(Path(name), encoder.fingerprint, cut) for name in sys.argv[5:]]
     for who, some in asked.items():
         report(who, some, {made.name: measure(made, evidence, some, cold) for made in makers}, cold)
+        for made in makers[2:]:
+            for places in (1, 3):
+                rule = settings.model_copy(update={"explore_places": places})
+                print(f"  {made.name}, {places} drawn a list: {drawn(made, evidence, some, cold, rule)}", flush=True)
 
 
 def model(folder: Path, fingerprint: str, cut: np.datetime64) -> Learner:
@@ -185,6 +191,30 @@ def measure(learner: Learner, evidence: Evidence, asked: Asked, cold: NDArray[np
         "recall": recall(hit, taken, K),
         "share": cold[np.concatenate(whole)].mean(axis=1),
     }
+
+
+def drawn(learner: Learner, evidence: Evidence, asked: Asked, cold: NDArray[np.bool_], settings: Settings) -> str:
+    """Draw one candidate a list as the nights do, and say what the logged rows tell of all candidates, beside the truth."""
+    space, day = learner.items(evidence), evidence.until.astype("datetime64[D]").item()
+    rows = []
+    for start in range(0, len(asked.support), BLOCK):
+        some = asked.support.users(start, min(start + BLOCK, len(asked.support)))
+        scores = score_users(learner, space, some)
+        barred = np.zeros(scores.shape, np.bool_)
+        barred[np.repeat(np.arange(len(some)), some.k), some.item] = True
+        item, points = rank(scores, barred, settings.top_k, np.zeros(len(cold), np.int64), 0)
+        names = np.array([str(row) for row in range(start, start + len(some))], object)
+        found = explore(item, points, Pool(scores, barred, cold, np.zeros(len(cold), np.int64)), names, day, settings)
+        user, place = np.nonzero(found.explored)
+        rows.append((user + start, found.item[user, place], found.propensity[user, place]))
+    user, item, propensity = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    taken = np.repeat(np.arange(len(asked.truth)), asked.truth.size) * len(cold) + asked.truth.item
+    logged = Logged(user, len(asked.support), np.isin(user * len(cold) + item, taken).astype(np.float64), propensity)
+    free = cold.sum() - np.bincount(np.repeat(np.arange(len(asked.truth)), asked.support.k), cold[asked.support.item])
+    true = {"rate": asked.truth.size.sum() / free.sum(), "hits": asked.truth.size.mean()}
+    said = [(name, make(logged, DRAWS, seed_of(7, name), 1)) for name, make in (("naive", naive), ("snips", snips), ("ips", ips))]
+    text = "  ".join(f"{name} {one.value:.4f} [{one.low:.4f}, {one.high:.4f}]" for name, one in said)
+    return f"{text}  truth: rate {true['rate']:.4f}, hits {true['hits']:.2f}  effective rows {effective_rows(logged):.0f}"
 
 
 def by_chance(asked: Asked, cold: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:

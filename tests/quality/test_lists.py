@@ -103,6 +103,13 @@ def test_lists_with_too_much_of_a_group_are_counted() -> None:
     assert "lists_over_category_limit" not in faults(rows, top_k=20, items=ITEMS.drop_columns("group"))
 
 
+def test_drawn_places_are_counted_and_have_scores_of_their_own() -> None:
+    drawn = {"score": -9.0, "reason": {"kind": "new_item", "because_item_ids": []}}
+    assert faults(lists(GOOD, **drawn)) == {"lists_over_exploration": 1}
+    assert faults(lists(GOOD, **drawn), explore_places=1) == {}
+    assert faults(lists(GOOD, score=-9.0)) == {"rising_scores": 1}
+
+
 def test_a_catalogue_without_items_needs_no_lists() -> None:
     assert faults(lists([]), items=ITEMS.slice(0, 0), seen=NOTHING_SEEN) == {}
     assert faults(lists([]), items=ITEMS.slice(0, 0)) == {}
