@@ -2,14 +2,15 @@
 
 **Owner** recommendations. **Runs** weekly, after Sunday's midnight, for the week that ended.
 **Reads** the tables up to the last day of the week. **Writes** a run and a version in MLflow; moves the aliases `candidate` and,
-if the gate opens, `champion`.
+if the gate opens, `champion`. The parameter `from` (or RECPIPE_TRAIN_FROM) names a model to go on from; another shop's is taken as it
+is while this shop has seen too little to learn from.
 
 **What a late run means.** Nights go on with the version they have; a model some weeks old is fine. Nothing else waits for it.
 
 **Triage**
 
 - `wait_for_days` failed: days of the week are not published; look at `ingest_clickstream`.
-- `export` failed: the encoder of the settings cannot be loaded, or the disk is full; its message says which.
+- `export` failed: the encoder of the settings cannot be loaded, the disk is full, or `from` names nothing to start from; its message says which.
 - `train` failed: the error shows the last lines of the job. Clear the task: the job goes on from its last checkpoint. Out of
   memory on the GPU: set RECPIPE_TRAIN_OPTIONS to a smaller `--batch-users`, see `recpipe train --help`.
 - `train` waits: the pool `gpu` has no free slot; see who holds it on the page of the pools.
@@ -28,7 +29,18 @@ from typing import Any
 
 from airflow.sdk import Asset, dag, task
 from recpipe_airflow.jobs import JobOperator
-from recpipe_airflow.runs import RUN_LIMIT, WEEKLY, day_param, default_args, run_day, run_folder, schedule, table
+from recpipe_airflow.runs import (
+    RUN_LIMIT,
+    WEEKLY,
+    day_param,
+    default_args,
+    from_of_run,
+    from_param,
+    run_day,
+    run_folder,
+    schedule,
+    table,
+)
 from recpipe_airflow.waiting import DaySensor
 
 from recpipe.config import load_settings
@@ -44,7 +56,7 @@ MODEL = Asset(name="recpipe.model", uri=f"recpipe://models/{SETTINGS.registered_
     tags=["recpipe", "weekly", "train", "tier-2"],
     max_active_runs=1,
     dagrun_timeout=RUN_LIMIT,
-    params={"day": day_param()},
+    params={"day": day_param(), "from": from_param()},
     default_args=default_args(SETTINGS, minutes=120),
 )
 def train_meta_model() -> None:
@@ -52,11 +64,15 @@ def train_meta_model() -> None:
 
     @task(inlets=[table(SETTINGS, name) for name in ("events", "items", "users")], multiple_outputs=True)
     def export() -> dict[str, str]:
-        """Write the training input as a folder, and name the folder of the model."""
+        """Write the training input as a folder, and name the folder of the model and what training goes on from."""
         from recpipe import episodes
+        from recpipe.registry.start import name_start
 
         with run_day() as (settings, day):
-            return {"episodes": episodes.export_training(settings, day), "model": run_folder(settings, "training", day)}
+            start = name_start(settings, from_of_run(settings))
+            shop = "--other-shop" if start and start.other_shop else "--same-shop"
+            folders = {"episodes": episodes.export_training(settings, day), "model": run_folder(settings, "training", day)}
+            return {**folders, "start": start.text if start else "", "shop": shop}
 
     @task(outlets=[MODEL])
     def register(folder: str) -> str:
@@ -77,7 +93,18 @@ def train_meta_model() -> None:
     exported = export()
     train = JobOperator(
         task_id="train",
-        command=["recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"], *SETTINGS.train_options],
+        command=[
+            "recpipe",
+            "train",
+            "--episodes",
+            exported["episodes"],
+            "--out",
+            exported["model"],
+            "--from",
+            exported["start"],
+            exported["shop"],
+            *SETTINGS.train_options,
+        ],
         pool="gpu",
     )
     wait_for_days >> exported

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from recpipe.config import Settings
 from recpipe.days import ONE_DAY
@@ -67,7 +67,7 @@ def _copied(settings: Settings, folder: Path, origin: str, until: date) -> Path:
     from recpipe.learn import load, read_config, save
 
     learner, config = load(folder), read_config(folder)
-    about = {name: config[name] for name in KEPT if name in config}
+    about: dict[str, Any] = {name: config[name] for name in KEPT if name in config}
     copy = settings.work / "adopted" / f"{origin[:16]}-{until}"
     save(learner, copy, {**about, "trained_until": str(until), "fitted_until": str(until), FROM: origin})
     return copy
