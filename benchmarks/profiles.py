@@ -34,9 +34,9 @@ FOLDS, SEED, DRAWS = 10, 7, 2000
 ASKED: Final = {
     "kids in the household": lambda users: users["kids_count"].map({"0": 0.0}).fillna(1.0).where(users["kids_count"].notna()),
     "age 45 or above": lambda users: users["age"].isin(["45-54", "55-64", "65+"]).astype(float).where(users["age"].notna()),
-    "income of 50K or above": lambda users: (~users["income"].isin(["Under 15K", "15-24K", "25-34K", "35-49K"]))
-    .astype(float)
-    .where(users["income"].notna()),
+    "income of 50K or above": lambda users: (
+        (~users["income"].isin(["Under 15K", "15-24K", "25-34K", "35-49K"])).astype(float).where(users["income"].notna())
+    ),
 }
 
 
@@ -117,7 +117,10 @@ def demographics(settings: Settings, day: date, folder: Path) -> None:
         }
         for what, score in scores.items():
             low, high = interval(score, int(known.sum()))
-            print(f"{name}: {what} {score(np.arange(known.sum())):.3f} ({low:.3f} to {high:.3f}), {known.sum()} households", flush=True)
+            print(
+                f"{name}: {what} {score(np.arange(known.sum())):.3f} ({low:.3f} to {high:.3f}), {known.sum()} households",
+                flush=True,
+            )
 
 
 def matrix(rows: pd.DataFrame) -> tuple[Any, list[str]]:
@@ -151,7 +154,9 @@ def main() -> None:
     lake = Lake.from_settings(settings)
     rows = lake.reader().read("user_profiles", day, day, ["user_id", "kind"]).to_pandas()
     users = rows["user_id"].nunique()
-    print(f"{made['rows']:,} tags of {users:,} users in {took:.1f} s, {users / took:.0f} users a second, audit and commit included")
+    print(
+        f"{made['rows']:,} tags of {users:,} users in {took:.1f} s, {users / took:.0f} users a second, audit and commit included"
+    )
     for row in rails.measure_task(settings, PROFILES, lake.reader(), day + timedelta(days=HORIZON)).to_pylist():
         value = "too few" if row["value"] is None else f"{row['value']:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
         print(f"{row['metric']:<30} {row['name']:<25} {value}, {row['users']:,} users", flush=True)

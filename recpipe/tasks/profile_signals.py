@@ -122,7 +122,8 @@ def _searches(happened: Happened) -> tuple[list[str], Evidence]:
     """
     asked = happened.events[(happened.events["event_type"] == "search") & happened.events["query"].notna()]
     asked = asked.assign(query=asked["query"].astype(str).str.lower().str.split().str.join(" "))
-    asked = asked[[query != "" and not is_personal(query) for query in asked["query"]]].drop_duplicates(["user", "date", "query"])
+    kept = np.array([query != "" and not is_personal(query) for query in asked["query"]], np.bool_)
+    asked = asked[kept].drop_duplicates(["user", "date", "query"])
     asked = asked.sort_values(["user", "date", "query"], kind="stable")
     queries = sorted(asked["query"].unique())
     place = {query: number for number, query in enumerate(queries)}
