@@ -75,41 +75,52 @@ def task_dag(
     )
     def build() -> None:
         wait_for_day = DaySensor(task_id="wait_for_day", needs=dict(waits_for or {"events": (0, 0)}))
-
-        @task(inlets=[table(settings, one) for one in reads])
-        def plan() -> list[dict[str, Any]]:
-            """Resolve once what the run reads: version and table versions; returns the plan, once a shard."""
-            from recpipe import rails
-            from recpipe.tasks import task_of
-
-            with run_day() as (now, day):
-                version = get_current_context()["params"].get("model_version", "")
-                planned = rails.plan_day(now, task_of(name), day, version)
-            return [{"plan": planned, "shard": shard} for shard in range(planned["shards"])]
-
-        @task(map_index_template="shard {{ task.op_kwargs['part']['shard'] }}")
-        def make(part: dict[str, Any]) -> str:
-            """Make the rows of one shard; returns the staged file."""
-            from recpipe import rails
-            from recpipe.tasks import task_of
-
-            with refusals():
-                return rails.stage_shard(run_settings(), task_of(name), part["plan"], part["shard"])
-
-        @task(outlets=[table(settings, name)])
-        def publish(plans: list[dict[str, Any]], files: list[str]) -> int:
-            """Audit the rows and publish them; returns their number."""
-            from recpipe import rails
-            from recpipe.tasks import task_of
-
-            with refusals():
-                now, planned = run_settings(), plans[0]["plan"]
-                rows = rails.publish_day(now, task_of(name), planned, list(files))
-                counters.tell(now, date.fromisoformat(planned["day"]), name)
-            return rows
-
-        plans = plan()
+        plans = _plan(settings, name, reads)()
         wait_for_day >> plans
-        publish(plans, make.expand(part=plans))
+        _publish(settings, name)(plans, _make(name).expand(part=plans))
 
     return build()
+
+
+def _plan(settings: Settings, name: str, reads: Sequence[str]) -> Any:
+    @task(inlets=[table(settings, one) for one in reads])
+    def plan() -> list[dict[str, Any]]:
+        """Resolve once what the run reads: version and table versions; returns the plan, once a shard."""
+        from recpipe import rails
+        from recpipe.tasks import task_of
+
+        with run_day() as (now, day):
+            version = get_current_context()["params"].get("model_version", "")
+            planned = rails.plan_day(now, task_of(name), day, version)
+        return [{"plan": planned, "shard": shard} for shard in range(planned["shards"])]
+
+    return plan
+
+
+def _make(name: str) -> Any:
+    @task(map_index_template="shard {{ task.op_kwargs['part']['shard'] }}")
+    def make(part: dict[str, Any]) -> str:
+        """Make the rows of one shard; returns the staged file."""
+        from recpipe import rails
+        from recpipe.tasks import task_of
+
+        with refusals():
+            return rails.stage_shard(run_settings(), task_of(name), part["plan"], part["shard"])
+
+    return make
+
+
+def _publish(settings: Settings, name: str) -> Any:
+    @task(outlets=[table(settings, name)])
+    def publish(plans: list[dict[str, Any]], files: list[str]) -> int:
+        """Audit the rows and publish them; returns their number."""
+        from recpipe import rails
+        from recpipe.tasks import task_of
+
+        with refusals():
+            now, planned = run_settings(), plans[0]["plan"]
+            rows = rails.publish_day(now, task_of(name), planned, list(files))
+            counters.tell(now, date.fromisoformat(planned["day"]), name)
+        return rows
+
+    return publish
