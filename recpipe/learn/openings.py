@@ -26,7 +26,8 @@ WINDOW_DAYS = 7
 """Days after such an instant in which a user's order is waited for."""
 LEAST_EPISODES = 100
 """Where fewer users come back within the horizon, it is doubled: shops differ in how often one comes."""
-LONGEST_HORIZON = 120.0
+LONGEST_HORIZON, LONGEST_SHARE = 120.0, 1 / 8
+"""Days of a query at most, and as a share of the log."""
 
 
 def opened_at(evidence: Evidence, opened: np.datetime64, until: np.datetime64, last_day: np.datetime64) -> Evidence:
@@ -58,8 +59,8 @@ def cut_openings(evidence: Evidence, facts: Mapping[str, Any], config: Config) -
     The catalogue is that of the evidence throughout: a shop opens with all that it sells.
     """
     last = np.datetime64(str(facts["fitted_until"]), "D")
-    horizon = _horizon(evidence, facts)
-    reach = (evidence.until - evidence.history.ts.min()) / np.timedelta64(1, "D") if len(evidence.history.ts) else 0.0
+    reach = float((evidence.until - evidence.history.ts.min()) / np.timedelta64(1, "D")) if len(evidence.history.ts) else 0.0
+    horizon = _horizon(evidence, facts, reach)
     first = round(horizon) + WINDOW_DAYS
     count = config.openings + len(AGES)
     step = max(7, int((min(reach, 365.0 + first) - max(AGES) - first) // max(count - 1, 1)))
@@ -85,10 +86,10 @@ def opening(evidence: Evidence, facts: Mapping[str, Any], last: np.datetime64, b
     return Window(known, cut)
 
 
-def _horizon(evidence: Evidence, facts: Mapping[str, Any]) -> float:
+def _horizon(evidence: Evidence, facts: Mapping[str, Any], reach: float) -> float:
     """Return the days of a query: those of the facts, doubled as long as too few users come back within them."""
     horizon = float(facts.get("horizon_days", 7))
-    while horizon * 2 <= LONGEST_HORIZON and _come_back(evidence, horizon) < LEAST_EPISODES:
+    while horizon * 2 <= min(LONGEST_HORIZON, LONGEST_SHARE * reach) and _come_back(evidence, horizon) < LEAST_EPISODES:
         horizon *= 2
     return horizon
 

@@ -195,6 +195,7 @@ def take_over(given: Given, out_dir: Path) -> dict[str, Any]:
         raise BadSetting("There is no model of another shop to start from: name one (--from).")
     came_from = facts_of_start(given, given.begun)
     summary = {"best_step": 0, "steps": 0, "device": given.device, "quality": {}, "continual": came_from}
+    out_dir.mkdir(parents=True, exist_ok=True)
     write_whole(out_dir / "summary.json", to_json(summary))
     save(given.begun.learner, out_dir, {**given.facts, "training": asdict(given.config), "best_step": 0, **came_from})
     say(f"too few episodes to learn from: the model of {given.begun.folder} is taken as it is, into {out_dir}")
