@@ -150,7 +150,7 @@ def matched_words(goods: Goods, wish: Wish, row: int) -> list[str]:
     return [word for word in held if not any(alike(word, denied) for denied in wish.without)]
 
 
-def reason(goods: Goods, one: Ask, row: int, found: Floats, relaxed: Sequence[str]) -> str:
+def reason(goods: Goods, one: Ask, row: int, found: Floats, weights: Floats, relaxed: Sequence[str]) -> str:
     """Return why an item stands in the list of a text, for people.
 
     Parameters
@@ -161,11 +161,13 @@ def reason(goods: Goods, one: Ask, row: int, found: Floats, relaxed: Sequence[st
         Place of the item.
     found
         (features,) what speaks for the item.
+    weights
+        (features,) what each kind of evidence counts.
     relaxed
         Filters that were given up.
     """
     held = matched_words(goods, one.wish, row)[:MOST_NAMED]
-    parts = ["holds " + ", ".join(f'"{word}"' for word in held)] if held else [_unnamed(one, found)]
+    parts = ["holds " + ", ".join(f'"{word}"' for word in held)] if held else [_unnamed(one, found, weights)]
     if "category" in one.masks and "category" not in relaxed:
         parts.append("lies in " + " > ".join(goods.categories[row]))
     if "brand" in one.masks and "brand" not in relaxed:
@@ -178,12 +180,14 @@ def reason(goods: Goods, one: Ask, row: int, found: Floats, relaxed: Sequence[st
     return "; ".join(part for part in parts if part)
 
 
-def _unnamed(one: Ask, found: Floats) -> str:
+def _unnamed(one: Ask, found: Floats, weights: Floats) -> str:
+    """Return what carries the score of an item that holds no word of the text."""
     if not one.wish.shown:
         return "sells well" if found[3] > 0 else ""
-    if found[2] >= LEAST_COSINE:
-        return "means nearly the same"
-    return "is written nearly the same" if found[1] >= LEAST_LETTERS else ""
+    letters, meaning = (weights * found)[1:3]
+    if max(found[1] - LEAST_LETTERS, found[2] - LEAST_COSINE) < 0:
+        return ""
+    return "means nearly the same" if meaning >= letters else "is written nearly the same"
 
 
 def _price(wish: Wish, price: float) -> str:

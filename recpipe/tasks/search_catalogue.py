@@ -25,7 +25,7 @@ from recpipe.tasks.wishes import names, names_none
 
 COLUMNS: Final = ["day", "item_id", "title", "description", "category", "brand", "price", "available"]
 CHEAP_SHARE: Final = 1 / 3
-FEWEST_PRICES: Final = 6
+FEWEST_PRICES: Final = 3
 """Prices of a category from which its lower third is told; with fewer, those of the category above it tell."""
 READ_LETTERS: Final = 2000
 """Characters of a description that are searched."""

@@ -171,7 +171,7 @@ def _list(state: State, place: int, one: Ask, listed: Answer, found: Floats) -> 
             "searches": state.searches[place],
             **row_of(one, listed.relaxed),
             "matched_words": matched_words(goods, one.wish, int(row)),
-            "reason": reason(goods, one, int(row), found[:, row], listed.relaxed),
+            "reason": reason(goods, one, int(row), found[:, row], state.weights, listed.relaxed),
             "model_version": state.version,
         }
         for rank, (row, score) in enumerate(zip(listed.rows, listed.scores, strict=True))

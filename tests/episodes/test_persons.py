@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_shop import Shop, event, item, open_shop, user
 
@@ -112,6 +112,7 @@ def accounts(labels: list[str | None]) -> pa.Table:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([None, "x", "y", "z", "u01"]), max_size=12))
 def test_who_stands_for_whom_is_what_a_dictionary_says(labels):
     """A label may look like an account's id: it is none, so nothing is followed and nothing can close."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recpipe.config import load_settings
@@ -60,6 +60,7 @@ def test_limits_of_the_price(text, low, high, rest):
     assert limits(text) == (low, high, rest)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 99_999_99), st.sampled_from(["1,234.5", "1.234,5", "1 234,5", "1234.5"]))
 def test_an_amount_is_read_however_it_is_written(cents, form):
     whole, part = divmod(cents, 100)
@@ -68,6 +69,7 @@ def test_an_amount_is_read_however_it_is_written(cents, form):
     assert amount(text) == pytest.approx(cents / 100)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 9_999),
     st.sampled_from(["under £{0}", "unter {0} Euro", "moins de {0} €", "{0}元以下", "<{0}", "{0} € or less"]),
@@ -139,6 +141,7 @@ def test_texts_that_may_hold_more_of_a_person(text, personal):
     assert is_personal(normalise(text)) is personal
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_can_be_read_and_listed_once(text):
     listed = normalise(text)
