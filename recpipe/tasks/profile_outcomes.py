@@ -15,8 +15,9 @@ from recpipe.config import Settings
 from recpipe.contract import USER_PROFILES
 from recpipe.lake import Reader
 from recpipe.lake.lake import window
-from recpipe.tasks.profile_events import Catalogue, read_catalogue
-from recpipe.tasks.profile_signals import INTERESTS, interests
+from recpipe.learn.profiles import Family
+from recpipe.tasks.profile_events import Catalogue, Happened, read_catalogue, read_happened
+from recpipe.tasks.profile_signals import INTERESTS, habits, interests
 
 POPULAR: Final = "popular_tags"
 """The baseline: the tags under which most was bought in the days that a profile reads, the same for everybody."""
@@ -24,6 +25,7 @@ AVERAGE: Final = "all_users"
 """The baseline of an audience: the share of all buyers that buy under the same tags."""
 FIRST_TAGS: Final = 10
 LEAST_WEIGHT: Final = 0.3
+HABITS: Final = ("price", "rhythm")
 
 Bought = dict[str, dict[str, int]]
 """Item ids by user, and how often each was bought."""
@@ -36,7 +38,9 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     purchases that fall under one of the ten tags of the user with the most evidence, beside the ten most popular tags for
     everybody (categories: whole paths only); ``tag_recall_gain`` is the paired difference. ``tag_hit_rate`` is the share of
     a user's tags with a weight of at least .3 under which the user buys, beside the share of all buyers who do; of these
-    two the gain is a ratio of the means less 1. Intervals are of the user bootstrap.
+    two the gain is a ratio of the means less 1. Of prices and rhythm, ``tag_share`` is the share of what a user does in
+    these days that falls under a tag of the user (mean over the tags, by weight), beside that of all users under the same
+    tags, and ``tag_share_gain`` the ratio of the means less 1. Intervals are of the user bootstrap.
     """
     items = read_catalogue(reader, day)
     tags = _narrow(items)
@@ -48,7 +52,14 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
         mine = [row for row in rows if row["kind"] == kind]
         found += _recalls(settings, day, kind, mine, tags[kind], before, since)
         found += _hits(settings, day, kind, mine, dict(zip(items.ids, interests(items)[kind], strict=True)), since)
-    return found
+    mine = [row for row in rows if row["kind"] in HABITS]
+    return found + _shares(settings, day, mine, _since(settings, reader, made_on, day))
+
+
+def _since(settings: Settings, reader: Reader, made_on: date, day: date) -> Happened:
+    """Return what happened after a day and up to another."""
+    days = settings.model_copy(update={"lookback_days": (day - made_on).days})
+    return read_happened(days, {"day": day.isoformat()}, reader)
 
 
 def _narrow(items: Catalogue) -> dict[str, dict[str, list[str]]]:
@@ -81,7 +92,7 @@ def popular(tags: dict[str, list[str]], bought: Bought) -> list[str]:
 
 def recall(first: Sequence[str], own: dict[str, int], tags: dict[str, list[str]]) -> float:
     """Return the share of what a user bought that falls under one of some tags; NaN where nothing has a tag."""
-    under, among = 0, set(first)
+    among = set(first)
     whole = sum(count for item, count in own.items() if tags.get(item))
     under = sum(count for item, count in own.items() if among.intersection(tags.get(item, ())))
     return under / whole if whole else float("nan")
@@ -130,8 +141,44 @@ def _hits(
     return [
         _mean(settings, day, name, ours),
         _mean(settings, day, name, theirs, AVERAGE),
-        _ratio(settings, day, kind, ours, theirs),
+        _ratio(settings, day, f"tag_hit_gain:{kind}", ours, theirs),
     ]
+
+
+def _shares(settings: Settings, day: date, rows: list[dict[str, Any]], since: Happened) -> list[rails.Metric]:
+    """Return how much of what users do falls under their tags of habits, beside that of all users."""
+    place = {user: number for number, user in enumerate(since.user_ids)}
+    found: list[rails.Metric] = []
+    for kind in HABITS:
+        sums: dict[int, NDArray[np.float64]] = {}  # by user: of the weights, weighted own shares and weighted shares of all
+        for family in (one for one in habits(since) if one.kind == kind):
+            code = {tag: number for number, tag in enumerate(family.tags)}
+            own = shares_of(family)
+            everybody = family.total / max(family.own.sum(), 1e-12)
+            for row in rows:
+                user, tag = place.get(row["user_id"], -1), code.get(row["tag"], -1)
+                if user >= 0 and tag >= 0 and family.own[user] > 0:
+                    parts = row["weight"] * np.array([1.0, own[user, tag], everybody[tag]])
+                    sums[user] = sums.get(user, np.zeros(3)) + parts
+        table = np.array([sums[user] for user in sorted(sums)]).reshape(len(sums), 3)
+        ours, theirs = table[:, 1] / table[:, 0], table[:, 2] / table[:, 0]
+        name = f"tag_share:{kind}"
+        found += [_mean(settings, day, name, ours), _mean(settings, day, name, theirs, AVERAGE)]
+        found.append(_ratio(settings, day, f"tag_share_gain:{kind}", ours, theirs))
+    return found
+
+
+def shares_of(family: Family) -> NDArray[np.float64]:
+    """Return (users, tags) share of each user's evidence that is under each tag; 0 for users without any."""
+    users, tags = len(family.own), len(family.tags)
+    under = np.zeros((users, tags))
+    keys = family.keys
+    for key in range(len(keys.indptr) - 1):
+        mine = family.evidence.key == key
+        for at in range(keys.indptr[key], keys.indptr[key + 1]):
+            amount = family.evidence.amount[mine] * keys.share[at]
+            under[:, keys.code[at]] += np.bincount(family.evidence.user[mine], amount, minlength=users)
+    return np.asarray(under / np.maximum(family.own, 1e-12)[:, None])
 
 
 def _mean(settings: Settings, day: date, name: str, values: NDArray[np.float64], by: str = "") -> rails.Metric:
@@ -143,11 +190,10 @@ def _mean(settings: Settings, day: date, name: str, values: NDArray[np.float64],
 
 
 def _ratio(
-    settings: Settings, day: date, kind: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]
+    settings: Settings, day: date, name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]
 ) -> rails.Metric:  # fmt: skip
     from recpipe.evaluate.intervals import paired_gain, seed_of
 
-    name = f"tag_hit_gain:{kind}"
     rng = seed_of(settings.seed, day, USER_PROFILES.name, name)
     found = paired_gain(ours, theirs, settings.bootstrap_draws, rng, settings.min_users)
     return rails.Metric(name, found.relative, found.low, found.high, found.users)

@@ -41,12 +41,8 @@ Shares = dict[str, float]
 
 def families(settings: Settings, happened: Happened) -> list[Family]:
     """Return every family of tags of which there is evidence on a day."""
-    kept = met(happened)
-    dates, users = kept["date"].to_numpy(np.int64), len(happened.user_ids)
-    amount = kept["weight"].to_numpy(np.float64) * happened.decayed(dates)
-    items = Evidence(
-        kept["user"].to_numpy(np.int64), kept["item"].to_numpy(np.int64), kept["item"].to_numpy(np.int64), dates, amount
-    )
+    users = len(happened.user_ids)
+    items, prices = _items_met(happened, met(happened))
     queries, searches = _searches(happened)
     tags = interests(happened.items)
     near = _near(settings, happened.items, queries, tags)
@@ -55,11 +51,24 @@ def families(settings: Settings, happened: Happened) -> list[Family]:
         rows: list[Shares] = [dict.fromkeys(some, 1.0) for some in tags[kind]]
         asked = _moved(searches, len(rows), SEARCH_WEIGHT)
         found.append(_family(kind, kind, rows + near[kind], _joined(items, asked), users))
-    found.append(_prices(happened.items, tags, items, kept["price"].to_numpy(np.float64), users))
+    found.append(_prices(happened.items, tags, items, prices, users))
     found += _rhythm(happened, users)
     found.append(_family("search", "search", [{f"search:{query}": 1.0} for query in queries], searches, users))
     found += _reviews(happened, users)
     return [one for one in found if len(one.evidence.user)]
+
+
+def habits(happened: Happened) -> list[Family]:
+    """Return the families of prices and rhythm alone, for which no text has to be read."""
+    kept, users = met(happened), len(happened.user_ids)
+    return [_prices(happened.items, interests(happened.items), *_items_met(happened, kept), users), *_rhythm(happened, users)]
+
+
+def _items_met(happened: Happened, kept: Any) -> tuple[Evidence, Floats]:
+    """Return what was met as evidence whose key is the item, and its prices."""
+    user, item, dates = (kept[name].to_numpy(np.int64) for name in ("user", "item", "date"))
+    amount = kept["weight"].to_numpy(np.float64) * happened.decayed(dates)
+    return Evidence(user, item, item, dates, amount), kept["price"].to_numpy(np.float64)
 
 
 def _family(kind: str, says: str, rows: list[Shares], evidence: Evidence, users: int) -> Family:

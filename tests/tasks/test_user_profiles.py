@@ -433,6 +433,23 @@ def test_what_became_of_the_tags(shop):
     assert value["tag_hit_gain:brand", own] == pytest.approx(1.0)
 
 
+def test_habits_that_last(tmp_path):
+    """a comes on Saturday mornings and b on weekday evenings, before and since: of all that is done then half is theirs."""
+    shop = open_shop(tmp_path / "home", timezone="Asia/Tokyo", min_users=1, bootstrap_draws=50)
+    saturdays = tuple(buys("a", "hat0", f"2026-02-{n:02} 23:00") for n in (6, 13, 20, 27))
+    shop.deliver("2026-03-02", items=ITEMS, events=(*saturdays, *(buys("b", "hat1", f"2026-02-{n} 10:00") for n in (23, 24, 25))))
+    rails.run_day(shop.settings, PROFILES, DAY)
+    shop.deliver("2026-03-07", events=(buys("a", "hat0", "2026-03-06 23:00"), buys("b", "hat1", "2026-03-03 10:00")))
+    shop.deliver("2026-03-09")
+    rows = rails.measure_task(shop.settings, PROFILES, shop.lake.reader(), date(2026, 3, 9)).to_pylist()
+    value = {row["metric"]: (row["value"], row["users"]) for row in rows if row["name"] != "all_users"}
+    assert value["tag_share:rhythm"] == (pytest.approx(1.0), 2)
+    assert value["tag_share_gain:rhythm"] == (pytest.approx(1.0), 2)
+    (everybody,) = [row["value"] for row in rows if (row["metric"], row["name"]) == ("tag_share:rhythm", "all_users")]
+    assert everybody == pytest.approx(0.5)
+    assert value["tag_share:price"] == (None, 0)  # nothing is known of the prices of three hats
+
+
 def test_recall_by_hand():
     named = {"a": ["t1"], "b": ["t2"], "c": []}
     assert recall(["t1"], {"a": 1, "b": 3, "c": 5}, named) == 0.25
