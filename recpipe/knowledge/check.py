@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -11,25 +11,40 @@ from numpy.typing import NDArray
 
 from recpipe.knowledge.ages import OLDEST
 from recpipe.knowledge.rules import DayRules
-from recpipe.knowledge.words import Knowledge, Path
 
 
-def is_blocked(knowledge: Knowledge, day: date, item: str, path: Path, country: str) -> bool:
-    """Whether an item must not be recommended on a day in a country; an unknown one (empty) may be any."""
-    return any(
-        block.holds(day) and block.name.means(item, path) and (not block.countries or not country or country in block.countries)
-        for block in knowledge.blocked
-    )
+@dataclass(frozen=True)
+class Said:
+    """What the files say of one item: the countries of each block of it on the day (none: all), and its greatest age limit."""
+
+    blocks: tuple[frozenset[str], ...]
+    age: int
+
+    def blocked(self, country: str) -> bool:
+        """Whether it must not be recommended in a country; an unknown one (empty) may be any."""
+        return any(not countries or not country or country in countries for countries in self.blocks)
+
+    def too_young(self, age: int) -> bool:
+        """Whether somebody of so many years, less than 0 for an unknown age, must not be shown it."""
+        return self.age > max(age, 0)
+
+    def bars(self, country: str, age: int) -> bool:
+        """Whether it must not be shown to somebody."""
+        return self.blocked(country) or self.too_young(age)
 
 
-def is_too_young(knowledge: Knowledge, item: str, path: Path, age: int) -> bool:
-    """Whether somebody of so many years, less than 0 for an unknown age, must not be shown an item."""
-    return any(age < limit.age and limit.name.means(item, path) for limit in knowledge.age_limits)
-
-
-def may_not(knowledge: Knowledge, day: date, item: str, path: Path, country: str, age: int) -> bool:
-    """Whether an item of a category of the tree must not be shown to a user."""
-    return is_blocked(knowledge, day, item, path, country) or is_too_young(knowledge, item, path, age)
+def said_of(rules: DayRules, items: Iterable[str] | None = None) -> dict[str, Said]:
+    """Return what the files say of some items, by id, or of all; of those that they do not name nothing stands there."""
+    wanted = None if items is None else set(items)
+    blocks = [block for block in rules.knowledge.blocked if block.holds(rules.day)]
+    found = {}
+    for item, path in zip(rules.item_ids, rules.categories, strict=True):
+        if wanted is None or item in wanted:
+            own = tuple(block.countries for block in blocks if block.name.means(item, path))
+            age = max((limit.age for limit in rules.knowledge.age_limits if limit.name.means(item, path)), default=0)
+            if own or age:
+                found[str(item)] = Said(own, age)
+    return found
 
 
 def refusals(rules: DayRules, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
@@ -42,33 +57,28 @@ def refusals(rules: DayRules, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp],
     NDArray
         (kinds, items).
     """
-    known, day = rules.knowledge, rules.day
-    both = list(zip(rules.item_ids, rules.categories, strict=True))
-    # who is unknown is barred from the most: whatever they may see, everybody may
-    risky = [at for at, (item, path) in enumerate(both) if may_not(known, day, item, path, "", -1)]
+    said = said_of(rules)
+    place = {item: at for at, item in enumerate(rules.item_ids)}
+    named = [place[item] for item in said]
     kinds: dict[tuple[str, int], int] = {}
     kind = [kinds.setdefault((rules.countries[row], int(rules.ages[row])), len(kinds)) for row in rows]
-    found = np.zeros((max(len(kinds), 1), len(both)), np.bool_)
+    found = np.zeros((max(len(kinds), 1), len(place)), np.bool_)
     for (country, age), at in kinds.items():
-        found[at, risky] = [may_not(known, day, *both[item], country, age) for item in risky]
+        found[at, named] = [one.bars(country, age) for one in said.values()]
     return np.array(kind, np.intp), found
 
 
 def barred_from_some(rules: DayRules) -> set[str]:
     """Return the ids of the items that a user of whom nothing is known must not be shown: what anybody is barred from."""
-    both = zip(rules.item_ids, rules.categories, strict=True)
-    return {str(item) for item, path in both if may_not(rules.knowledge, rules.day, item, path, "", -1)}
+    return {item for item, one in said_of(rules).items() if one.bars("", -1)}
 
 
-def count_refused(rules: DayRules, shown: Iterable[tuple[str, str]]) -> int:
+def count_refused(rules: DayRules, shown: Sequence[tuple[str, str]]) -> int:
     """Count the pairs of user and item, by id, that break a rule; who or what is not known here breaks none."""
-    path_of = dict(zip(rules.item_ids, rules.categories, strict=True))
-    user_of = {user: row for row, user in enumerate(rules.user_ids)}
-    return sum(
-        may_not(rules.knowledge, rules.day, item, path_of[item], rules.countries[user_of[user]], int(rules.ages[user_of[user]]))
-        for user, item in shown
-        if user in user_of and item in path_of
-    )
+    said = said_of(rules, (item for _, item in shown))
+    row_of = {user: row for row, user in enumerate(rules.user_ids)}
+    known = [(row_of[user], said[item]) for user, item in shown if user in row_of and item in said]
+    return sum(one.bars(rules.countries[row], int(rules.ages[row])) for row, one in known)
 
 
 def count_substitutes(rules: DayRules, pairs: Sequence[tuple[str, str]]) -> int:
@@ -83,35 +93,26 @@ def count_substitutes(rules: DayRules, pairs: Sequence[tuple[str, str]]) -> int:
     return sum(bool(groups[item] & groups[other]) for item, other in pairs)
 
 
-def count_worse(rules: DayRules, pairs: Iterable[tuple[str, str]]) -> int:
+def count_worse(rules: DayRules, pairs: Sequence[tuple[str, str]]) -> int:
     """Count the pairs of items, by id, whose second is blocked everywhere, or barred from somebody who may be shown the first."""
-    known, day = rules.knowledge, rules.day
-    path_of = dict(zip(rules.item_ids, rules.categories, strict=True))
-    countries = sorted({"", "\0 any other", *(name for block in known.blocked for name in block.countries)})
-    ages = sorted({-1, OLDEST, *(limit.age for limit in known.age_limits), *(limit.age - 1 for limit in known.age_limits)})
-    barred_from: dict[str, set[tuple[str, int]]] = {}
-    pairs = [pair for pair in pairs if set(pair) <= path_of.keys()]
-    for item in {item for pair in pairs for item in pair}:
-        everybody = product(countries, ages) if may_not(known, day, item, path_of[item], "", -1) else ()
-        barred_from[item] = {who for who in everybody if may_not(known, day, item, path_of[item], *who)}
-    everywhere = len(countries) * len(ages)
-    return sum(
-        len(barred_from[other]) == everywhere or not barred_from[other] <= barred_from[item] for item, other in pairs
-    )  # fmt: skip
+    said = said_of(rules, (item for pair in pairs for item in pair))
+    countries = {"", "\0 any other", *(name for one in said.values() for some in one.blocks for name in some)}
+    ages = {0, OLDEST, *(one.age for one in said.values()), *(one.age - 1 for one in said.values())}
+    everybody = set(product(countries, ages))
+    barred_from = {item: {who for who in everybody if one.bars(*who)} for item, one in said.items()}
+    known = [(barred_from.get(item, set()), barred_from[other]) for item, other in pairs if other in said]
+    return sum(others == everybody or not others <= own for own, others in known)
 
 
 def turned_away(rules: DayRules, items: Iterable[str]) -> set[str]:
     """Return the ids of users who must not be addressed about some items: too young for one of them, or barred from all."""
-    known, day = rules.knowledge, rules.day
-    path_of = dict(zip(rules.item_ids, rules.categories, strict=True))
-    about = [(item, path_of[item]) for item in items if item in path_of]
+    there = set(rules.item_ids)
+    about = [item for item in items if item in there]
+    said = said_of(rules, about)
     people = zip(rules.user_ids, rules.countries, rules.ages, strict=True)
     return {
         user
         for user, country, age in people
-        if about
-        and (
-            any(is_too_young(known, item, path, int(age)) for item, path in about)
-            or all(is_blocked(known, day, item, path, country) for item, path in about)
-        )
+        if any(one.too_young(int(age)) for one in said.values())
+        or (about and len(said) == len(about) and all(one.blocked(country) for one in said.values()))
     }

@@ -211,9 +211,11 @@ def _eligible_by_kind(
 ) -> Codes:
     """Return what `_eligible_per_user` does where users of different kinds are barred from different items."""
     found = np.zeros(len(users), np.int64)
-    different, of_kind = np.unique(refused, axis=0, return_inverse=True)
-    for at, some in enumerate(different):
-        mine = np.flatnonzero(of_kind.reshape(-1)[kind] == at)
+    alike: dict[bytes, list[int]] = {}
+    for at, row in enumerate(refused):
+        alike.setdefault(row.tobytes(), []).append(at)
+    for kinds in alike.values():
+        mine, some = np.flatnonzero(np.isin(kind, kinds)), refused[kinds[0]]
         found[mine] = _eligible_per_user(users.take(pa.array(mine)), items, eligible & ~some, seen, max_per_group)
     return found
 
