@@ -1,4 +1,4 @@
-"""The four DAGs on the shipped shop: with a scheduler and four runs at a time, and one after another without one."""
+"""The DAGs on the shipped shop: with a scheduler and four runs at a time, and one after another without one."""
 
 from __future__ import annotations
 
@@ -136,6 +136,18 @@ def test_outcomes_of_a_week_later_stand_beside_the_baselines(parallel: Settings)
     names = set(rows(parallel, "outcomes", (day, day))["name"].to_pylist())
     assert {"popularity", "item_knn"} <= names
     assert (parallel.reports / f"outcomes-{day}.html").is_file()
+
+
+def test_the_dag_of_a_task_ends_in_the_rows_of_its_command(parallel: Settings, sequential: Settings) -> None:
+    days = (NIGHTS[0], NIGHTS[0] + timedelta(days=1))
+    backfill(program(parallel), "complete_items", days, "--max-active-runs", "2")
+    for day in reversed(list(days_between(*days))):
+        program(sequential)("recpipe", "task", "complements", "--day", str(day), "--shards", "1")
+    expected = rows(sequential, "complements", days)
+    assert rows(parallel, "complements", days).equals(expected)
+    assert set(expected["day"].to_pylist()) == set(days)
+    register = Lake.from_settings(parallel)
+    assert {register.require("complements", day).run_id.partition("__")[0] for day in days_between(*days)} == {"backfill"}
 
 
 def test_a_dag_runs_in_the_foreground_without_services(sequential: Settings) -> None:
