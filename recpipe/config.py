@@ -169,6 +169,12 @@ class Settings(BaseSettings):
     promotion_margin: float = Field(
         -0.05, description="a candidate is promoted when the lower end of its paired relative gain is above this"
     )
+    approval_hours: float = Field(
+        0.0,
+        ge=0,
+        description="hours that a person has to approve a promotion that passed the gate, on Airflow's page of required actions; "
+        "without an answer it is rejected. 0: nobody is asked",
+    )
     gate_days: int = Field(7, gt=0, description="days before the promotion on which candidate and champion are compared")
     train_options: list[str] = Field(
         default_factory=list, description="further options of `recpipe train` in train_meta_model, such as --batch-users and 32"
@@ -208,7 +214,9 @@ class Settings(BaseSettings):
     )
     use_country: bool = Field(True, description="may the country of an account be an input of its list?")
     use_attributes: list[str] = Field(
-        default_factory=list, description="keys of the users' attributes that may be an input of anything; empty: none is"
+        default_factory=list,
+        description="keys of the users' attributes that a task may ask for (episodes.read_attributes); no list, profile or audience "
+        "of recpipe's own is made from any",
     )
 
     # --- the run

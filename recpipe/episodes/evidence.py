@@ -113,6 +113,9 @@ def read_known(reader: Reader, settings: Settings, day: date) -> Known:
     """Return the evidence of a day together with its users and their traces (parameters as in `build_evidence`)."""
     until = np.datetime64(day_start(day + ONE_DAY, settings.zone).replace(tzinfo=None), "us")
     catalogue, users = read_catalogue(reader, settings, day), read_users(reader, day)
+    if not settings.use_country:
+        nowhere = pa.nulls(users.num_rows, pa.string())
+        users = users.set_column(users.schema.get_field_index("country"), "country", nowhere)
     links = link_accounts(users)
     events = _read_events(reader, settings, day, catalogue, until, links)
     popular = events.about_items

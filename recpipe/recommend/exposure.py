@@ -66,6 +66,8 @@ class _Open:
         (users, groups) items taken.
     goal
         (users, groups) items that the list is to have in the end.
+    limited
+        Whether any category is.
     """
 
     member: NDArray[np.bool_]
@@ -74,22 +76,26 @@ class _Open:
     free: NDArray[np.bool_]
     count: NDArray[np.int64]
     goal: NDArray[np.int64]
+    limited: bool
 
     @property
     def fit(self) -> NDArray[np.bool_]:
         """(users, pool) what may come next."""
         return self.free & (self.room > 0)
 
-    def on_shelves(self) -> NDArray[np.int64]:
+    def on_shelves(self) -> NDArray[np.integer]:
         """Return (users, pool, groups) items of each group that are left on the shelf that begins at a place."""
         users, pool, groups = self.member.shape
+        if not self.limited:
+            return (self.fit[:, :, None] & self.member).view(np.uint8)
         cell = np.arange(users)[:, None] * pool + self.shelf
         left = [np.bincount(cell[self.fit & self.member[:, :, g]], minlength=users * pool) for g in range(groups)]
         return np.stack(left, axis=1).reshape(self.member.shape)
 
-    def left(self) -> NDArray[np.int64]:
-        """Return (users, groups) how many items of each group can still be taken."""
-        return np.asarray(np.minimum(self.on_shelves(), self.room[:, :, None]).sum(axis=1), np.int64)
+    def left(self, shelves: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return (users, groups) how many items of each group can still be taken from the shelves."""
+        takable = np.minimum(shelves, self.room[:, :, None]) if self.limited else shelves
+        return np.asarray(takable.sum(axis=1), np.int64)
 
 
 def read_quotas(
@@ -153,7 +159,11 @@ def expose(
     if not len(category):
         return plain, order.points(plain)
     quotas = Quotas(quotas.members, quotas.least[:k])
-    of_groups = [_wide(best_of(order, k, category, most, among), k) for among in quotas.members]
+    # what a group lacks is in its first few; where categories are limited, others may take their room
+    widths = np.maximum(quotas.least[-1], 1 if not most else k).tolist()
+    of_groups = [
+        _wide(best_of(order, width, category, most, among), width) for among, width in zip(quotas.members, widths, strict=True)
+    ]
     found = plain.copy()
     users = np.flatnonzero(~_satisfied(plain, of_groups, quotas))
     pool = np.concatenate([plain[users], *(part[users] for part in of_groups)], axis=1)
@@ -194,9 +204,10 @@ def _fill(pool: NDArray[np.int64], category: NDArray[np.int64], most: int, quota
     users, lists = np.arange(len(pool)), _open(pool, category, most, quotas)
     found = np.full((len(pool), k), NOTHING, np.int64)
     for place in range(k):
-        fit = lists.fit
-        due = fit & _due(lists, quotas.least[place:])
-        kind = due & ~_spoils(lists) if most else due
+        fit, shelves = lists.fit, lists.on_shelves()
+        left = lists.left(shelves)
+        due = fit & _due(lists, left, quotas.least[place:])
+        kind = due & ~_spoils(lists, left, shelves) if most else due
         choice = np.argmax(np.where(kind.any(axis=1, keepdims=True), kind, due), axis=1)
         taken = fit[users, choice]  # else nothing more is eligible
         found[taken, place] = pool[users, choice][taken]
@@ -212,26 +223,26 @@ def _open(pool: NDArray[np.int64], category: NDArray[np.int64], most: int, quota
     shelf = np.where(alone, place, np.argmax(code[:, :, None] == code[:, None, :], axis=1))
     room = np.where(alone, 1, most).astype(np.int64)
     nobody = np.zeros((len(pool), len(quotas.members)), np.int64)
-    lists = _Open(quotas.members.T[pool], shelf, room, pool != NOTHING, nobody, nobody)
-    return replace(lists, count=nobody.copy(), goal=np.minimum(quotas.least[-1], lists.left()))
+    lists = _Open(quotas.members.T[pool], shelf, room, pool != NOTHING, nobody, nobody, most > 0)
+    return replace(lists, count=nobody.copy(), goal=np.minimum(quotas.least[-1], lists.left(lists.on_shelves())))
 
 
-def _due(lists: _Open, least: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _due(lists: _Open, left: NDArray[np.int64], least: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return (users, pool) whether an item can have the place: all, where no later place is spoken for already.
 
     What is due by a later place are the items that the groups lack until then, or have at all. Where they fill all places until
     then, the first such place says whose turn it is.
     """
-    there = lists.count + lists.left()
+    there = lists.count + left
     lack = np.maximum(np.minimum(least[None], there[:, None, :]) - lists.count[:, None, :], 0)
     full = lack.sum(axis=2) >= np.arange(1, len(least) + 1)
     turn = lack[np.arange(len(lack)), np.argmax(full, axis=1)] > 0
     return np.asarray((lists.member & turn[:, None, :]).any(axis=2) | ~full.any(axis=1)[:, None])
 
 
-def _spoils(lists: _Open) -> NDArray[np.bool_]:
+def _spoils(lists: _Open, left: NDArray[np.int64], shelves: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Return (users, pool) whether an item takes the room in its category that a group needs to have its places in the end."""
-    shelves = np.take_along_axis(lists.on_shelves(), lists.shelf[:, :, None], axis=1)
-    tight = ~lists.member & (shelves >= lists.room[:, :, None])
-    needed = lists.left() <= lists.goal - lists.count
-    return np.asarray((tight & needed[:, None, :] & (shelves > 0)).any(axis=2))
+    own = np.take_along_axis(shelves, lists.shelf[:, :, None], axis=1)
+    tight = ~lists.member & (own >= lists.room[:, :, None])
+    needed = left <= lists.goal - lists.count
+    return np.asarray((tight & needed[:, None, :] & (own > 0)).any(axis=2))
