@@ -1,10 +1,9 @@
 """The shop's least share of each list for groups of items: new ones, a brand, the tail.
 
-The rule is one on prefixes, as in FA*IR (Zehlike et al. 2017, definition 1, without its test of significance) and in the
-lower bounds of Geyik, Ambler & Kenthapadi (2019, section 3): among the first p places of a list, for every p, at least ⌊p · share⌋
-belong to the group, or there is no item of the group left that the user may be shown. A share of one list as a whole could be met at
-its end, where few look; a rule on prefixes spreads the places over the list, so that the exposure that comes with them has about
-the same share.
+The rule is one on prefixes, as in FA*IR (Zehlike et al. 2017: ranked group fairness, without its test of significance) and in the
+lower bounds of Geyik, Ambler & Kenthapadi (2019, "Fairness-aware ranking in search & recommendation systems"): among the first p
+places of a list, for every p, at least ⌊p · share⌋ belong to the group, or there is no item of the group left that the user may be
+shown. A share of one list as a whole could be met at its end, where few look; a rule on prefixes spreads the places over the list.
 
 Each place goes to the greatest score that leaves all later places within reach. The greedy rule of Geyik et al. (DetGreedy)
 looks at the place at hand alone and can miss bounds that fall due together; here a place is given away only as far as the places
