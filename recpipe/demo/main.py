@@ -25,7 +25,7 @@ TRAINING_WEEK = (date(2011, 8, 22), date(2011, 8, 28))
 INGESTED = (date(2011, 9, 1), date(2011, 9, 10))
 RECOMMENDED = (date(2011, 9, 1), date(2011, 9, 3))
 EVALUATED = (date(2011, 9, 8), date(2011, 9, 10))
-TASKS = ("classify_items", "complete_items", "audience_campaigns")
+TASKS = ("classify_items", "complete_items", "profile_users", "audience_campaigns")
 """DAGs of the other tables for which this shop has what they need: no carts, searches or reviews stand in its log."""
 
 LOCAL = {"RECPIPE_DAGS_PAUSED": "false"}
@@ -80,7 +80,7 @@ def run() -> None:
         backfill("ingest_clickstream", INGESTED)
     with clock.step("Recommending 1 to 3 September: recommend_nightly"):
         backfill("recommend_nightly", RECOMMENDED)
-    with clock.step("Classes, complements and an audience of 3 September: " + ", ".join(TASKS)):
+    with clock.step("Classes, complements, profiles and an audience of 3 September: " + ", ".join(TASKS)):
         backfill_together(TASKS, (RECOMMENDED[1], RECOMMENDED[1]))
     with clock.step("Evaluating 8 to 10 September: evaluate_recommendations"):
         backfill("evaluate_recommendations", EVALUATED)

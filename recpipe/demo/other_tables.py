@@ -1,4 +1,4 @@
-"""A look at what the tasks beside the lists made of a day: complements, classes, an audience."""
+"""A look at what the tasks beside the lists made of a day: complements, classes, profiles, an audience."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ SHOWN = 3
 
 
 def show_other_tables(reader: Reader, console: Console, day: date) -> None:
-    """Print some rows of `complements`, `item_classes` and `campaign_audiences` of a day, items by their titles."""
+    """Print some rows of `complements`, `item_classes`, `user_profiles` and `campaign_audiences` of a day, items by their titles."""
     items = reader.as_of("items", day)
     titles = dict(zip(items["item_id"].to_pylist(), items["title"].to_pylist(), strict=True))
-    for name, lines in (("complements", complements), ("item_classes", classes), ("campaign_audiences", audience)):
+    shown = (
+        ("complements", complements),
+        ("item_classes", classes),
+        ("user_profiles", profiles),
+        ("campaign_audiences", audience),
+    )
+    for name, lines in shown:
         rows = reader.read(name, day, day)
         console.print(f"[bold]{name}[/] of {day}: {rows.num_rows:,} rows", highlight=False)
         for line in lines(rows, titles):
@@ -42,6 +48,16 @@ def classes(rows: pa.Table, titles: dict[str, str]) -> list[str]:
         f"{given.num_rows:,} items have a class, {rows.num_rows - given.num_rows:,} are left for a person to look at",
         *(f"{titles[row['item_id']]} -> {' > '.join(row['class_path'])} ({row['confidence']:.2f})" for row in middle),
     ]
+
+
+def profiles(rows: pa.Table, titles: dict[str, str]) -> list[str]:
+    """Say what the heaviest tag of each kind rests on, without naming the user."""
+    said = []
+    for kind in sorted(set(rows["kind"].to_pylist())):
+        order = [("weight", "descending"), ("user_id", "ascending"), ("tag", "ascending")]
+        row = rows.filter(pc.field("kind") == kind).sort_by(order).slice(0, 1).to_pylist()[0]
+        said.append(f"{row['tag']} ({row['weight']:.2f}): {row['evidence']}")
+    return said
 
 
 def audience(rows: pa.Table, titles: dict[str, str]) -> list[str]:

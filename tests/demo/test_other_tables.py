@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recpipe.config import Settings, load_settings
-from recpipe.demo.other_tables import audience, classes, complements
+from recpipe.demo.other_tables import audience, classes, complements, profiles
 from recpipe.demo.shop import DATA, SETTINGS
 from recpipe.tasks.campaigns import read_campaigns, read_users
 from recpipe.tasks.labels import read_labels
@@ -64,6 +64,20 @@ def test_items_without_a_class_are_counted_apart() -> None:
     )
     said = classes(rows, TITLES)
     assert said == ["2 items have a class, 1 are left for a person to look at", "TEAPOT -> Kitchen (0.70)"]
+
+
+def test_the_heaviest_tag_of_each_kind_is_shown_without_its_user() -> None:
+    rows = pa.table(
+        {
+            "user_id": ["u2", "u1", "u1"],
+            "tag": ["topic:tea", "topic:cup", "price:low"],
+            "kind": ["topic", "topic", "price"],
+            "weight": [0.5, 0.6, 0.2],
+            "evidence": ["Met 5 of 5 times, on 2011-09-01.", "Met 6 of 6 times, on 2011-09-01.", "2 of 3 times."],
+        }
+    )
+    assert profiles(rows, TITLES) == ["price:low (0.20): 2 of 3 times.", "topic:cup (0.60): Met 6 of 6 times, on 2011-09-01."]
+    assert profiles(rows.slice(0, 0), TITLES) == []
 
 
 def test_an_audience_names_no_user() -> None:
