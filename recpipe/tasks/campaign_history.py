@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -17,6 +18,8 @@ from recpipe.lake import Reader
 from recpipe.learn import responses
 from recpipe.learn.responses import NAMES, Answers, Floats, Model, Purchases
 from recpipe.tasks.campaigns import Campaign, read_responses, read_users
+
+log = logging.getLogger(__name__)
 
 TEXT_ITEMS: Final = 50
 """Items closest to a campaign's text that stand for it, where it names none."""
@@ -97,6 +100,8 @@ def _weights(
     for one in campaigns:
         if one.item_ids:
             found[one.id] = np.isin(items, np.array(one.item_ids, object)).astype(np.float64)
+            if not found[one.id].any():
+                log.warning("Campaign %s names %d items, and none was ever delivered or bought.", one.id, len(one.item_ids))
             continue
         encoder = load_encoder(settings.encoder, settings.work / "encoder")
         if vectors is None:
