@@ -3,7 +3,7 @@
 ``python -m benchmarks.search FOLDER [PART …]``: FOLDER holds amazon2014_beauty and online_retail_ii; parts are `PARTS`, all if none is
 named. Each query is made from wording that the catalogue does not hold for its item, or from a part of it, and has that one
 item as its target; every available item is ranked. How the queries are made stands at each function; all are drawn with
-`SEED`. ``fit`` learns on Online Retail the weights that `recpipe.tasks.search_learning.PRIOR` holds; Beauty is never fitted on.
+`SEED`. ``fit`` learns, with `FIT_SEED` and on every second item, on Online Retail the weights that `recpipe.tasks.search_learning.PRIOR` holds; Beauty is never fitted on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from recpipe.tasks.search_names import Named
 from recpipe.tasks.search_words import SHIPPED, SearchWords, _read
 from recpipe.tasks.wishes import Wish, normalise, read_wish
 
-SEED, QUERIES, K, DRAWS, BLOCK, DRAWS_A_TITLE = 7, 1500, 10, 2000, 64, 5
+SEED, FIT_SEED, QUERIES, K, DRAWS, BLOCK, DRAWS_A_TITLE = 11, 7, 1500, 10, 2000, 64, 5
 CUT = np.datetime64("2013-09-01")
 """Popularity on Beauty is counted before it; on Online Retail before 2011-09-01."""
 WAYS = {"BM25 alone": (1, 0, 0, 0), "trigrams alone": (0, 1, 0, 0), "encoder alone": (0, 0, 1, 0), "popularity": (0, 0, 0, 1)}
@@ -154,7 +154,7 @@ def _misspelt(word: str, rng: np.random.Generator) -> str:
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :] if rng.random() < 0.5 else word[:at] + word[at + 1 :]
 
 
-def variant_queries(goods: Goods, items: pd.DataFrame, folder: Path, half: int = 1) -> list[Query]:
+def variant_queries(goods: Goods, items: pd.DataFrame, folder: Path, half: int = 1, seed: int = SEED) -> list[Query]:
     """Return queries from other titles that orders gave the same item: up to four words of it, drawn.
 
     One of them stands in the catalogue's title and one does not; titles in capitals alone, of two lines of orders and more. Of
@@ -167,24 +167,24 @@ def variant_queries(goods: Goods, items: pd.DataFrame, folder: Path, half: int =
         (counts["lines"] > 1) & (counts["title"] != counts["main"]) & (counts["title"] == counts["title"].str.upper())
     ]
     counts = counts[counts["row"] % 2 == half].sort_values(["item_id", "title"])
-    rng, found = np.random.default_rng(SEED), []
+    rng, found = np.random.default_rng(seed), []
     for row, title, main in zip(*(counts[name].repeat(DRAWS_A_TITLE) for name in ("row", "title", "main")), strict=True):
         left, held = _plain(title), set(words_of(fold(main)))
         some = [left[one] for one in np.sort(rng.choice(len(left), min(len(left), 4), replace=False))]
         if 0 < sum(words_of(word)[0] in held for word in some) < len(some):
             found.append(Query(" ".join(some), int(row)))
-    return _some(list(dict.fromkeys(found)))
+    return _some(list(dict.fromkeys(found)), seed)
 
 
 def fit_queries(goods: Goods, items: pd.DataFrame, folder: Path) -> list[Query]:
     """Return queries as `variant_queries` and `price_queries` make them, of the other half of the items."""
-    found = variant_queries(goods, items, folder, half=0)
-    return found + price_queries(goods, items, folder, half=0)[: len(found)]
+    found = variant_queries(goods, items, folder, 0, FIT_SEED)
+    return found + price_queries(goods, items, folder, 0, FIT_SEED)[: len(found)]
 
 
-def price_queries(goods: Goods, items: pd.DataFrame, folder: Path, half: int = 1) -> list[Query]:
+def price_queries(goods: Goods, items: pd.DataFrame, folder: Path, half: int = 1, seed: int = SEED) -> list[Query]:
     """Return queries of two words of the title, drawn, with a limit of the price in one of ten forms: the item's, rounded up."""
-    rng, found = np.random.default_rng(SEED), []
+    rng, found = np.random.default_rng(seed), []
     for row, title in enumerate(items["title"]):
         left = [word for word in _plain(title) if not any(sign.isdigit() for sign in word)]
         if len(left) > 2 and goods.price[row] > 0.2 and row % 2 == half:
@@ -192,7 +192,7 @@ def price_queries(goods: Goods, items: pd.DataFrame, folder: Path, half: int = 1
             form, high = PRICES[int(rng.integers(len(PRICES)))], float(np.ceil(goods.price[row] * 1.1))
             low = float(np.floor(goods.price[row] * 0.5)) if "{low" in form else None
             found.append(Query(form.format(words=two, low=low, high=high), row, low, high))
-    return _some(found)
+    return _some(found, seed)
 
 
 def _plain(title: str) -> list[str]:
@@ -201,10 +201,10 @@ def _plain(title: str) -> list[str]:
     return [word for word in dict.fromkeys(words) if word not in ("the", "and", "for", "with", "from")]
 
 
-def _some(found: list[Query]) -> list[Query]:
+def _some(found: list[Query], seed: int = SEED) -> list[Query]:
     if len(found) <= QUERIES:
         return found
-    return [found[at] for at in np.sort(np.random.default_rng(SEED).choice(len(found), QUERIES, replace=False))]
+    return [found[at] for at in np.sort(np.random.default_rng(seed).choice(len(found), QUERIES, replace=False))]
 
 
 MAKERS: dict[str, Callable[[Goods, pd.DataFrame, Path], list[Query]]] = {

@@ -77,6 +77,8 @@ class Index:
         Column of each word in ``weights``.
     weights
         (texts, words) what a word counts in a text: idf × saturated frequency, below idf × (k1 + 1).
+    by_word
+        The same, for looking up the texts of a word.
     idf
         (words,) how rare a word is; ``rarest`` is that of a word that stands nowhere.
     letters, grams
@@ -87,6 +89,7 @@ class Index:
 
     terms: dict[str, int]
     weights: sp.csr_matrix
+    by_word: sp.csc_matrix
     idf: NDArray[np.float64]
     rarest: float
     letters: Vocabulary
@@ -118,7 +121,7 @@ def index_texts(texts: Sequence[str], vectors: NDArray[np.float32]) -> Index:
     grams = [letters_of(text) for text in texts]
     letters = learn_vocabulary(grams)
     rarest = float(_idf(len(texts), np.zeros(1, np.int64))[0])
-    return Index(terms, weights, idf, rarest, letters, weigh(grams, letters), vectors)
+    return Index(terms, weights, weights.tocsc(), idf, rarest, letters, weigh(grams, letters), vectors)
 
 
 def _idf(texts: int, holding: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -156,6 +159,16 @@ def evidence(
     letters = np.asarray((grams @ index.grams.T).todense(), np.float64)
     meaning = np.asarray(vectors @ index.vectors.T, np.float64)
     return np.stack([lexical, letters, meaning])
+
+
+def holding(index: Index, word: str) -> tuple[NDArray[np.bool_], float]:
+    """Return (texts,) which hold a stem, and how rare it is."""
+    found = np.zeros(index.weights.shape[0], np.bool_)
+    column = index.terms.get(word)
+    if column is None:
+        return found, index.rarest
+    found[index.by_word.indices[index.by_word.indptr[column] : index.by_word.indptr[column + 1]]] = True
+    return found, float(index.idf[column])
 
 
 def word_shares(index: Index, words: Sequence[str], row: int) -> dict[str, float]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.encode.matching import KINDS, evidence, word_shares
+from recpipe.encode.matching import KINDS, evidence, holding, word_shares
 from recpipe.tasks.search_catalogue import Goods, naming
 from recpipe.tasks.search_names import Named, find_names
 from recpipe.tasks.search_words import SearchWords
@@ -63,7 +63,7 @@ def ask(goods: Goods, wishes: Sequence[Wish], words: SearchWords) -> list[Ask]:
 
 
 def _ask(goods: Goods, wish: Wish, denied: dict[str, NDArray[np.bool_]]) -> Ask:
-    named = find_names(goods.names, wish.named, len(wish.shown))
+    named = _meant(goods, wish, find_names(goods.names, wish.named, len(wish.shown)))
     masks = {}
     if wish.low is not None or wish.high is not None or wish.cheap:
         low, high = (-np.inf if wish.low is None else wish.low), (np.inf if wish.high is None else wish.high)
@@ -77,6 +77,36 @@ def _ask(goods: Goods, wish: Wish, denied: dict[str, NDArray[np.bool_]]) -> Ask:
     for word in wish.without:
         without |= denied[word]
     return Ask(wish, named, masks, ~without)
+
+
+def _meant(goods: Goods, wish: Wish, named: Named) -> Named:
+    """Leave out a category, or a brand, whose words rather belong to the name of an item that lies elsewhere."""
+    if named.in_category is not None and _names_an_item(goods, wish, named.in_category, named.category_words):
+        named = replace(named, paths=(), in_category=None)
+    if named.of_brand is not None and _names_an_item(goods, wish, named.of_brand, named.brand_words):
+        named = replace(named, brand="", of_brand=None)
+    return named
+
+
+def _names_an_item(goods: Goods, wish: Wish, rows: NDArray[np.intp], phrase: Sequence[str]) -> bool:
+    """Whether an item outside holds the phrase and more of a text's words, by their rarity, than any item inside does.
+
+    "nail polish remover" is then no nail polish, although nail polish is a category.
+    """
+    inside = np.zeros(len(goods), np.bool_)
+    inside[rows] = True
+    elsewhere, within = ~inside & goods.available, inside & goods.available
+    whole, beside = np.zeros(len(goods)), np.zeros(len(goods))
+    for word in wish.shown:
+        held, rarity = holding(goods.index, word)
+        whole += rarity * held
+        if word in phrase:
+            elsewhere &= held
+            beside += rarity  # what lies inside is called so, whatever its own words are
+        else:
+            beside += rarity * held
+    best = beside[within].max(initial=0.0)
+    return bool(elsewhere.any() and within.any() and whole[elsewhere].max() > best + 1e-9)
 
 
 def features(goods: Goods, wishes: Sequence[Wish], vectors: NDArray[np.float32]) -> Floats:

@@ -50,10 +50,12 @@ class Name:
 
 @dataclass(frozen=True)
 class Named:
-    """What a text names: categories, a brand, and the places of the items in each; None where there is none."""
+    """What a text names: categories, a brand, the words that name each, and the places of its items; None where there is none."""
 
     paths: tuple[Path, ...] = ()
     brand: str = ""
+    category_words: Phrase = ()
+    brand_words: Phrase = ()
     in_category: NDArray[np.intp] | None = None
     of_brand: NDArray[np.intp] | None = None
 
@@ -176,10 +178,11 @@ def find_names(names: Names, text: str, terms: int) -> Named:
     category = _phrases(text, names.categories, lambda phrase, name: name.sure or (name.whole and len(phrase) >= terms))
     brand = _phrases(text, names.brands, lambda phrase, name: True)
     inside, paths = _together(names, category)
+    words = tuple(word for phrase in category for word in phrase)
     if not brand:
-        return Named(paths, "", inside, None)
+        return Named(paths, "", words, (), inside, None)
     first = names.brands[brand[0]]
-    return Named(paths, first.brand, inside, first.rows)
+    return Named(paths, first.brand, words, brand[0], inside, first.rows)
 
 
 def _phrases(text: str, known: dict[Phrase, Name], fits: object) -> list[Phrase]:

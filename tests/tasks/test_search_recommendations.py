@@ -388,3 +388,37 @@ def test_what_became_of_it(shop):
     assert value[mine] == (0.75, 2)  # a hit of one, b of one in two
     assert value["words"] == (0.75, 2)
     assert value["popularity"] == (0.25, 2)  # among cups the blue one sells; there is one pot
+
+
+@pytest.mark.parametrize(
+    ("text", "listed"),
+    [
+        ("cup", {0, 1}),
+        ("red cup", {0, 1}),
+        ("cup rack", {2}),  # no cup is a rack; what lies there is called a cup too
+        ("cup rose", {0, 1}),  # what is a rose lies elsewhere, but is no cup
+        ("becher", {0, 1}),
+    ],
+)
+def test_words_of_a_category_may_belong_to_an_item_elsewhere(text, listed):
+    paths = [("Home", "Mugs & Cups"), ("Home", "Mugs & Cups"), ("Kitchen", "Racks"), ("Garden", "Flowers")]
+    titles = ["red cup", "blue mug", "rack for a cup", "rose"]
+    goods = make_goods(
+        np.array(list("abcd"), object), np.ones(4, bool), np.full(4, np.nan), paths, [""] * 4, titles, titles,
+        np.ones((4, 1), np.float32), np.zeros(4), WORDS,
+    )  # fmt: skip
+    wish = read_wish(text, WORDS)
+    (one,) = asked(goods, [wish], WORDS)
+    assert set(np.flatnonzero(one.masks["category"])) == listed
+
+
+def test_a_category_that_is_part_of_an_items_name_is_no_filter():
+    """Nothing among the cups is a cup of gold leaf; a frame is."""
+    paths, titles = [("Home", "Cups")] * 3 + [("Art", "Frames")], ["red cup", "cup", "blue cup", "gold leaf cup frame"]
+    goods = make_goods(
+        np.array(list("abcd"), object), np.ones(4, bool), np.full(4, np.nan), paths, [""] * 4, titles, titles,
+        np.ones((4, 1), np.float32), np.zeros(4), WORDS,
+    )  # fmt: skip
+    gold, red = asked(goods, [read_wish("gold leaf cup", WORDS), read_wish("red cup", WORDS)], WORDS)
+    assert gold.masks == {}
+    assert red.named.paths == (("Home", "Cups"),)
