@@ -10,13 +10,15 @@ from recpipe.knowledge.words import AGE, BIRTH_DATE, BIRTH_YEAR, AgeSource
 
 OLDEST: Final = 150
 NUMBER: Final = re.compile(r"[0-9]{1,4}(\.[0-9]+)?")
+RANGE: Final = re.compile(r"([0-9]{1,3})\s*(\+|[-–]\s*[0-9]{1,3})")
+"""Ages as surveys ask for them: 25-34, 65+."""
 
 
 def age_on(source: AgeSource, value: str | None, day: date) -> int | None:
     """Return the years that a user has reached for certain by a day; None where the value says nothing.
 
-    A birth year counts as its last day, an age as that of the day on which it was delivered: nobody is taken for older than
-    they are. A birth after the day, or more than `OLDEST` years before it, says nothing.
+    A birth year counts as its last day, an age as that of the day on which it was delivered, of a range its lower end: nobody
+    is taken for older than they are. A birth after the day, or more than `OLDEST` years before it, says nothing.
     """
     text = (value or "").strip()
     years = {BIRTH_DATE: _since_date, BIRTH_YEAR: _since_year, AGE: _stated}[source.form](text, day)
@@ -37,7 +39,8 @@ def _since_year(text: str, day: date) -> int | None:
 
 
 def _stated(text: str, day: date) -> int | None:
-    return _whole(text)
+    between = RANGE.fullmatch(text)
+    return int(between[1]) if between else _whole(text)
 
 
 def _whole(text: str) -> int | None:
