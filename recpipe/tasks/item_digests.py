@@ -19,7 +19,7 @@ from recpipe.lake import Reader
 from recpipe.quality import Suite, whole_suite
 from recpipe.rails.blocks import stable_hash
 from recpipe.tasks.aspects import OVERALL
-from recpipe.tasks.review_insights import Review, read_reviews
+from recpipe.tasks.reviews import Review, read_reviews
 
 WINDOW_DAYS: Final = 28
 """Days of a digest; the trend compares them with as many days before."""

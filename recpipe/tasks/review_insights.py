@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from recpipe import rails
@@ -20,23 +19,13 @@ from recpipe.lake import Reader
 from recpipe.quality import Suite, whole_suite
 from recpipe.rails.blocks import blocks_of, shard_of
 from recpipe.tasks.aspects import OVERALL, Aspect, aspects_file, aspects_hash, clauses, read_aspects
+from recpipe.tasks.review_outcomes import measure
+from recpipe.tasks.reviews import Review, read_reviews
 from recpipe.tasks.stars import Judged, Stars, learn_stars
 
 log = logging.getLogger(__name__)
 
-COLUMNS: Final = ["day", "event_id", "item_id", "event_type", "text", "rating"]
 REVIEWS_A_BLOCK: Final = 64
-
-
-@dataclass(frozen=True)
-class Review:
-    """A review with a text."""
-
-    day: date
-    event_id: str
-    item_id: str
-    text: str
-    rating: float | None
 
 
 @dataclass(frozen=True)
@@ -111,16 +100,6 @@ def open_reviews(settings: Settings, plan: rails.Plan, reader: Reader) -> State:
 
 def _taught(stars: Stars) -> int:
     return len(stars.classifier.vectors)
-
-
-def read_reviews(reader: Reader, first: date, last: date) -> list[Review]:
-    """Return the reviews of some days that have an item and a text, by event id."""
-    rows = reader.events(first, last, COLUMNS, ds.field("event_type") == "review").to_pylist()
-    return [
-        Review(row["day"], row["event_id"], row["item_id"], row["text"], row["rating"])
-        for row in sorted(rows, key=lambda row: str(row["event_id"]))
-        if row["item_id"] and row["text"] and row["text"].strip()
-    ]
 
 
 def _directions(aspects: list[Aspect], encoder: Encoder) -> NDArray[np.float64]:
@@ -264,67 +243,6 @@ def suite(settings: Settings) -> Suite:
         ],
         needed=FACTS,
     )
-
-
-# --- what became of it --------------------------------------------------------------------------------------------
-
-ITEM_MEAN: Final = "item_mean"
-"""The baseline: the mean of the ratings that an item had before the day; of all items, where it had none."""
-
-
-def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> list[rails.Metric]:
-    """Compare what was said of reviews with the ratings that they came with, or got since.
-
-    No review taught what is said of it (`open_reviews`). ``polarity_accuracy`` is the share of right ones of the polarities that
-    were given, ``polarity_coverage`` the share of reviews that were given one; both without reviews of a middle rating.
-    ``rating_mae`` is the mean distance of expected and given rating in stars, ``rating_mae_gain`` by how much it is smaller
-    than that of the baseline, on the same reviews.
-    """
-    known = read_reviews(reader, made_on - timedelta(days=settings.lookback_days), day)
-    truth = {review.event_id: review.rating for review in known if review.rating is not None}
-    before = [review for review in known if review.day < made_on and review.rating is not None]
-    rows = reader.read(REVIEW_INSIGHTS.name, made_on, made_on).to_pylist()
-    rows = [row for row in rows if row["aspect"] == OVERALL and row["expected_rating"] is not None and row["event_id"] in truth]
-    rows.sort(key=lambda row: str(row["event_id"]))
-    given = np.array([truth[row["event_id"]] for row in rows], np.float64)
-    return _measured(settings, day, rows, given, _item_means(before, rows))
-
-
-def _item_means(before: list[Review], rows: list[dict[str, Any]]) -> NDArray[np.float64]:
-    """Return (rows,) mean earlier rating of each row's item; of all items where it had none, NaN where none had."""
-    everything: list[float] = []
-    by_item: dict[str, list[float]] = {}
-    for review in before:
-        if review.rating is not None:
-            everything.append(review.rating)
-            by_item.setdefault(review.item_id, []).append(review.rating)
-    return np.array([np.mean(by_item.get(row["item_id"]) or everything or [np.nan]) for row in rows], np.float64)
-
-
-def _measured(
-    settings: Settings, day: date, rows: list[dict[str, Any]], given: NDArray[np.float64], means: NDArray[np.float64]
-) -> list[rails.Metric]:
-    middle = sum(settings.rating_bounds) / 2
-    said = np.array([{POLARITIES[0]: 1.0, POLARITIES[1]: -1.0}.get(row["polarity"] or "", 0.0) for row in rows])
-    away = np.abs(np.array([row["expected_rating"] for row in rows], np.float64) - given)
-    of_mean, side = np.abs(means - given), np.sign(given - middle)
-    sided, told = side != 0, (side != 0) & (said != 0)
-    return [
-        _metric(settings, day, "polarity_accuracy", (said == side)[told]),
-        _metric(settings, day, "polarity_accuracy", (np.sign(means - middle) == side)[told], ITEM_MEAN),
-        _metric(settings, day, "polarity_coverage", told[sided]),
-        _metric(settings, day, "rating_mae", away),
-        _metric(settings, day, "rating_mae", of_mean, ITEM_MEAN),
-        _metric(settings, day, "rating_mae_gain", of_mean - away),
-    ]
-
-
-def _metric(settings: Settings, day: date, name: str, values: NDArray[Any], by: str = "") -> rails.Metric:
-    from recpipe.evaluate.intervals import mean_interval, seed_of
-
-    rng = seed_of(settings.seed, day, REVIEW_INSIGHTS.name, name)
-    found = mean_interval(values.astype(np.float64), settings.bootstrap_draws, rng, settings.min_users)
-    return rails.Metric(name, found.value, found.low, found.high, found.users, by=by)
 
 
 INSIGHTS: Final = rails.Task(
