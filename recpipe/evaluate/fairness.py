@@ -104,8 +104,8 @@ def attention(lists: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _item_rows(shown: Shown, groups: ItemGroups) -> Iterator[GroupRow]:
     lists, share = shown.made.lists, attention(shown.made.lists)
-    if not len(groups.code):
-        return
+    if (groups.code == NO_GROUP).all():
+        return  # the shop does not deliver it
     names, code = _kept(shown, groups, share)
     user = np.arange(len(lists))
     exposed = _by_user(np.repeat(user, lists.shape[1]), code[lists.ravel()], share.ravel(), (len(lists), len(names)))
@@ -215,6 +215,8 @@ def _names_of(shown: Shown, reader: Reader, kind: str) -> list[str]:
 
 
 def _user_rows(shown: Shown, kind: str, names: Sequence[str]) -> Iterator[GroupRow]:
+    if not any(names):
+        return  # the shop does not deliver it
     k, least, draws = shown.settings.metric_k, max(shown.settings.min_users, 1), shown.settings.bootstrap_draws
     groups = _users_of(kind, names, least)
     for metric in QUALITY:

@@ -159,6 +159,14 @@ def test_quality_by_attribute_platform_and_cohort(branded):
     assert found["platform", "gap_ndcg@3"]["value"] is None  # one group has no gap
 
 
+def test_what_the_shop_does_not_deliver_has_no_rows(settings):
+    """No item of this shop has a brand, a category or a price, and no user a country or a platform."""
+    found = measured(
+        settings, item_groups=["brand", "category:0", "price"], user_groups=["country", "platform", "attributes.age"]
+    )
+    assert found == {}
+
+
 def test_a_name_that_few_users_share_is_not_written(branded):
     groups = {group for group, _ in measured(branded, user_groups=["country", "attributes.age"])}
     assert not groups & {"country=Malta", "attributes.age=77"}
@@ -187,7 +195,8 @@ def test_those_who_read_the_lists_read_no_group(settings):
 
 
 def test_the_page_shows_both(settings):
-    page = Path(evaluate_day(settings, DAY)["report"]).read_text()
+    with_cohorts = settings.model_copy(update={"user_groups": ["cohort"]})
+    page = Path(evaluate_day(with_cohorts, DAY)["report"]).read_text()
     assert "Who is shown" in page
     assert "Who is served" in page
     without = settings.model_copy(update={"item_groups": [], "user_groups": []})

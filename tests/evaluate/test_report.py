@@ -30,7 +30,7 @@ def test_the_page_says_which_lists_and_how_good(page):
     assert "model version 3" in page
     assert "0.5327" in page
     assert "too few" in page
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 4
 
 
 def test_the_page_loads_nothing_and_runs_nothing(page):
