@@ -15,6 +15,8 @@ is while this shop has seen too little to learn from.
   memory on the GPU: set RECPIPE_TRAIN_OPTIONS to a smaller `--batch-users`, see `recpipe train --help`.
 - `train` waits: the pool `gpu` has no free slot; see who holds it on the page of the pools.
 - `register` failed: MLflow does not answer; clear it, the same folder is registered once.
+- `propose`, `approve` (with RECPIPE_APPROVAL_HOURS alone): somebody has to answer on the page "Required Actions"; the text there compares candidate and
+  champion. Without an answer in time, or rejected, `promote` is skipped and the champion stays.
 - `promote` succeeded and moved nothing: that is no failure. Its log says why the gate stayed shut.
 - A bad champion: `recpipe withdraw VERSION --reason TEXT`; the next night takes the newest version that is still promoted. A
   published day keeps its version: run it anew with `recpipe recommend --day DAY --model-version VERSION`.
@@ -25,9 +27,10 @@ is while this shop has seen too little to learn from.
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, dag, task
+from airflow.sdk import Asset, dag, get_current_context, task
 from recpipe_airflow.jobs import JobOperator
 from recpipe_airflow.runs import (
     RUN_LIMIT,
@@ -82,7 +85,19 @@ def train_meta_model() -> None:
         with run_day() as (settings, day):
             return registry.register(settings, folder, day)
 
-    @task(outlets=[MODEL])
+    @task.branch
+    def propose(version: str) -> str:
+        """Ask the gate, and go on with the question to a person if it would let the candidate pass."""
+        from recpipe import registry
+        from recpipe.local.home import mlflow_url
+
+        with run_day() as (settings, day):
+            decision = asdict(registry.propose(settings, version, day))
+            pages = settings.mlflow_uri if settings.mlflow_uri.startswith("http") else mlflow_url(settings)
+            get_current_context()["ti"].xcom_push("question", registry.question(settings, decision, pages))
+        return "approve" if decision["promoted"] else "promote"
+
+    @task(outlets=[MODEL], trigger_rule="none_failed_min_one_success")
     def promote(version: str) -> dict[str, Any]:
         """Let the candidate pass the gate, or not; returns what was decided and why."""
         from recpipe import registry
@@ -110,7 +125,21 @@ def train_meta_model() -> None:
     wait_for_days >> exported
     registered = register(exported["model"])
     train >> registered
-    promote(registered)
+    promoted = promote(registered)
+    if SETTINGS.approval_hours:
+        from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+        approve = ApprovalOperator(
+            task_id="approve",
+            subject="Promote version {{ ti.xcom_pull('register') }} of the recommender?",
+            body="{{ ti.xcom_pull('propose', key='question') }}",
+            defaults=ApprovalOperator.REJECT,
+            response_timeout=timedelta(hours=SETTINGS.approval_hours),
+            execution_timeout=None,
+        )
+        proposed = propose(registered)
+        proposed >> [approve, promoted]
+        approve >> promoted
 
 
 train_meta_model()

@@ -1,7 +1,8 @@
 """Which model version serves a day, and who was promoted when."""
 
 from recpipe.registry.adopt import adopt
-from recpipe.registry.gate import Decision, promote
+from recpipe.registry.approval import question
+from recpipe.registry.gate import Decision, promote, propose
 from recpipe.registry.serving import champion, fetch, resolve
 from recpipe.registry.versions import overview
 from recpipe.registry.weekly import ensure_first_champion, register
@@ -15,6 +16,8 @@ __all__ = [
     "fetch",
     "overview",
     "promote",
+    "propose",
+    "question",
     "register",
     "resolve",
     "withdraw",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DECISION: Final = "decision"
+PROPOSAL: Final = "proposal"
 FILE: Final = "decision.json"
 
 
@@ -113,22 +114,34 @@ def promote(settings: Settings, version: str, day: date) -> Decision:
     MissingModel
         If there is no such version, or nothing was promoted that it could be compared with.
     """
+    decision = propose(settings, version, day)
+    store = client(settings)
+    return record(store, settings, find(all_versions(store, settings), version, settings), decision, day)
+
+
+def propose(settings: Settings, version: str, day: date) -> Decision:
+    """Return what `promote` would decide, and keep it with its plot beside the version; nothing is promoted yet.
+
+    So that a person can look at it first. What was proposed once is what will be decided. Parameters and errors are those
+    of `promote`.
+    """
     store = client(settings)
     versions = all_versions(store, settings)
     candidate = find(versions, version, settings)
     _require_own_week(candidate, day)
     decision = _stored(store, settings, candidate)
-    if decision is None:
-        champion = _opponent(settings, versions, candidate)
-        if champion is None:
-            raise MissingModel(
-                f"Version {version} has no champion to be compared with: promote a first one that was fitted on days up to "
-                f"{candidate.fitted_until} with the same encoder (`recpipe register` does, from the closed form that `recpipe train` leaves in its folder)."
-            )
-        found = _compare(settings, candidate, champion, day)
-        decision = _decide(settings, candidate, champion, day, found)
-        _log_evidence(store, candidate.run_id, decision)
-    return record(store, settings, candidate, decision, day)
+    if decision is not None:
+        return decision
+    champion = _opponent(settings, versions, candidate)
+    if champion is None:
+        raise MissingModel(
+            f"Version {version} has no champion to be compared with: promote a first one that was fitted on days up to "
+            f"{candidate.fitted_until} with the same encoder (`recpipe register` does, from the closed form that `recpipe train` leaves in its folder)."
+        )
+    decision = _decide(settings, candidate, champion, day, _compare(settings, candidate, champion, day))
+    _log_evidence(store, candidate.run_id, decision)
+    store.set_model_version_tag(settings.registered_model, version, PROPOSAL, json.dumps(asdict(decision)))
+    return decision
 
 
 def _require_own_week(candidate: Version, day: date) -> None:
@@ -271,7 +284,8 @@ def record(store: MlflowClient, settings: Settings, version: Version, decision: 
 
 def _stored(store: MlflowClient, settings: Settings, version: Version) -> Decision | None:
     tags = store.get_model_version(settings.registered_model, str(version.number)).tags
-    return Decision(**json.loads(tags[DECISION])) if DECISION in tags else None
+    known = tags.get(DECISION) or tags.get(PROPOSAL)
+    return Decision(**json.loads(known)) if known else None
 
 
 def _log_evidence(store: MlflowClient, run_id: str, decision: Decision) -> None:

@@ -200,3 +200,13 @@ def test_its_dates_and_patience_come_from_the_settings(name: str, last: date) ->
     assert seen["zone"].endswith("Europe/London')") or seen["zone"] == "Europe/London"
     assert seen["retries"] == 5
     assert look(name)["end"] is None
+
+
+def test_a_person_is_asked_where_the_shop_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECPIPE_APPROVAL_HOURS", "24")
+    found = DagBag(REPOSITORY / "dags" / "train_meta_model.py").dags["train_meta_model"]
+    approve = found.get_task("approve")
+    assert (approve.defaults, approve.response_timeout) == (["Reject"], timedelta(hours=24))
+    assert approve.execution_timeout is None
+    assert approve.downstream_task_ids == {"promote"}
+    assert found.get_task("propose").downstream_task_ids == {"approve", "promote"}
