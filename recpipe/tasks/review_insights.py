@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from recpipe.config import Settings
 from recpipe.contract import POLARITIES, REVIEW_INSIGHTS
 from recpipe.encode import Encoder, load_encoder
 from recpipe.lake import Reader
+from recpipe.lake.lake import window
 from recpipe.quality import Suite, whole_suite
 from recpipe.rails.blocks import blocks_of, shard_of
 from recpipe.tasks.aspects import OVERALL, Aspect, aspects_file, aspects_hash, clauses, read_aspects
@@ -78,7 +79,7 @@ def open_reviews(settings: Settings, plan: rails.Plan, reader: Reader) -> State:
     Those of the day itself never teach: what is said of a rated one is a prediction, too, and can be measured.
     """
     day = rails.day_of(plan)
-    known = read_reviews(reader, day - timedelta(days=settings.lookback_days), day)
+    known = read_reviews(reader, *window(day, settings.lookback_days))
     rated = [review for review in known if review.day < day and review.rating is not None]
     encoder = load_encoder(settings.encoder, settings.work / "encoder")
     middle = sum(settings.rating_bounds) / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from recpipe import rails
 from recpipe.config import Settings
 from recpipe.contract import POLARITIES, REVIEW_INSIGHTS
 from recpipe.lake import Reader
+from recpipe.lake.lake import window
 from recpipe.tasks.aspects import OVERALL
 from recpipe.tasks.reviews import Review, read_reviews
 
@@ -27,7 +28,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     ``rating_mae`` is the mean distance of expected and given rating in stars, ``rating_mae_gain`` by how much it is smaller
     than that of the baseline, on the same reviews.
     """
-    known = read_reviews(reader, made_on - timedelta(days=settings.lookback_days), day)
+    known = read_reviews(reader, window(made_on, settings.lookback_days)[0], day)
     truth = {review.event_id: review.rating for review in known if review.rating is not None}
     before = [review for review in known if review.day < made_on and review.rating is not None]
     rows = reader.read(REVIEW_INSIGHTS.name, made_on, made_on).to_pylist()

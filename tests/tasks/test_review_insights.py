@@ -105,6 +105,13 @@ def test_ratings_of_the_day_itself_teach_nothing(shop):
         assert (row["polarity"], row["expected_rating"], row["confidence"], row["abstained"]) == (None, None, None, True)
 
 
+def test_the_days_that_a_night_reads_teach_and_no_earlier_ones(shop):
+    """Of two days, the day itself among them, the one before teaches; of one day, none does."""
+    for days, taught in ((2, True), (1, False)):
+        rails.run_day(shop.settings.model_copy(update={"lookback_days": days}), INSIGHTS, DAY)
+        assert {row["expected_rating"] is not None for row in rows(shop).values()} == {taught}
+
+
 def test_nothing_is_said_that_is_not_likely_enough(shop):
     rails.run_day(shop.settings.model_copy(update={"least_confidence": 1.0}), INSIGHTS, DAY)
     assert all(row["abstained"] and row["polarity"] is None and row["confidence"] >= 0.5 for row in rows(shop).values())
