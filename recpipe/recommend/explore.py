@@ -6,10 +6,12 @@ propensity :math:`\pi_i` of a row is the probability, over the draw alone, that 
 this very list; everything else about the list is certain, and such rows have 1. That is what the estimators of Horvitz and
 Thompson (1952) need, whatever the number of places (`recpipe.evaluate.off_policy`).
 
-For one place the draw is a softmax over the pool, :math:`\pi_i \propto w_i = \exp(z_i / T)`, where z are the model's scores
-in units of their standard deviation over the pool: scores have no scale of their own. For m places a draw of one item after
-the other (Plackett-Luce) has inclusion probabilities that nobody can sum up for a large pool. So the probabilities come
-first, :math:`\pi_i = \min(1, \lambda w_i)` with :math:`\sum \pi = m`, and a systematic sample keeps them to the letter
+For one place the draw is a softmax over the pool, mixed with a blind draw, :math:`w_i = (1 - u) \exp(z_i / T) / \sum \exp(z / T)
++ u / n`, where z are the model's scores in units of their standard deviation over the pool: scores have no scale of their own.
+Without the second part an item that nothing speaks for has next to no chance, and a single one of them, once drawn and taken,
+would outweigh all other rows of an estimate; with it no estimate for a blind rule has more than 1 / u times the variance that
+blind draws would give it. For m places a draw of one item after the other (Plackett-Luce) has inclusion probabilities that
+nobody can sum up for a large pool. So the probabilities come first, :math:`\pi_i = \min(1, \lambda w_i)` with :math:`\sum \pi = m`, and a systematic sample keeps them to the letter
 (Madow 1949, "On the theory of systematic sampling, II"): one random start, then every whole step along the cumulated
 probabilities. Items of one category lie side by side there, so no more of a category can be drawn than it has room for.
 """
@@ -29,8 +31,6 @@ from recpipe.learn.data import Evidence
 
 UNITS: Final = 2**40
 """Probabilities are whole numbers of 1 / `UNITS`: sums of them are exact, and what is written down is what was drawn by."""
-LEAST_WEIGHT: Final = 1e-9
-"""Beside 1 for the best of the pool. Every new item can be drawn, or else nothing could be said of those that cannot."""
 ENDLESS: Final = 2**31
 
 
@@ -116,7 +116,7 @@ def explore(
     day
         The lists' day.
     settings
-        ``explore_places``, ``explore_temperature``, ``explore_rank``, ``max_per_category`` and ``seed``.
+        ``explore_places``, ``explore_temperature``, ``explore_uniform``, ``explore_rank``, ``max_per_category`` and ``seed``.
     """
     found = Lists(item.copy(), score.copy(), np.ones(item.shape), np.zeros(item.shape, np.bool_))
     category = pool.category if settings.max_per_category else np.full(len(pool.category), -1)
@@ -126,7 +126,12 @@ def explore(
         some, room, places = _eligible(item[user][item[user] >= 0], eligible, category, settings)
         if places:
             key = generator(settings.seed, day, user_ids[user])
-            chance = inclusion(weights(pool.scores[user, some], settings.explore_temperature), category[some], room, places)
+            chance = inclusion(
+                weights(pool.scores[user, some], settings.explore_temperature, settings.explore_uniform),
+                category[some],
+                room,
+                places,
+            )
             drawn, propensity = draw(chance, category[some], room, places, int(key.integers(UNITS)))
             order = key.permutation(places)
             chosen = some[drawn[order]]
@@ -154,12 +159,12 @@ def _eligible(
     return eligible[:0], np.zeros(0, np.int64), 0
 
 
-def weights(scores: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-    """Return (pool,) exp of the scores in units of their spread, over the temperature; 1 for the best, `LEAST_WEIGHT` at least."""
+def weights(scores: NDArray[np.floating], temperature: float, uniform: float) -> NDArray[np.float64]:
+    """Return (pool,) of sum 1: a softmax of the scores in units of their spread, and a share that is the same for all."""
     value = scores.astype(np.float64)
     spread = value.std()
-    gap = (value - value.max()) / spread if spread > 0 else np.zeros_like(value)
-    return np.asarray(np.maximum(np.exp(gap / temperature), LEAST_WEIGHT))
+    odds = np.exp((value - value.max()) / (spread * temperature)) if spread > 0 else np.ones(len(value))
+    return np.asarray((1 - uniform) * odds / odds.sum() + uniform / len(value))
 
 
 def inclusion(

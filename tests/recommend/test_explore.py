@@ -214,11 +214,12 @@ def open_night_of(shop: Shop, day: date) -> tuple[list[str], list[bool]]:
 # --- the probabilities --------------------------------------------------------------------------------------------
 
 
-def test_one_place_is_a_softmax_of_standardised_scores():
+def test_one_place_is_a_softmax_of_standardised_scores_and_a_blind_share():
     scores = np.array([3.0, 1.0, 1.0, -5.0])
     wanted = np.exp((scores - scores.mean()) / scores.std() / 0.5)
-    chance = inclusion(weights(scores, 0.5), np.full(4, -1), np.full(4, ENDLESS), 1)
-    assert chance == pytest.approx(wanted / wanted.sum())
+    chance = inclusion(weights(scores, 0.5, 0.2), np.full(4, -1), np.full(4, ENDLESS), 1)
+    assert chance == pytest.approx(0.8 * wanted / wanted.sum() + 0.2 / 4)
+    assert weights(np.full(4, 7.0), 0.5, 0.2) == pytest.approx(0.25)
 
 
 def test_a_hand_computed_draw_of_two_with_a_full_category():
