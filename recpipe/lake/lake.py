@@ -225,7 +225,7 @@ class Lake:
         predicate = "day IN (" + ", ".join(f"DATE '{day}'" for day in days) + ")"
         for attempt in range(COMMIT_TRIES):
             mark = uuid.uuid4().hex
-            batches = stream(data)
+            batches = _without_meanings(stream(data))
             try:
                 write_deltalake(
                     self.uri(table), batches, mode="overwrite", predicate=predicate,
@@ -280,7 +280,7 @@ class Lake:
         self._ensure(DAYS.name)
         rows = pa.Table.from_pylist([_row(record) for record in records], schema=DAYS.schema)
         write_deltalake(
-            self.uri(DAYS.name), rows, mode="append", storage_options=dict(self.storage_options) or None,
+            self.uri(DAYS.name), _without_meanings(rows.to_reader()), mode="append", storage_options=dict(self.storage_options) or None,
             commit_properties=CommitProperties(max_commit_retries=100),
         )  # fmt: skip
 
@@ -397,6 +397,16 @@ def stream(data: pa.Table | ds.Dataset, columns: list[str] | None = None) -> pa.
         return data.scanner(columns=columns).to_reader()
     schema = data.schema if columns is None else pa.schema([data.schema.field(name) for name in columns])
     return pa.RecordBatchReader.from_batches(schema, _file_batches(data, schema))
+
+
+def _without_meanings(batches: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """Return the batches without what their fields mean.
+
+    Delta refuses a field whose metadata are others than when the table was made, and a meaning may be put in other words.
+    """
+    plain = pa.schema([pa.field(field.name, field.type, field.nullable) for field in batches.schema])
+    bare = (pa.RecordBatch.from_arrays(batch.columns, schema=plain) for batch in batches)
+    return pa.RecordBatchReader.from_batches(plain, bare)
 
 
 def _file_batches(data: ds.FileSystemDataset, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from recpipe.contract import OUTCOMES
+from recpipe.contract import DAYS, OUTCOMES
 from recpipe.lake import Lake
 
 ROW = {"horizon_days": 7, "cohort": "all", "metric": "m", "value": 1.0, "ci_low": None, "ci_high": None, "users": 1, "name": "3"}
@@ -45,3 +45,14 @@ def test_old_days_are_read_with_nulls_before_and_after_the_table_is_widened(lake
     assert found.schema.equals(OUTCOMES.schema)
     assert found["table"].to_pylist() == [None, "item_classes"]
     assert lake.reader({"outcomes": 1}).read("outcomes")["table"].to_pylist() == [None]
+
+
+def test_a_meaning_may_be_put_in_other_words(tmp_path):
+    """A table of an earlier release has the old words with its columns, and is written to all the same."""
+    lake = Lake(str(tmp_path / "lake"))
+    old = pa.schema([field.with_metadata({"meaning": f"once: {field.name}"}) for field in OUTCOMES.schema])
+    DeltaTable.create(lake.uri("outcomes"), old, partition_by=["day"])
+    days = pa.schema([field.with_metadata({"meaning": f"once: {field.name}"}) for field in DAYS.schema])
+    DeltaTable.create(lake.uri("days"), days)
+    lake.publish("outcomes", [NEW], pa.Table.from_pylist([{"day": NEW} | ROW], schema=OUTCOMES.schema))
+    assert lake.reader().read("outcomes")["name"].to_pylist() == ["3"]
