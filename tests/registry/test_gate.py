@@ -14,7 +14,7 @@ from recpipe.contract import EVENTS, USERS
 from recpipe.errors import BadSetting, MissingDay, MissingModel
 from recpipe.lake import Lake
 from recpipe.learn.closed_forms import ItemKNN, Popularity
-from recpipe.registry import ensure_first_champion, promote, register, resolve
+from recpipe.registry import ensure_first_champion, promote, propose, register, resolve
 from recpipe.registry.store import client
 
 WEEK, FITTED = date(2026, 3, 15), date(2026, 3, 8)
@@ -87,6 +87,17 @@ def test_a_decision_is_taken_once(settings, popular, neighbours):
     Lake.from_settings(settings).publish("events", [WEEK], EVENTS.schema.empty_table())
     assert promote(settings, candidate, WEEK) == decision
     assert version(settings, candidate).tags["promoted_on"] == "2026-03-15"
+
+
+def test_what_is_proposed_is_what_is_decided_and_promotes_nothing_yet(settings, popular, neighbours):
+    ensure_first_champion(settings, WEEK, popular)
+    candidate = register(settings, neighbours, WEEK)
+    proposed = propose(settings, candidate, WEEK)
+    assert "promoted_on" not in version(settings, candidate).tags
+    assert resolve(settings, NEXT) != candidate
+    Lake.from_settings(settings).publish("events", [WEEK], EVENTS.schema.empty_table())  # nothing is measured anew
+    assert promote(settings, candidate, WEEK) == proposed
+    assert resolve(settings, NEXT) == (candidate if proposed.promoted else "1")
 
 
 def test_an_older_week_never_moves_the_alias(settings, model_folder):
