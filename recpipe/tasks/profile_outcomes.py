@@ -17,7 +17,7 @@ from recpipe.lake import Reader
 from recpipe.lake.lake import window
 from recpipe.learn.profiles import Family
 from recpipe.tasks.profile_events import Catalogue, Happened, read_catalogue, read_happened
-from recpipe.tasks.profile_signals import INTERESTS, habits, interests
+from recpipe.tasks.profile_signals import INTERESTS, interests, without_texts
 
 POPULAR: Final = "popular_tags"
 """The baseline: the tags under which most was bought in the days that a profile reads, the same for everybody."""
@@ -25,7 +25,8 @@ AVERAGE: Final = "all_users"
 """The baseline of an audience: the share of all buyers that buy under the same tags."""
 FIRST_TAGS: Final = 10
 LEAST_WEIGHT: Final = 0.3
-HABITS: Final = ("price", "rhythm")
+MEASURED: Final = (*INTERESTS, "price", "rhythm")
+"""Kinds that can be measured by what users do, without reading texts."""
 
 Bought = dict[str, dict[str, int]]
 """Item ids by user, and how often each was bought."""
@@ -38,9 +39,10 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     purchases that fall under one of the ten tags of the user with the most evidence, beside the ten most popular tags for
     everybody (categories: whole paths only); ``tag_recall_gain`` is the paired difference. ``tag_hit_rate`` is the share of
     a user's tags with a weight of at least .3 under which the user buys, beside the share of all buyers who do; of these
-    two the gain is a ratio of the means less 1. Of prices and rhythm, ``tag_share`` is the share of what a user does in
-    these days that falls under a tag of the user (mean over the tags, by weight), beside that of all users under the same
-    tags, and ``tag_share_gain`` the ratio of the means less 1. Intervals are of the user bootstrap.
+    two the gain is a ratio of the means less 1. Of these kinds, prices and rhythm, ``tag_share`` is the share of what a user does
+    in these days that falls under a tag of the user (mean over the tags, by weight), beside that of all users under the
+    same tags: how much a user does plays no part in it; ``tag_share_gain`` is the ratio of the means less 1. Intervals are of
+    the user bootstrap.
     """
     items = read_catalogue(reader, day)
     tags = _narrow(items)
@@ -52,8 +54,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
         mine = [row for row in rows if row["kind"] == kind]
         found += _recalls(settings, day, kind, mine, tags[kind], before, since)
         found += _hits(settings, day, kind, mine, dict(zip(items.ids, interests(items)[kind], strict=True)), since)
-    mine = [row for row in rows if row["kind"] in HABITS]
-    return found + _shares(settings, day, mine, _since(settings, reader, made_on, day))
+    return found + _shares(settings, day, rows, _since(settings, reader, made_on, day))
 
 
 def _since(settings: Settings, reader: Reader, made_on: date, day: date) -> Happened:
@@ -146,39 +147,45 @@ def _hits(
 
 
 def _shares(settings: Settings, day: date, rows: list[dict[str, Any]], since: Happened) -> list[rails.Metric]:
-    """Return how much of what users do falls under their tags of habits, beside that of all users."""
+    """Return how much of what users do falls under their tags, beside that of all users."""
     place = {user: number for number, user in enumerate(since.user_ids)}
+    made = without_texts(since)
     found: list[rails.Metric] = []
-    for kind in HABITS:
-        sums: dict[int, NDArray[np.float64]] = {}  # by user: of the weights, weighted own shares and weighted shares of all
-        for family in (one for one in habits(since) if one.kind == kind):
-            code = {tag: number for number, tag in enumerate(family.tags)}
-            own = shares_of(family)
-            everybody = family.total / max(family.own.sum(), 1e-12)
-            for row in rows:
-                user, tag = place.get(row["user_id"], -1), code.get(row["tag"], -1)
-                if user >= 0 and tag >= 0 and family.own[user] > 0:
-                    parts = row["weight"] * np.array([1.0, own[user, tag], everybody[tag]])
-                    sums[user] = sums.get(user, np.zeros(3)) + parts
-        table = np.array([sums[user] for user in sorted(sums)]).reshape(len(sums), 3)
-        ours, theirs = table[:, 1] / table[:, 0], table[:, 2] / table[:, 0]
+    for kind in MEASURED:
+        mine = [row for row in rows if row["kind"] == kind and row["user_id"] in place]
+        sums = np.zeros((len(place), 3))  # of the weights, weighted own shares and weighted shares of all
+        for family in (one for one in made if one.kind == kind):
+            _add_shares(sums, family, mine, place)
+        sums = sums[sums[:, 0] > 0]
+        ours, theirs = sums[:, 1] / sums[:, 0], sums[:, 2] / sums[:, 0]
         name = f"tag_share:{kind}"
         found += [_mean(settings, day, name, ours), _mean(settings, day, name, theirs, AVERAGE)]
         found.append(_ratio(settings, day, f"tag_share_gain:{kind}", ours, theirs))
     return found
 
 
-def shares_of(family: Family) -> NDArray[np.float64]:
-    """Return (users, tags) share of each user's evidence that is under each tag; 0 for users without any."""
-    users, tags = len(family.own), len(family.tags)
-    under = np.zeros((users, tags))
-    keys = family.keys
-    for key in range(len(keys.indptr) - 1):
-        mine = family.evidence.key == key
-        for at in range(keys.indptr[key], keys.indptr[key + 1]):
-            amount = family.evidence.amount[mine] * keys.share[at]
-            under[:, keys.code[at]] += np.bincount(family.evidence.user[mine], amount, minlength=users)
-    return np.asarray(under / np.maximum(family.own, 1e-12)[:, None])
+def _add_shares(sums: NDArray[np.float64], family: Family, rows: list[dict[str, Any]], place: dict[str, int]) -> None:
+    """Add weight, own share and share of all of the tags of a family whose users have evidence in it."""
+    code = {tag: number for number, tag in enumerate(family.tags)}
+    known = [row for row in rows if row["tag"] in code and family.own[place[row["user_id"]]] > 0]
+    if not known:
+        return
+    user = np.array([place[row["user_id"]] for row in known], np.int64)
+    tag = np.array([code[row["tag"]] for row in known], np.int64)
+    weight = np.array([row["weight"] for row in known], np.float64)
+    everybody = family.total[tag] / max(family.own.sum(), 1e-12)
+    np.add.at(sums, user, weight[:, None] * np.stack([np.ones(len(known)), shares_of(family, user, tag), everybody], axis=1))
+
+
+def shares_of(family: Family, user: NDArray[np.int64], tag: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return (pairs,) share of each user's evidence in a family that is under the tag."""
+    import scipy.sparse as sp
+
+    keys, evidence = family.keys, family.evidence
+    tags = sp.csr_matrix((keys.share, keys.code, keys.indptr), shape=(len(keys.indptr) - 1, len(family.tags)))
+    done = sp.csr_matrix((evidence.amount, (evidence.user, evidence.key)), shape=(len(family.own), tags.shape[0]))
+    under = np.asarray((done @ tags)[user, tag], np.float64).ravel()
+    return np.asarray(under / np.maximum(family.own[user], 1e-12))
 
 
 def _mean(settings: Settings, day: date, name: str, values: NDArray[np.float64], by: str = "") -> rails.Metric:

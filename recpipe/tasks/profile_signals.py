@@ -58,10 +58,12 @@ def families(settings: Settings, happened: Happened) -> list[Family]:
     return [one for one in found if len(one.evidence.user)]
 
 
-def habits(happened: Happened) -> list[Family]:
-    """Return the families of prices and rhythm alone, for which no text has to be read."""
-    kept, users = met(happened), len(happened.user_ids)
-    return [_prices(happened.items, interests(happened.items), *_items_met(happened, kept), users), *_rhythm(happened, users)]
+def without_texts(happened: Happened) -> list[Family]:
+    """Return the families of interests, prices and rhythm by what was met alone: no search and no review is read."""
+    users, tags = len(happened.user_ids), interests(happened.items)
+    items, prices = _items_met(happened, met(happened))
+    found = [_family(kind, kind, [dict.fromkeys(some, 1.0) for some in tags[kind]], items, users) for kind in INTERESTS]
+    return [*found, _prices(happened.items, tags, items, prices, users), *_rhythm(happened, users)]
 
 
 def _items_met(happened: Happened, kept: Any) -> tuple[Evidence, Floats]:

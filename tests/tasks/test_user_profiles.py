@@ -414,6 +414,10 @@ def test_an_audience_that_is_amiss_is_refused_with_its_line(shop, asked, message
 # --- what became of it, and the suite -----------------------------------------------------------------------------
 
 
+U2_SINCE = (("category:home", 0.0, 1 / 4), ("category:home>kitchen", 0.0, 0.0), ("category:wear", 1.0, 3 / 4))
+"""Tags of u2, the share of what u2 bought since that is under each, and that of all."""
+
+
 def test_what_became_of_the_tags(shop):
     """Since, u1 bought a lamp and two hats, u2 a hat: the tags of u1 hold a third of it, those of u2 all."""
     rails.run_day(shop.settings, PROFILES, DAY)
@@ -431,6 +435,14 @@ def test_what_became_of_the_tags(shop):
     assert value["tag_hit_rate:brand", own] == pytest.approx(1.0)  # u1 alone has brands; one of the two buyers bought Lumo
     assert value["tag_hit_rate:brand", "all_users"] == pytest.approx(0.5)
     assert value["tag_hit_gain:brand", own] == pytest.approx(1.0)
+    assert value["tag_share:brand", own] == pytest.approx(1.0)  # all that u1 bought of any brand, as everybody
+    others = 1 / 4  # of the four purchases one is a lamp: u1 has lights and home, u2 kitchen, wear and home
+    weights = {key: row["weight"] for key, row in tags(shop).items()}
+    u1 = [(weights["u1", "category:home>lights"], 1 / 3, others), (weights["u1", "category:home"], 1 / 3, others)]
+    u2 = [(weights["u2", tag], share, of_all) for tag, share, of_all in U2_SINCE if ("u2", tag) in weights]
+    for place, name in ((1, own), (2, "all_users")):
+        means = [sum(one[0] * one[place] for one in some) / sum(one[0] for one in some) for some in (u1, u2)]
+        assert value["tag_share:category", name] == pytest.approx(np.mean(means))
 
 
 def test_habits_that_last(tmp_path):
