@@ -46,7 +46,7 @@ def open_model(folder: Path) -> TextModel:
     Raises
     ------
     BadSetting
-        If ``recpipe_encoder.json`` names a kind that is not known here.
+        If ``recpipe_encoder.json`` names a kind that is not known here, or the weights are no safetensors.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from transformers import AutoModel, AutoTokenizer
@@ -59,7 +59,8 @@ def open_model(folder: Path) -> TextModel:
         from recpipe.encode.compress.int8 import open_int8
 
         return TextModel(tokenizer, open_int8(folder))
-    network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    _require_safetensors(folder)
+    network: Any = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False).eval()
     kind = recipe.get("kind", "")
     if kind == "adapter":
         from recpipe.encode.finetune.adapters import insert_adapters
@@ -74,6 +75,15 @@ def open_model(folder: Path) -> TextModel:
     if kind:
         _load_beside(network, folder / BESIDE)
     return TextModel(tokenizer, network.eval(), int(recipe.get("tokens", 0)))
+
+
+def _require_safetensors(folder: Path) -> None:
+    """Refuse weights that could run code when they are read."""
+    if not list(folder.glob("*.safetensors")):
+        raise BadSetting(
+            f"Encoder folder {folder} holds no weights as safetensors, and others are not read: a pickle can run code. Write them anew "
+            f"where you trust them, with model.save_pretrained(folder) of transformers."
+        )
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:
