@@ -123,6 +123,8 @@ def reason_text(reason: dict[str, Any], titles: dict[str, str], country: str | N
     --------
     >>> reason_text({"kind": "support", "because_item_ids": ["85123A"]}, {"85123A": "WHITE HANGING HEART"}, None)
     'because of WHITE HANGING HEART'
+    >>> reason_text({"kind": "new_item", "because_item_ids": ["85123A"]}, {"85123A": "WHITE HANGING HEART"}, None)
+    'new in the shop, and close to WHITE HANGING HEART'
     """
     if reason["kind"] == "support":
         return "because of " + " and ".join(titles.get(item) or item for item in reason["because_item_ids"])
