@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.transfer measure B --models NAME=FOLDER … --work DIR``: B opens at several days, all before hidden; after 0, 7
 and 30 days lists are made for users at their next order, from their own support, and what they buy first in the seven days after
-it is the truth. Every learner sees the same evidence and the same supports. ``teach A --out DIR`` teaches a model for it.
+it is the truth. Every learner sees the same evidence and the same supports. ``teach A --out DIR`` teaches a model for it, and ``adapt B``
+goes on from each model with B's own days, beside training from scratch on them (where it can learn from so few).
 
 What was computed for a day is kept in ``--work``: more models can be measured without computing it again.
 """
@@ -40,7 +41,7 @@ Scores = dict[str, NDArray[np.float64]]
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="Measure how a model of one shop serves another.")
-    parser.add_argument("what", choices=("teach", "measure"))
+    parser.add_argument("what", choices=("teach", "measure", "adapt"))
     parser.add_argument("shop", type=Path, help="folder with events.parquet and items.parquet")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, help="model folder that teach writes")
@@ -48,12 +49,13 @@ def main() -> None:
     parser.add_argument("--openings", type=int, default=9)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--models", nargs="*", default=[], help="NAME=FOLDER")
-    parser.add_argument("--first", type=date.fromisoformat, default=date(2010, 1, 11), help="first day that the shop opens on")
+    first = date(2010, 1, 11), date(2010, 2, 1)
+    parser.add_argument("--first", type=date.fromisoformat, nargs="*", default=first, help="first days that the shop opens on")
     parser.add_argument("--every", type=int, default=49, help="days between two openings")
     parser.add_argument("--starts", type=int, default=12)
     parser.add_argument("--ages", type=int, nargs="*", default=list(AGES))
     given = parser.parse_args()
-    teach(given) if given.what == "teach" else compare(given)
+    {"teach": teach, "measure": compare, "adapt": adapt}[given.what](given)
 
 
 def teach(given: Any) -> None:
@@ -79,10 +81,46 @@ def compare(given: Any) -> None:
         show(age, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, len(parts))
 
 
+def adapt(given: Any) -> None:
+    """Go on from each model with the days of the shop, and learn from scratch on them; print what each came to."""
+    evidence, facts = read_shop(given.shop, given.work / "encoder", given.least)
+    models = {name: Path(folder) for name, folder in (m.split("=", 1) for m in given.models)}
+    for age in given.ages:
+        parts = []
+        for day in starts(given):
+            parts.append(one_start(evidence, facts, day, age, taught_on(evidence, facts, day, age, models, given), given.work))
+            show(age, {name: np.concatenate([part[name] for part in parts if part]) for name in parts[0] or {}}, len(parts))
+
+
+def taught_on(
+    evidence: Evidence, facts: Mapping[str, Any], day: date, age: int, models: Mapping[str, Path], given: Any
+) -> dict[str, Learner]:
+    """Return every model as it is and as it came out of the shop's first days, and what came out of them without a model."""
+    from recpipe.errors import TrainingFailed
+    from recpipe.learn.episodes_folder import write_episodes_folder
+    from recpipe.learn.train import Config, train
+
+    place, known_by_then = given.work / f"{day}-after-{age}", window_of(evidence, facts, day, age).evidence
+    last = str(day + timedelta(days=age - 1))
+    write_episodes_folder(place / "episodes", known_by_then, {**facts, "fitted_until": last, "trained_until": last})
+    found: dict[str, Learner] = {UNTAUGHT: untaught()} | {name: load(folder) for name, folder in models.items()}
+    for name, folder in models.items():
+        config = Config(steps=given.steps)
+        train(place / "episodes", place / name, config, start_from=folder, other_shop=True)
+        found[f"{name}, adapted"] = load(place / name)
+    try:
+        train(place / "episodes", place / "scratch", Config(steps=given.steps))
+    except TrainingFailed:
+        print(f"{day}, {age} days: too little to learn from without a model", flush=True)
+        return found
+    closed = load(place / "scratch" / "closed_form")
+    return found | {"from scratch": load(place / "scratch"), "closed form of its training": closed}
+
+
 def starts(given: Any) -> Iterator[date]:
     """Yield the days that the shop opens on."""
     for number in range(given.starts):
-        yield given.first + timedelta(days=number * given.every)
+        yield from (first + timedelta(days=number * given.every) for first in given.first)
 
 
 def one_start(

@@ -18,16 +18,31 @@ from recpipe.learn.data import Evidence, events_of
 from recpipe.learn.selection import Window
 
 if TYPE_CHECKING:
+    import torch
+
     from recpipe.learn.train import Config
+
+    Tensors = dict[str, torch.Tensor]
 
 AGES = (0, 7, 30)
 """Days since the opening at which a shop is looked at; one after the other, newest opening first."""
 WINDOW_DAYS = 7
 """Days after such an instant in which a user's order is waited for."""
+SHARE_KEPT = 0.25
+"""Of what openings taught, so much is kept: what helps one shop misleads another. Of a quarter, a half, three quarters and all, a quarter
+harmed least between Beauty and a sample of completejourney, in both directions (docs/benchmarks.md)."""
 LEAST_EPISODES = 100
 """Where fewer users come back within the horizon, it is doubled: shops differ in how often one comes."""
 LONGEST_HORIZON, LONGEST_SHARE = 120.0, 1 / 8
 """Days of a query at most, and as a share of the log."""
+
+
+def kept_for_others(taught: Tensors, untaught: Tensors) -> Tensors:
+    """Return numbers between those before and after training: `SHARE_KEPT` of the way.
+
+    Interpolated weights keep more of what holds elsewhere (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 3).
+    """
+    return {name: untaught[name].detach() + SHARE_KEPT * (held - untaught[name].detach()) for name, held in taught.items()}
 
 
 def opened_at(evidence: Evidence, opened: np.datetime64, until: np.datetime64, last_day: np.datetime64) -> Evidence:

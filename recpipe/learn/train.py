@@ -31,6 +31,7 @@ from recpipe.learn.episodes_folder import read_episodes_folder
 from recpipe.learn.folder import save, to_json, write_whole
 from recpipe.learn.metrics import Quality
 from recpipe.learn.networks import Network, Placed, find_network
+from recpipe.learn.openings import kept_for_others
 from recpipe.learn.other_shop import clearly_better, cut_first_days, enough, knows_weeks, pull
 from recpipe.learn.pair_network import NETWORK
 from recpipe.learn.selection import Window, best_of, measure_closed_forms, measure_views, support_sizes
@@ -164,6 +165,8 @@ def train(
     learn(given, lessons, course, out_dir, on_look)
 
     # --- what came of it
+    if config.openings:
+        course.best = kept_for_others(course.best, first_tensors(given, lessons))
     learner = given.network.to_learner(course.best, given.settings)
     if given.begun and given.other_shop and not clearly_better(gain_over(given.begun, learner, given, lessons)):
         learner, course.best_step = given.begun.learner, 0
@@ -370,8 +373,7 @@ def begin_course(given: Given, lessons: Lessons, out_dir: Path, resume: bool) ->
     from recpipe.learn import checkpoint
 
     config, begun = given.config, given.begun
-    tensors = given.network.initial_tensors(lessons.views[0], config.width, given.seed, given.device)
-    tensors = tensors_of(begun.learner, tensors) if begun else tensors
+    tensors = first_tensors(given, lessons)
     optimiser = torch.optim.AdamW(given.network.parameter_groups(tensors, config))
     facts = (given.episodes_dir / "facts.json").read_text()
     told = [
@@ -397,6 +399,12 @@ def begin_course(given: Given, lessons: Lessons, out_dir: Path, resume: bool) ->
     elif found:
         say("the checkpoint is of another input or other settings: starting anew")
     return course
+
+
+def first_tensors(given: Given, lessons: Lessons) -> Tensors:
+    """Return the network that a run begins with: as new, or as the model to go on from has it."""
+    tensors = given.network.initial_tensors(lessons.views[0], given.config.width, given.seed, given.device)
+    return tensors_of(given.begun.learner, tensors) if given.begun else tensors
 
 
 def learn(given: Given, lessons: Lessons, course: Course, out_dir: Path, on_look: Callable[[int, float], None] | None) -> None:

@@ -15,7 +15,7 @@ from recpipe.learn.continual import arrays_of, content_of
 from recpipe.learn.cut import cut_at_order
 from recpipe.learn.data import Evidence, History, events_of
 from recpipe.learn.episodes_folder import write_episodes_folder
-from recpipe.learn.openings import AGES, cut_openings, opened_at
+from recpipe.learn.openings import AGES, cut_openings, kept_for_others, opened_at
 from recpipe.learn.other_shop import PRIOR_EPISODES, clearly_better, cut_first_days, enough, pull
 from recpipe.learn.train import Config, main, train
 
@@ -213,3 +213,10 @@ def test_the_unused_rest_of_a_history_is_no_trap():
         len(cut_at_order(events_of(none, np.zeros(0, np.intp)), hours(0)[0], window_days=7, horizon_days=7, half_life_days=90))
         == 0
     )
+
+
+def test_a_quarter_of_what_openings_taught_is_kept():
+    import torch
+
+    untaught, taught = {"a": torch.tensor([1.0, 2.0])}, {"a": torch.tensor([5.0, 0.0])}
+    assert kept_for_others(taught, untaught)["a"].tolist() == [2.0, 1.5]
