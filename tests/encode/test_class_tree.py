@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from recpipe.encode import class_tree
+from recpipe.encode.class_names import expect_means
 from recpipe.errors import BadSetting
 
 A, B, C = ("kitchen", "pans"), ("kitchen", "knives"), ("garden",)
@@ -107,3 +108,43 @@ def test_two_classes_of_one_text_each_are_enough():
     model = class_tree.fit(np.eye(4)[:2], [A, C])
     assert model.probabilities(np.eye(4)[:2]).argmax(1).tolist() == [0, 1] if model.classes == (A, C) else [1, 0]
     assert np.isnan(model.accuracy)
+
+
+def test_a_name_tells_where_a_new_class_lies():
+    """Means lie where a linear map puts the names: a class of one text leans there, and without names on all the others."""
+    rng = np.random.default_rng(4)
+    d, away = 12, rng.normal(size=(12, 12))
+    names = rng.normal(size=(31, d))
+    means, number = names @ away, np.repeat(np.arange(31), [20] * 30 + [1])
+    x = means[number] + rng.normal(size=(len(number), d))
+    paths = [(f"c{one:02}",) for one in number]
+    taught = class_tree.fit(x, paths, {(f"c{one:02}",): names[one] for one in range(31)})
+    plain = class_tree.fit(x, paths)
+    missed = [float(((model.mean[30] - means[30] @ model.axes) ** 2).sum()) for model in (taught, plain)]
+    assert missed[0] < missed[1]
+
+
+def test_what_is_expected_of_a_class_does_not_know_its_own_texts():
+    rng = np.random.default_rng(5)
+    means, names = rng.normal(size=(6, 3)), rng.normal(size=(6, 4))
+    placed, count = names[:, :3], np.array([5.0, 5, 5, 5, 5, 5])
+    whole = expect_means(means, count, names, placed)
+    again = means.copy()
+    again[2] += 100 * whole.away[2] / np.abs(whole.away[2]).max()
+    assert np.allclose(means - whole.away, whole.mean)
+    alone = expect_means(means, np.where(np.arange(6) == 2, 0.0, count), names, placed)
+    assert alone.away[2].tolist() == [0, 0, 0]
+    assert np.isfinite(alone.mean).all()
+
+
+def test_texts_without_a_label_move_a_class_of_few_texts_and_hardly_one_of_many():
+    rng = np.random.default_rng(6)
+    centres = np.eye(8)[:2] * 6
+    x = np.vstack([centres[0] + rng.normal(size=(1, 8)), centres[1] + rng.normal(size=(200, 8))])
+    model = class_tree.fit(x, [("few",)] + [("many",)] * 200)
+    asked = centres[np.repeat([0, 1], 50)] + rng.normal(size=(100, 8))
+    leaning = model.leaning_on(asked)
+    few, many = np.linalg.norm(leaning.mean - model.mean, axis=1)
+    assert few > 5 * many
+    assert (leaning.variance <= model.variance).all()
+    assert model.leaning_on(asked[:0]) is model
