@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from recpipe.encode import load_encoder
 from recpipe.encode.matching import fold, words_of
 from recpipe.tasks.search_answers import FEATURES, Ask, answer, ask, eligible, features
-from recpipe.tasks.search_catalogue import Goods, make_goods
+from recpipe.tasks.search_catalogue import Goods, make_goods, wish_for
 from recpipe.tasks.search_learning import PRIOR, choice, fit
 from recpipe.tasks.search_names import Named
 from recpipe.tasks.search_words import SHIPPED, SearchWords, _read
-from recpipe.tasks.wishes import Wish, normalise, read_wish
+from recpipe.tasks.wishes import Wish, normalise
 
 SEED, FIT_SEED, QUERIES, K, DRAWS, BLOCK, DRAWS_A_TITLE = 11, 7, 1500, 10, 2000, 64, 5
 CUT = np.datetime64("2013-09-01")
@@ -220,7 +220,7 @@ def _blocks(goods: Goods, made: Sequence[Query], words: SearchWords, work: Path)
     encoder = load_encoder("", work)
     for start in range(0, len(made), BLOCK):
         some = made[start : start + BLOCK]
-        wishes = [read_wish(normalise(query.text), words) for query in some]
+        wishes = [wish_for(goods, normalise(query.text), words) for query in some]
         yield some, wishes, features(goods, wishes, encoder.encode([wish.rest for wish in wishes]))
 
 

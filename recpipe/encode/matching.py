@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recpipe.encode.ngrams import Vocabulary, learn_vocabulary, weigh
+from recpipe.encode.spelling import Spelling, learn_spelling
 
 KINDS: Final = ("words", "letters", "meaning")
 """What speaks for an item, in the order of `evidence`."""
@@ -95,6 +97,12 @@ class Index:
     letters: Vocabulary
     grams: sp.csr_matrix
     vectors: NDArray[np.float32]
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """The words of the texts, to find what was meant by one that is none of them."""
+        often = np.diff(self.by_word.indptr).tolist()
+        return learn_spelling({word: often[column] for word, column in self.terms.items()})
 
 
 def index_texts(texts: Sequence[str], vectors: NDArray[np.float32]) -> Index:

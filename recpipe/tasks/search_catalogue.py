@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from recpipe.config import Settings
 from recpipe.contract import POSITIVE_EVENT_TYPES
 from recpipe.encode import load_encoder
-from recpipe.encode.matching import Index, fold, index_texts
+from recpipe.encode.matching import RUN, WORD, Index, fold, index_texts, stem
+from recpipe.encode.spelling import nearest
 from recpipe.episodes.catalogue import item_texts
 from recpipe.lake import Reader
 from recpipe.lake.lake import window
 from recpipe.tasks.search_names import Names, Path, learn_names
 from recpipe.tasks.search_words import SearchWords
-from recpipe.tasks.wishes import names, names_none
+from recpipe.tasks.wishes import Wish, names, names_none, read_wish
 
 COLUMNS: Final = ["day", "item_id", "title", "description", "category", "brand", "price", "available"]
 CHEAP_SHARE: Final = 1 / 3
@@ -166,3 +167,18 @@ def popular(reader: Reader, settings: Settings, day: date, item_ids: NDArray[np.
 def naming(goods: Goods, word: str, words: SearchWords) -> NDArray[np.bool_]:
     """Return (items,) whether an item's text names a folded word without denying it."""
     return np.array([names(text, word, words) for text in goods.claims], np.bool_)
+
+
+def wish_for(goods: Goods, text: str, words: SearchWords) -> Wish:
+    """Read a text, with the words that no item holds as the word of the catalogue that lies one slip away, if there is one."""
+    wish = read_wish(text, words)
+    meant = {term: nearest(goods.index.spelling, term) for term, run in wish.shown.items() if not RUN.match(run)}
+    slips = {term: other for term, other in meant.items() if other != term}
+    if not slips:
+        return wish
+
+    def mend(some: str) -> str:
+        return WORD.sub(lambda run: slips.get(stem(run[0]), run[0]), some)
+
+    shown = {slips.get(term, term): slips.get(term, run) for term, run in wish.shown.items()}
+    return replace(wish, rest=mend(wish.rest), named=mend(wish.named), shown=shown)

@@ -14,11 +14,11 @@ from recpipe.contract import POSITIVE_EVENT_TYPES
 from recpipe.encode import load_encoder
 from recpipe.lake import Reader
 from recpipe.tasks.search_answers import FEATURES, Floats, ask, eligible, features
-from recpipe.tasks.search_catalogue import Goods
+from recpipe.tasks.search_catalogue import Goods, wish_for
 from recpipe.tasks.search_words import SearchWords
-from recpipe.tasks.wishes import is_personal, normalise, read_wish
+from recpipe.tasks.wishes import is_personal, normalise
 
-PRIOR: Final = (12.3, 4.5, 9.0, 1.9)
+PRIOR: Final = (12.4, 4.3, 9.0, 1.9)
 """Weights of `FEATURES` where the log has no searches: learned on Online Retail II by ``python -m benchmarks.search FOLDER fit``."""
 STRENGTH: Final = 20.0
 """Searches that the prior is worth, about."""
@@ -84,7 +84,7 @@ def learn_weights(settings: Settings, reader: Reader, day: date, goods: Goods, w
     choices: list[Choice] = []
     for start in range(0, len(pairs), BLOCK):
         block = pairs[start : start + BLOCK]
-        wishes = [read_wish(text, words) for text, _ in block]
+        wishes = [wish_for(goods, text, words) for text, _ in block]
         found = features(goods, wishes, encoder.encode([wish.rest for wish in wishes]))
         found[len(FEATURES) - 1] = sales
         for at, one in enumerate(ask(goods, wishes, words)):

@@ -33,10 +33,10 @@ from recpipe.tasks.search_answers import (
     reason,
     row_of,
 )
-from recpipe.tasks.search_catalogue import Goods, popular, read_goods
+from recpipe.tasks.search_catalogue import Goods, popular, read_goods, wish_for
 from recpipe.tasks.search_learning import LEARN_DAYS, learn_weights
 from recpipe.tasks.search_words import SearchWords, load_words, words_hash
-from recpipe.tasks.wishes import is_personal, names, normalise, read_wish
+from recpipe.tasks.wishes import is_personal, names, normalise
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def open_searches(settings: Settings, plan: rails.Plan, reader: Reader) -> State
     counts, withheld = searched(reader, day, day)
     sales = popular(reader, settings, day - timedelta(days=LEARN_DAYS), goods.item_ids)
     weights = learn_weights(settings, reader, day, goods, words, sales)
-    wishes = [read_wish(text, words) for text in sorted(counts)]
+    wishes = [wish_for(goods, text, words) for text in sorted(counts)]
     log.info(
         "Searches of %s: %d texts, %d withheld; weights %s.",
         day,
@@ -307,7 +307,7 @@ def _baselines(settings: Settings, reader: Reader, made_on: date, texts: list[st
     lists: dict[str, dict[str, set[str]]] = {"words": {}, "popularity": {}}
     size = _block_size(goods)
     for start in range(0, len(texts), size):
-        wishes = [read_wish(text, words) for text in texts[start : start + size]]
+        wishes = [wish_for(goods, text, words) for text in texts[start : start + size]]
         asked = ask(goods, wishes, words)
         found = features(goods, wishes, np.zeros((len(wishes), goods.index.vectors.shape[1]), np.float32))
         everything = np.ones_like(found)

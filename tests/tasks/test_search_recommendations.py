@@ -21,7 +21,7 @@ from recpipe.quality import audit
 from recpipe.tasks import search_learning, search_recommendations
 from recpipe.tasks.search_answers import answer, features, matched_words, reason
 from recpipe.tasks.search_answers import ask as asked
-from recpipe.tasks.search_catalogue import make_goods, read_goods
+from recpipe.tasks.search_catalogue import make_goods, read_goods, wish_for
 from recpipe.tasks.search_learning import PRIOR, fit, learn_weights, met_after
 from recpipe.tasks.search_recommendations import SEARCHES
 from recpipe.tasks.search_words import load_words
@@ -124,8 +124,8 @@ def test_what_must_not_be_in_it_is_never_given_up(shop):
 @pytest.mark.parametrize(
     ("cosine", "text", "listed", "why"),
     [
-        (0.0, "lavendar", True, "is written nearly the same"),
-        (0.9, "lavendar", True, "means nearly the same"),
+        (0.0, "lavendelle", True, "is written nearly the same"),
+        (0.9, "lavendelle", True, "means nearly the same"),
         (0.9, "velocipede", True, "means nearly the same"),
         (0.1, "velocipede", False, ""),
         (0.0, "lavender", True, 'holds "lavender"'),
@@ -422,3 +422,11 @@ def test_a_category_that_is_part_of_an_items_name_is_no_filter():
     gold, red = asked(goods, [read_wish("gold leaf cup", WORDS), read_wish("red cup", WORDS)], WORDS)
     assert gold.masks == {}
     assert red.named.paths == (("Home", "Cups"),)
+
+
+def test_a_slip_of_the_keyboard_is_read_as_the_word_of_the_catalogue():
+    goods = shelf(["Lavender soaps", "Rose soap"], np.ones((2, 1), np.float32))
+    wish = wish_for(goods, "lavedner soap under 3", WORDS)
+    assert (wish.text, wish.rest, wish.high) == ("lavedner soap under 3", "lavender soap", 3)
+    assert matched_words(goods, wish, 0) == ["lavender", "soap"]
+    assert wish_for(goods, "lavender velocipede", WORDS).rest == "lavender velocipede"
