@@ -24,8 +24,8 @@ MOST_TEXTS = 20_000
 LEAST_TEXTS = 2
 """Texts that a word must stand in to count."""
 ROUNDS = 4
-WEIGHT = 0.6
-"""Length of the words' part beside an encoder's vector of length 1."""
+WEIGHT = 0.7
+"""Length of the words' part beside the deviation of an encoder's vectors from their mean."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,15 @@ def learn_words(texts: Sequence[str]) -> Words:
     return Words(vocabulary, _axes(matrix, min(AXES, *matrix.shape)))
 
 
-def beside(vectors: NDArray[np.float32], words: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (texts, d + axes): an encoder's vectors, and the words' with a length of `WEIGHT`."""
-    return np.hstack([vectors, np.float32(WEIGHT) * words])
+def spread_of(vectors: NDArray[np.float32]) -> float:
+    """Return the deviation of (texts, d) unit vectors from their mean, 0 to 1: encoders differ in how much of a vector all texts share."""
+    mean = vectors.mean(0, dtype=np.float64) if len(vectors) else np.zeros(vectors.shape[1])
+    return float(np.sqrt(max(1 - mean @ mean, 0.0)))
+
+
+def beside(vectors: NDArray[np.float32], words: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
+    """Return (texts, d + axes): an encoder's vectors, and the words' with a length of `WEIGHT` times the spread of its vectors."""
+    return np.hstack([vectors, np.float32(WEIGHT * spread) * words])
 
 
 def _vocabulary(counted: Sequence[Counter[str]]) -> Vocabulary:

@@ -15,7 +15,7 @@ from recpipe import knowledge, rails
 from recpipe.config import Settings
 from recpipe.contract import ITEM_CLASSES
 from recpipe.encode import class_tree, load_encoder
-from recpipe.encode.words import beside, learn_words
+from recpipe.encode.words import beside, learn_words, spread_of
 from recpipe.lake import Reader
 from recpipe.quality import Suite, whole_suite
 from recpipe.rails.blocks import blocks_of, shard_of
@@ -118,11 +118,13 @@ def _fit(settings: Settings, items: Items, name: str, labels: dict[str, Path]) -
     # the category says much of a class that the shop made up; it is what the scheme category asks for
     texts = items.texts if name == CATEGORY else [_with_path(*pair) for pair in zip(items.texts, items.categories, strict=True)]
     words = learn_words(texts)
-    vectors = beside(encoder.encode(texts), words.vectors(texts))
+    plain = encoder.encode(texts)
+    spread = spread_of(plain)
+    vectors = beside(plain, words.vectors(texts), spread)
     paths = [labels[item] for item in items.item_ids[labelled]]
     named = sorted(set(paths))
     said = [" ".join(path) for path in named]
-    names = dict(zip(named, beside(encoder.encode(said), words.vectors(said)), strict=True))
+    names = dict(zip(named, beside(encoder.encode(said), words.vectors(said), spread), strict=True))
     model = class_tree.fit(vectors[labelled], paths, names).leaning_on(vectors[~labelled])
     log.info(
         "Scheme %s: %d classes from %d items; %.1f %% right of those left out, by turns.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recpipe.encode.words import WEIGHT, beside, learn_words, words_of
+from recpipe.encode.words import WEIGHT, beside, learn_words, spread_of, words_of
 
 TEXTS = ["red mug", "red cup", "blue mug", "blue cup", "green tea", "black tea"]
 
@@ -27,10 +27,16 @@ def test_no_word_twice_is_no_axis():
     words = learn_words(["one", "two"])
     assert words.vectors(["one"]).shape == (1, 0)
     assert learn_words([]).vectors([]).shape == (0, 0)
-    assert beside(np.ones((1, 2), np.float32), words.vectors(["one"])).tolist() == [[1, 1]]
+    assert beside(np.ones((1, 2), np.float32), words.vectors(["one"]), 1.0).tolist() == [[1, 1]]
 
 
 def test_the_words_stand_beside_the_vector_with_their_weight():
     words = learn_words(TEXTS)
-    both = beside(np.zeros((1, 3), np.float32), words.vectors(["red mug"]))
-    assert np.linalg.norm(both) == pytest.approx(WEIGHT)
+    both = beside(np.zeros((1, 3), np.float32), words.vectors(["red mug"]), 0.5)
+    assert np.linalg.norm(both) == pytest.approx(0.5 * WEIGHT)
+
+
+def test_the_spread_is_what_vectors_do_not_share():
+    assert spread_of(np.array([[1, 0], [0, 1]], np.float32)) == pytest.approx(0.5**0.5)
+    assert spread_of(np.array([[1, 0], [1, 0]], np.float32)) == 0.0
+    assert spread_of(np.zeros((0, 2), np.float32)) == 1.0
