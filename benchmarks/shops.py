@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from recpipe.benchmark.evidence import split_evidence
 from recpipe.benchmark.new_users import FACTS
 from recpipe.benchmark.split import Split
 from recpipe.config import load_settings
-from recpipe.learn.data import Evidence
+from recpipe.learn.data import Evidence, events_of
 
 DAY = np.timedelta64(1, "D")
 
@@ -54,6 +55,15 @@ def read_shop(folder: Path, cache: Path, least: int = 1) -> tuple[Evidence, dict
         "seen_items": "exclude",
     }
     return split_evidence(split, encoder.encode, settings.event_weights), facts
+
+
+def some_users(evidence: Evidence, users: int) -> Evidence:
+    """Return what some of the named users did, drawn with seed 0, and nobody else."""
+    history = evidence.history
+    drawn = np.random.default_rng(0).choice(len(history.user_ids), users, replace=False)
+    kept = events_of(history, np.flatnonzero(np.isin(history.user, drawn)))
+    order = np.argsort(kept.ts, kind="stable")
+    return replace(evidence, history=kept, popularity_item=kept.item[order], popularity_ts=kept.ts[order])
 
 
 def _items(folder: Path) -> pa.Table:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.shops import read_shop
+from benchmarks.shops import read_shop, some_users
 from recpipe.learn import load
 from recpipe.learn.closed_forms import TextPrototype
 from recpipe.learn.data import Evidence, Learner
@@ -46,8 +46,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, help="model folder that teach writes")
     parser.add_argument("--least", type=int, default=1, help="items of fewer events are left out")
-    parser.add_argument("--openings", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--users", type=int, default=0, help="of shop A so many users, drawn with seed 0; all if 0")
+    parser.add_argument("--openings", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--batch-users", type=int, default=64)
     parser.add_argument("--models", nargs="*", default=[], help="NAME=FOLDER")
     first = date(2010, 1, 11), date(2010, 2, 1)
     parser.add_argument("--first", type=date.fromisoformat, nargs="*", default=first, help="first days that the shop opens on")
@@ -64,9 +66,11 @@ def teach(given: Any) -> None:
     from recpipe.learn.train import Config, train
 
     evidence, facts = read_shop(given.shop, given.work / "encoder", given.least)
+    evidence = some_users(evidence, given.users) if given.users else evidence
     print(f"{given.shop.name}: {len(evidence.catalogue)} items, {len(evidence.history.ts)} events", flush=True)
     write_episodes_folder(given.work / f"episodes-{given.shop.name}", evidence, facts)
-    config = Config(openings=given.openings, steps=given.steps)
+    pace = {"evaluate_every": max(given.steps // 4, 1), "warmup_steps": max(given.steps // 10, 1)}
+    config = Config(openings=given.openings, steps=given.steps, batch_users=given.batch_users, **pace)
     train(given.work / f"episodes-{given.shop.name}", given.out, config)
 
 
