@@ -136,7 +136,8 @@ def propose(settings: Settings, version: str, day: date) -> Decision:
     if champion is None:
         raise MissingModel(
             f"Version {version} has no champion to be compared with: promote a first one that was fitted on days up to "
-            f"{candidate.fitted_until} with the same encoder (`recpipe register` does, from the closed form that `recpipe train` leaves in its folder)."
+            f"{candidate.fitted_until} with the same encoder (`recpipe register` does, from the closed form that `recpipe train` leaves in its folder), "
+            "or adopt another shop's model (`recpipe adopt-model`)."
         )
     decision = _decide(settings, candidate, champion, day, _compare(settings, candidate, champion, day))
     _log_evidence(store, candidate.run_id, decision)
