@@ -59,18 +59,24 @@ def rows(settings: Settings, table: str, days: tuple[date, date]) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def parallel(services: Settings) -> Settings:
-    """The home that runs: history, one training, then four ingests and four nights at a time."""
+def history(services: Settings) -> Settings:
+    """The home that runs, with two months taken in, and a copy of its lake as it is then."""
     from recpipe.demo.shop import land
 
     land(services.landing_root, HISTORY[0], date(2011, 9, 8))
-    run = program(services)
-    run("recpipe", "history", "--from", str(HISTORY[0]), "--to", str(HISTORY[1]))
+    program(services)("recpipe", "history", "--from", str(HISTORY[0]), "--to", str(HISTORY[1]))
     shutil.copytree(services.lake_root, services.home / "lake-of-the-history")
+    return services
+
+
+@pytest.fixture(scope="module")
+def parallel(history: Settings) -> Settings:
+    """The home that runs: after the history one training, then four ingests and four nights at a time."""
+    run = program(history)
     backfill(run, "train_meta_model", WEEK)
     backfill(run, "ingest_clickstream", NIGHTS, "--max-active-runs", "4")
     backfill(run, "recommend_nightly", NIGHTS, "--max-active-runs", "4")
-    return services
+    return history
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +94,21 @@ def sequential(parallel: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
     for day in reversed(list(days_between(*NIGHTS))):
         recommend_day(settings, day, shards=3)
     return settings
+
+
+def test_the_dag_of_a_task_ends_in_the_rows_of_its_command(history: Settings, tmp_path: Path) -> None:
+    """Two days at a time through the scheduler, and the other way round, in one part, by hand in a home without services."""
+    days = (HISTORY[1] - timedelta(days=1), HISTORY[1])
+    by_hand = history.model_copy(update={"home": tmp_path})
+    shutil.copytree(history.home / "lake-of-the-history", by_hand.lake_root)
+    for day in reversed(list(days_between(*days))):
+        program(by_hand)("recpipe", "task", "complements", "--day", str(day), "--shards", "1")
+    backfill(program(history), "complete_items", days, "--max-active-runs", "2")
+    expected = rows(by_hand, "complements", days)
+    assert rows(history, "complements", days).equals(expected)
+    assert set(expected["day"].to_pylist()) == set(days)
+    lake = Lake.from_settings(history)
+    assert {lake.require("complements", day).run_id.partition("__")[0] for day in days} == {"backfill"}
 
 
 @pytest.mark.parametrize("table", [*TAKEN_IN, *LISTS])
@@ -136,18 +157,6 @@ def test_outcomes_of_a_week_later_stand_beside_the_baselines(parallel: Settings)
     names = set(rows(parallel, "outcomes", (day, day))["name"].to_pylist())
     assert {"popularity", "item_knn"} <= names
     assert (parallel.reports / f"outcomes-{day}.html").is_file()
-
-
-def test_the_dag_of_a_task_ends_in_the_rows_of_its_command(parallel: Settings, sequential: Settings) -> None:
-    days = (NIGHTS[0], NIGHTS[0] + timedelta(days=1))
-    backfill(program(parallel), "complete_items", days, "--max-active-runs", "2")
-    for day in reversed(list(days_between(*days))):
-        program(sequential)("recpipe", "task", "complements", "--day", str(day), "--shards", "1")
-    expected = rows(sequential, "complements", days)
-    assert rows(parallel, "complements", days).equals(expected)
-    assert set(expected["day"].to_pylist()) == set(days)
-    register = Lake.from_settings(parallel)
-    assert {register.require("complements", day).run_id.partition("__")[0] for day in days_between(*days)} == {"backfill"}
 
 
 def test_a_dag_runs_in_the_foreground_without_services(sequential: Settings) -> None:
