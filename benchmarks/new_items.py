@@ -29,7 +29,7 @@ from recpipe.benchmark.evidence import split_evidence, type_weights
 from recpipe.benchmark.split import Split, item_rows, moments
 from recpipe.config import Settings, load_settings
 from recpipe.encode import load_encoder
-from recpipe.evaluate.intervals import seed_of
+from recpipe.evaluate.intervals import Interval, seed_of
 from recpipe.evaluate.metrics import Truth, hits, ndcg, recall
 from recpipe.evaluate.off_policy import Logged, effective_rows, ips, naive, snips
 from recpipe.learn import load
@@ -41,6 +41,9 @@ from recpipe.recommend.ranking import rank
 
 KS = (1, 3, 5)
 K, DRAWS, BLOCK, LAST_EVENTS = 10, 2000, 256, 200
+NIGHTS = 30
+ESTIMATES = ((naive, 1), (snips, 1), (ips, NIGHTS))
+"""What is made of the logged rows, and what it is divided by: hits are those of one night."""
 COUNTED = ("n_purchases", "n_events", "first_seen", "avg_rating", "n_ratings", "in_events")
 """Columns that were counted over the whole log."""
 ONE_DAY = np.timedelta64(86_400_000_000, "us")
@@ -84,10 +87,13 @@ def main() -> None:
     makers += [model(Path(name), encoder.fingerprint, cut) for name in sys.argv[5:]]
     for who, some in asked.items():
         report(who, some, {made.name: measure(made, evidence, some, cold) for made in makers}, cold)
-        for made in makers[2:]:
+        for made in makers[2:3]:
             for places in (1, 3):
                 rule = settings.model_copy(update={"explore_places": places})
-                print(f"  {made.name}, {places} drawn a list: {drawn(made, evidence, some, cold, rule)}", flush=True)
+                print(
+                    f"  {made.name}, {places} drawn a list, {NIGHTS} nights: {drawn(made, evidence, some, cold, rule)}",
+                    flush=True,
+                )
 
 
 def model(folder: Path, fingerprint: str, cut: np.datetime64) -> Learner:
@@ -194,27 +200,32 @@ def measure(learner: Learner, evidence: Evidence, asked: Asked, cold: NDArray[np
 
 
 def drawn(learner: Learner, evidence: Evidence, asked: Asked, cold: NDArray[np.bool_], settings: Settings) -> str:
-    """Draw one candidate a list as the nights do, and say what the logged rows tell of all candidates, beside the truth."""
-    space, day = learner.items(evidence), evidence.until.astype("datetime64[D]").item()
-    rows = []
-    for start in range(0, len(asked.support), BLOCK):
-        some = asked.support.users(start, min(start + BLOCK, len(asked.support)))
-        scores = score_users(learner, space, some)
-        barred = np.zeros(scores.shape, np.bool_)
-        barred[np.repeat(np.arange(len(some)), some.k), some.item] = True
-        item, points = rank(scores, barred, settings.top_k, np.zeros(len(cold), np.int64), 0)
-        names = np.array([str(row) for row in range(start, start + len(some))], object)
-        found = explore(item, points, Pool(scores, barred, cold, np.zeros(len(cold), np.int64)), names, day, settings)
+    """Draw candidates for `NIGHTS` nights as the nights do; what the logged rows tell of all candidates, beside the truth."""
+    space, users, nobody_limits = learner.items(evidence), len(asked.support), np.full(len(cold), -1)
+    barred = np.zeros((users, len(cold)), np.bool_)
+    barred[np.repeat(np.arange(users), asked.support.k), asked.support.item] = True
+    scores = np.concatenate(
+        [score_users(learner, space, asked.support.users(n, min(n + BLOCK, users))) for n in range(0, users, BLOCK)]
+    )
+    item, points = rank(scores, barred, settings.top_k, nobody_limits, 0)
+    pool, names = Pool(scores, barred, cold, nobody_limits), np.array([str(row) for row in range(users)], object)
+    taken = np.repeat(np.arange(users), asked.truth.size) * len(cold) + asked.truth.item
+    parts, last = [], (evidence.until - ONE_DAY).astype("datetime64[D]")
+    for night in range(NIGHTS):
+        found = explore(item, points, pool, names, (last + night).item(), settings)
         user, place = np.nonzero(found.explored)
-        rows.append((user + start, found.item[user, place], found.propensity[user, place]))
-    user, item, propensity = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-    taken = np.repeat(np.arange(len(asked.truth)), asked.truth.size) * len(cold) + asked.truth.item
-    logged = Logged(user, len(asked.support), np.isin(user * len(cold) + item, taken).astype(np.float64), propensity)
-    free = cold.sum() - np.bincount(np.repeat(np.arange(len(asked.truth)), asked.support.k), cold[asked.support.item])
-    true = {"rate": asked.truth.size.sum() / free.sum(), "hits": asked.truth.size.mean()}
-    said = [(name, make(logged, DRAWS, seed_of(7, name), 1)) for name, make in (("naive", naive), ("snips", snips), ("ips", ips))]
-    text = "  ".join(f"{name} {one.value:.4f} [{one.low:.4f}, {one.high:.4f}]" for name, one in said)
-    return f"{text}  truth: rate {true['rate']:.4f}, hits {true['hits']:.2f}  effective rows {effective_rows(logged):.0f}"
+        parts.append((user, np.isin(user * len(cold) + found.item[user, place], taken) * 1.0, found.propensity[user, place]))
+    user, reward, propensity = (np.concatenate(some) for some in zip(*parts, strict=True))
+    rows = Logged(user, users, reward, propensity)
+    eligible = (cold[None, :] & ~barred).sum()
+    said = [f"{make.__name__} {_interval(make(rows, DRAWS, seed_of(7, make.__name__), 1), n)}" for make, n in ESTIMATES]
+    truth = f"rate {asked.truth.size.sum() / eligible:.4f}, hits {asked.truth.size.mean():.2f}"
+    return f"{'  '.join(said)}  truth: {truth}  effective rows {effective_rows(rows):.0f} of {len(user)}"
+
+
+def _interval(found: Interval, nights: int) -> str:
+    value, low, high = (float(number or 0) / nights for number in (found.value, found.low, found.high))
+    return f"{value:.4f} [{low:.4f}, {high:.4f}]"
 
 
 def by_chance(asked: Asked, cold: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
