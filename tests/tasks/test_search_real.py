@@ -42,13 +42,13 @@ def test_limits_are_obeyed_on_online_retail(tmp_path, real_data: Path):
     rows = [row for row in rows if row["is_merchandise"] and row["title"]][:600]
     items = [{"item_id": row["item_id"], "title": row["title"], "price": row["price"], "available": True} for row in rows]
     price, title = ({row["item_id"]: row[name] for row in rows} for name in ("price", "title"))
-    texts = ["mug under £2", "Tasse unter 2 Euro", "2-4 € lantern", "red candle"]
+    texts = ["mug under £2", "Tasse unter 2 Euro", "1-2 € mug", "red candle"]
     found = answers(load_settings(home=tmp_path / "home"), items, texts)
     assert set(found) == {text.lower() for text in texts}
-    for text, low, high in (("mug under £2", 0, 2), ("tasse unter 2 euro", 0, 2), ("2-4 € lantern", 2, 4)):
-        assert all(low <= price[row["item_id"]] <= high for row in found[text])
+    for text, low, high in (("mug under £2", 0, 2), ("tasse unter 2 euro", 0, 2), ("1-2 € mug", 1, 2)):
+        assert all(low <= price[row["item_id"]] <= high and not row["relaxed"] for row in found[text])
     assert "MUG" in title[found["mug under £2"][0]["item_id"]]
-    assert set(found["red candle"][0]["matched_words"]) == {"red", "candle"}
+    assert any(set(row["matched_words"]) == {"red", "candle"} for row in found["red candle"][:5])
 
 
 @pytest.mark.slow
