@@ -11,7 +11,7 @@ classes and the temperature of the confidence are chosen by leaving one text of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +32,6 @@ LIKELIHOOD_TEMPERATURES = tuple(10 * temperature for temperature in TEMPERATURES
 BETWEEN_TRUST = 10.0
 """Classes a dimension, as of which the covariance between classes is believed half."""
 FOLDS = 5
-ROUNDS = 5
-"""Rounds in which texts without a label are looked at."""
-UNLABELLED = 0.3
-"""Weight of such a text beside a labelled one."""
-MOST_LOOKED_AT = 20_000
-TEXTS_AT_ONCE = 4096
 MOST_LEFT_OUT = 2000
 """Texts left out whose loss is looked at; more of them only take time."""
 MOST_AXES = 256
@@ -84,37 +78,9 @@ class Model:
         likely = softmax(self._scores(vectors) / self.temperature)
         return (1 - self.doubt) * likely + self.doubt / len(self.classes)
 
-    def leaning_on(self, vectors: NDArray[np.floating]) -> Model:
-        """Return the model after looking at texts without a label: each counts for a class as far as it is likely of it.
-
-        Expectation and maximisation for the means alone (Nigam et al. 2000, section 5.3.1, with a weight of unlabelled texts),
-        so that classes of a few texts gain and those of many stay where they are. An answer then depends on all texts of the call.
-
-        Parameters
-        ----------
-        vectors
-            (texts, d) unit vectors; none change nothing. Of more than `MOST_LOOKED_AT` so many are taken, evenly spaced.
-        """
-        step = max(len(vectors) / MOST_LOOKED_AT, 1.0)
-        rows = (np.arange(min(len(vectors), MOST_LOOKED_AT)) * step).astype(np.intp)
-        model, x = self, np.asarray(vectors[rows], np.float64) @ self.axes
-        trust = 1 / (self.variance - 1)  # texts that each mean rests on, those that stand for the prior included
-        for _ in range(ROUNDS if len(x) else 0):
-            count, total = np.zeros(len(self.classes)), np.zeros_like(self.mean)
-            for start in range(0, len(x), TEXTS_AT_ONCE):
-                some = x[start : start + TEXTS_AT_ONCE]
-                likely = UNLABELLED * softmax(model._placed(some) / self.temperature)
-                count, total = count + likely.sum(0), total + likely.T @ some
-            whole = trust + count[:, None]
-            model = replace(self, mean=(self.mean * trust + total) / whole, variance=1 + 1 / whole)
-        return model
-
     def _scores(self, vectors: NDArray[np.floating]) -> Vectors:
         """Return (texts, classes) log likelihood, up to a constant a text, plus the prior."""
-        return self._placed(np.asarray(vectors, np.float64) @ self.axes)
-
-    def _placed(self, x: Vectors) -> Vectors:
-        precision = 1 / self.variance
+        x, precision = np.asarray(vectors, np.float64) @ self.axes, 1 / self.variance
         squares = (x * x) @ precision.T - 2 * x @ (self.mean * precision).T + (self.mean**2 * precision).sum(1)
         return np.asarray(self.prior - 0.5 * (squares + np.log(self.variance).sum(1)))
 

@@ -125,7 +125,7 @@ def _fit(settings: Settings, items: Items, name: str, labels: dict[str, Path]) -
     named = sorted(set(paths))
     said = [" ".join(path) for path in named]
     names = dict(zip(named, beside(encoder.encode(said), words.vectors(said), spread), strict=True))
-    model = class_tree.fit(vectors[labelled], paths, names).leaning_on(vectors[~labelled])
+    model = class_tree.fit(vectors[labelled], paths, names)
     log.info(
         "Scheme %s: %d classes from %d items; %.1f %% right of those left out, by turns.",
         name, len(model.classes), len(paths), 100 * model.accuracy,

@@ -135,16 +135,3 @@ def test_what_is_expected_of_a_class_does_not_know_its_own_texts():
     alone = expect_means(means, np.where(np.arange(6) == 2, 0.0, count), names, placed)
     assert alone.away[2].tolist() == [0, 0, 0]
     assert np.isfinite(alone.mean).all()
-
-
-def test_texts_without_a_label_move_a_class_of_few_texts_and_hardly_one_of_many():
-    rng = np.random.default_rng(6)
-    centres = np.eye(8)[:2] * 6
-    x = np.vstack([centres[0] + rng.normal(size=(1, 8)), centres[1] + rng.normal(size=(200, 8))])
-    model = class_tree.fit(x, [("few",)] + [("many",)] * 200)
-    asked = centres[np.repeat([0, 1], 50)] + rng.normal(size=(100, 8))
-    leaning = model.leaning_on(asked)
-    few, many = np.linalg.norm(leaning.mean - model.mean, axis=1)
-    assert few > 5 * many
-    assert (leaning.variance <= model.variance).all()
-    assert model.leaning_on(asked[:0]) is model
