@@ -81,6 +81,7 @@ class Task(Generic[State]):
         How many parts a day is cut into; as set by default.
     measure
         (settings, reader, made_on, day) to what became, by the end of ``day``, of the rows of ``made_on``; None: never measured.
+        After ``made_on`` it reads delivered tables alone: those of other tasks may not be there yet.
     """
 
     table: Table
