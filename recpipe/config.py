@@ -112,7 +112,10 @@ class Settings(BaseSettings):
         description="spread of the draw: new items are the likelier the better their scores; the higher, the more alike",
     )
     explore_uniform: float = Field(
-        0.2, ge=0.001, le=1, description="share of the draw that treats all new items alike: logs then say something of each of them"
+        0.2,
+        ge=0.001,
+        le=1,
+        description="share of the draw that treats all new items alike: logs then say something of each of them",
     )
     explore_rank: int = Field(0, ge=0, description="first of the ranks that drawn items take; 0: the last ranks of the list")
 
