@@ -35,6 +35,7 @@ HORIZON = 7.0
 CLOSED_FORMS: tuple[Learner, ...] = (*POPULARITIES, *ITEM_KNNS, TextPrototype(), TextPrototype(popularity_weight=0.1))
 DRAWS = 2000
 UNTAUGHT = "network before training"
+SCRATCH = "from scratch"
 Scores = dict[str, NDArray[np.float64]]
 
 
@@ -118,7 +119,7 @@ def taught_on(
         print(f"{day}, {age} days: too little to learn from without a model", flush=True)
         return found
     closed = load(place / "scratch" / "closed_form")
-    return found | {"from scratch": load(place / "scratch"), "closed form of its training": closed}
+    return found | {SCRATCH: load(place / "scratch"), "closed form of its training": closed}
 
 
 def starts(given: Any) -> Iterator[date]:
@@ -184,8 +185,10 @@ def show(age: int, scores: Scores, starts_measured: int) -> None:
     print(
         f"\n{age} days: {starts_measured} openings, {len(user)} episodes of {len(np.unique(user))} persons; best closed form {best}"
     )
+    others = [name for name in (best, UNTAUGHT, SCRATCH) if name in scores]
+    print(f"paired differences to: {'; '.join(others)}")
     for name, ndcg in scores.items():
-        against = "  ".join(in_words(paired(ndcg, scores[other], user)) for other in (best, UNTAUGHT))
+        against = "  ".join(in_words(paired(ndcg, scores[other], user)) for other in others)
         print(f"{name[:90]:<92}{ndcg.mean():.4f}  {against}")
     print(json.dumps({"age": age, "mean": {name: round(float(ndcg.mean()), 4) for name, ndcg in scores.items()}}), flush=True)
 
