@@ -50,9 +50,11 @@ class Scheme:
         `CATEGORY`, or a scheme of the shop's labels.
     model
         What was fitted on the labelled items.
-    item_ids, vectors, paths
-        Of the labelled items: (labelled,), (labelled, d + axes) and one a labelled item; what the encoder makes of a text, and
-        beside it the words that it shares with others.
+    item_ids, placed
+        Of the labelled items: (labelled,) ids, and (labelled, axes) where the model sees them. A text's vector is what the encoder
+        makes of it, and beside it the words that it shares with others.
+    below
+        Rows of the labelled items of every node of the tree.
     asked, asked_vectors
         Of the items without a label: (asked,) ids, sorted, and (asked, d + axes).
     """
@@ -60,8 +62,8 @@ class Scheme:
     name: str
     model: class_tree.Model
     item_ids: NDArray[np.object_]
-    vectors: NDArray[np.float32]
-    paths: list[Path]
+    placed: NDArray[np.float64]
+    below: dict[Path, NDArray[np.intp]]
     asked: NDArray[np.object_]
     asked_vectors: NDArray[np.float32]
 
@@ -130,7 +132,7 @@ def _fit(settings: Settings, items: Items, name: str, labels: dict[str, Path]) -
         "Scheme %s: %d classes from %d items; %.1f %% right of those left out, by turns.",
         name, len(model.classes), len(paths), 100 * model.accuracy,
     )  # fmt: skip
-    known = (items.item_ids[labelled], vectors[labelled], paths)
+    known = (items.item_ids[labelled], np.asarray(vectors[labelled] @ model.axes, np.float64), _below(paths))
     return Scheme(name, model, *known, items.item_ids[~labelled], vectors[~labelled])
 
 
@@ -172,16 +174,31 @@ def _rows(state: State, scheme: Scheme, rows: NDArray[np.intp]) -> list[dict[str
 
 def _closest(scheme: Scheme, vectors: NDArray[np.float32], paths: list[Path]) -> list[list[str]]:
     """Return the labelled items of each item's class whose vectors are the closest to its own, as the model sees them."""
-    mine, theirs = (np.asarray(some @ scheme.model.axes, np.float64) for some in (vectors, scheme.vectors))
+    mine = np.asarray(vectors @ scheme.model.axes, np.float64)
     found: list[list[str]] = [[] for _ in paths]
-    for path in sorted(set(paths) - {()}):
-        rows = np.flatnonzero([other == path for other in paths])
-        inside = np.flatnonzero([other[: len(path)] == path for other in scheme.paths])
-        away = (theirs[inside] ** 2).sum(1) - 2 * mine[rows] @ theirs[inside].T
-        nearest = np.argsort(np.round(away, 6), axis=1, kind="stable")[:, :MOST_NAMED]
-        for row, some in zip(rows, nearest, strict=True):
-            found[row] = [str(item) for item in scheme.item_ids[inside[some]]]
+    rows_of: dict[Path, list[int]] = {}
+    for row, path in enumerate(paths):
+        if path:
+            rows_of.setdefault(path, []).append(row)
+    for path, rows in sorted(rows_of.items()):
+        inside = scheme.below[path]
+        theirs = scheme.placed[inside]
+        away = np.round((theirs**2).sum(1) - 2 * mine[rows] @ theirs.T, 6)
+        for _ in range(min(MOST_NAMED, len(inside))):
+            nearest = away.argmin(1)  # of equally close ones the first by id
+            away[np.arange(len(rows)), nearest] = np.inf
+            for row, one in zip(rows, nearest, strict=True):
+                found[row].append(str(scheme.item_ids[inside[one]]))
     return found
+
+
+def _below(paths: list[Path]) -> dict[Path, NDArray[np.intp]]:
+    """Return the labelled items of every node of the tree, those of the classes in it."""
+    rows: dict[Path, list[int]] = {}
+    for row, path in enumerate(paths):
+        for level in range(1, len(path) + 1):
+            rows.setdefault(path[:level], []).append(row)
+    return {path: np.array(some, np.intp) for path, some in rows.items()}
 
 
 # --- is it good enough? -------------------------------------------------------------------------------------------
