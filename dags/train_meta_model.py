@@ -58,7 +58,8 @@ MODEL = Asset(name="recpipe.model", uri=f"recpipe://models/{SETTINGS.registered_
     description="A new model version from the weeks up to Sunday",
     tags=["recpipe", "weekly", "train", "tier-2"],
     max_active_runs=1,
-    dagrun_timeout=RUN_LIMIT,
+    # a person's hours come on top: the run's own limit would end the question before
+    dagrun_timeout=RUN_LIMIT + timedelta(hours=SETTINGS.approval_hours),
     params={"day": day_param(), "from": from_param()},
     default_args=default_args(SETTINGS, minutes=120),
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
 
 from recpipe.config import Settings, load_settings
+from recpipe.errors import BadSetting
 from recpipe.notify import AUDIT, FAILED, LATE, Notice, send
 
 BACKFILL = "backfill"
@@ -25,8 +27,8 @@ def tell_failure(context: Any) -> None:
     kind = AUDIT if isinstance(error, Refused) and error.why == "AuditFailed" else FAILED
     if instance.task_id.startswith("wait_for_"):
         kind = LATE
-    day = str(day_of_context(context, settings))
-    what = f"{instance.dag_id}, task {instance.task_id}, failed for {day}: {_first_lines(error)}"
+    day = _day(lambda: day_of_context(context, settings))
+    what = f"{instance.dag_id}, task {instance.task_id}, failed for {day or 'no day'}: {_first_lines(error)}"
     todo = f"The page of the DAG {instance.dag_id} says under Docs what to do. Log:"
     send(settings, [Notice(kind, day, what, todo, str(instance.log_url))])
 
@@ -50,9 +52,9 @@ async def tell_late(context: Any) -> None:
         return
     settings = load_settings()
     ended = datetime.fromisoformat(run["data_interval_end"]) if run["data_interval_end"] else None
-    day = str(day_of_run(run.get("conf") or {}, _run_type(run), ended, settings.zone))
+    day = _day(lambda: day_of_run(run.get("conf") or {}, _run_type(run), ended, settings.zone))
     what = (
-        f"{run['dag_id']} of {day} was not done {settings.deadline_hours:g} hours after midnight; its state is {run['state']}. "
+        f"{run['dag_id']} of {day or 'no day'} was not done {settings.deadline_hours:g} hours after midnight; its state is {run['state']}. "
         f"Consumers serve the lists of the day before."
     )
     todo = f"Look which task of run {run['dag_run_id']} waits or runs; the page of the DAG says under Docs what to do."
@@ -64,6 +66,17 @@ def _run_type(run: Any) -> str:
     return str(getattr(kind, "value", kind))
 
 
+def _day(look: Callable[[], date]) -> str:
+    """Return a run's day; empty if it names none, which must not keep its failure from being told."""
+    try:
+        return str(look())
+    except BadSetting:
+        return ""
+
+
 def _first_lines(error: Any, most: int = 500) -> str:
+    if error is None:
+        # Airflow found the task dead, and tells of it without an error
+        return "its process ended without a word, killed or out of memory."
     text = str(error).strip() or type(error).__name__
     return text if len(text) <= most else text[:most] + " …"

@@ -205,6 +205,7 @@ def test_its_dates_and_patience_come_from_the_settings(name: str, last: date) ->
 def test_a_person_is_asked_where_the_shop_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECPIPE_APPROVAL_HOURS", "24")
     found = DagBag(REPOSITORY / "dags" / "train_meta_model.py").dags["train_meta_model"]
+    assert found.dagrun_timeout > timedelta(hours=24)
     approve = found.get_task("approve")
     assert (approve.defaults, approve.response_timeout) == (["Reject"], timedelta(hours=24))
     assert approve.execution_timeout is None

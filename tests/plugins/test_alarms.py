@@ -81,6 +81,21 @@ def test_a_long_error_is_cut(told: list[dict[str, Any]]) -> None:
     assert len(told[0]["what"]) < 600
 
 
+def test_a_run_that_names_no_day_is_told_of_too(told: list[dict[str, Any]]) -> None:
+    error = refused(BadSetting("A manual run has to name its day."))
+    tell_failure(context("plan", error, run_type="manual"))
+    asyncio.run(tell_late({"dag_run": late_run("manual"), "deadline": {}}))
+    assert [(notice["kind"], notice["day"]) for notice in told] == [("failed", ""), ("late", "")]
+    assert told[0]["what"] == "recommend_nightly, task plan, failed for no day: A manual run has to name its day."
+
+
+def test_a_task_that_airflow_found_dead_is_told_of_without_its_error(told: list[dict[str, Any]]) -> None:
+    found_dead = context("rank", MemoryError())
+    del found_dead["exception"]
+    tell_failure(found_dead)
+    assert told[0]["what"].endswith("failed for 2011-09-01: its process ended without a word, killed or out of memory.")
+
+
 def test_backfills_tell_nobody(told: list[dict[str, Any]]) -> None:
     tell_failure(context("rank", RuntimeError("broken"), run_type="backfill"))
     asyncio.run(tell_late({"dag_run": late_run("backfill"), "deadline": {}}))
