@@ -122,6 +122,7 @@ def train_meta_model() -> None:
             *SETTINGS.train_options,
         ],
         pool="gpu",
+        queue=SETTINGS.train_queue,
     )
     wait_for_days >> exported
     registered = register(exported["model"])

@@ -190,6 +190,11 @@ class Settings(BaseSettings):
         description="what train_meta_model goes on from unless its run says: 'champion', a version's number, another shop's model "
         "folder, or models:/NAME/VERSION; nothing if empty",
     )
+    train_queue: str = Field(
+        "default",
+        min_length=1,
+        description="queue of the workers that train, where workers take queues (Celery); the others' if left alone",
+    )
     train_weeks: int = Field(52, gt=0, description="weeks of history that a training run sees")
 
     # --- outcomes

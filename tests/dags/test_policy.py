@@ -202,6 +202,12 @@ def test_its_dates_and_patience_come_from_the_settings(name: str, last: date) ->
     assert look(name)["end"] is None
 
 
+def test_training_goes_to_the_queue_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECPIPE_TRAIN_QUEUE", "gpu")
+    found = DagBag(REPOSITORY / "dags" / "train_meta_model.py").dags["train_meta_model"]
+    assert {task.task_id: task.queue for task in found.tasks if task.queue != "default"} == {"train": "gpu"}
+
+
 def test_a_person_is_asked_where_the_shop_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECPIPE_APPROVAL_HOURS", "24")
     found = DagBag(REPOSITORY / "dags" / "train_meta_model.py").dags["train_meta_model"]

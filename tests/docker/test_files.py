@@ -92,6 +92,13 @@ def test_the_example_names_every_variable_and_no_secret() -> None:
     assert "/docker/.env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
+def test_every_queue_that_training_may_be_sent_to_has_a_worker() -> None:
+    commands = [service["command"] for service in SERVICES.values() if "--queues" in service.get("command", [])]
+    queues = {command[command.index("--queues") + 1] for command in commands}
+    assert queues == {example()["RECPIPE_TRAIN_QUEUE"], "gpu"}
+    assert SERVICES["scheduler"]["environment"]["RECPIPE_TRAIN_QUEUE"] == "${RECPIPE_TRAIN_QUEUE:-default}"
+
+
 def test_settings_that_are_named_are_settings() -> None:
     named = {name for service in ours().values() for name in service.get("environment", {})}
     named |= {entry["name"] for entry in HELM["env"]}
