@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recpipe.knowledge.ages import OLDEST
 from recpipe.knowledge.rules import DayRules
+from recpipe.knowledge.words import Path
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,27 @@ class Said:
 def said_of(rules: DayRules, items: Iterable[str] | None = None) -> dict[str, Said]:
     """Return what the files say of some items, by id, or of all; of those that they do not name nothing stands there."""
     wanted = None if items is None else set(items)
-    blocks = [block for block in rules.knowledge.blocked if block.holds(rules.day)]
+    blocks: dict[tuple[str, Path], list[frozenset[str]]] = {}
+    for block in rules.knowledge.blocked:
+        if block.holds(rules.day):
+            blocks.setdefault(block.name.what, []).append(block.countries)
+    ages: dict[tuple[str, Path], int] = {}
+    for limit in rules.knowledge.age_limits:
+        ages[limit.name.what] = max(limit.age, ages.get(limit.name.what, 0))
     found = {}
     for item, path in zip(rules.item_ids, rules.categories, strict=True):
         if wanted is None or item in wanted:
-            own = tuple(block.countries for block in blocks if block.name.means(item, path))
-            age = max((limit.age for limit in rules.knowledge.age_limits if limit.name.means(item, path)), default=0)
+            names = _names_of(item, path)
+            own = tuple(countries for name in names for countries in blocks.get(name, ()))
+            age = max(ages.get(name, 0) for name in names)
             if own or age:
                 found[str(item)] = Said(own, age)
     return found
+
+
+def _names_of(item: str, path: Path) -> list[tuple[str, Path]]:
+    """Return all that a file can call an item (`Name.what`): its id, its category, and those above."""
+    return [(item, ()), *(("", path[:length]) for length in range(1, len(path) + 1))]
 
 
 def refusals(rules: DayRules, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
@@ -53,19 +66,22 @@ def refusals(rules: DayRules, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp],
     Returns
     -------
     NDArray
-        (rows,) kind of each user: users of one kind are of one country and age.
+        (rows,) kind of each user: users of one kind are barred from the same.
     NDArray
         (kinds, items).
     """
     said = said_of(rules)
     place = {item: at for at, item in enumerate(rules.item_ids)}
     named = [place[item] for item in said]
-    kinds: dict[tuple[str, int], int] = {}
-    kind = [kinds.setdefault((rules.countries[row], int(rules.ages[row])), len(kinds)) for row in rows]
+    ways = {one: at for at, one in enumerate(dict.fromkeys(said.values()))}
+    way = np.array([ways[one] for one in said.values()], np.intp)
+    people = [(rules.countries[row], int(rules.ages[row])) for row in rows]
+    bars = {who: tuple(one.bars(*who) for one in ways) for who in dict.fromkeys(people)}
+    kinds = {some: at for at, some in enumerate(dict.fromkeys(bars.values()))}
     found = np.zeros((max(len(kinds), 1), len(place)), np.bool_)
-    for (country, age), at in kinds.items():
-        found[at, named] = [one.bars(country, age) for one in said.values()]
-    return np.array(kind, np.intp), found
+    for some, at in kinds.items():
+        found[at, named] = np.array(some, np.bool_)[way]
+    return np.array([kinds[bars[who]] for who in people], np.intp), found
 
 
 def barred_from_some(rules: DayRules) -> set[str]:
@@ -86,10 +102,14 @@ def count_substitutes(rules: DayRules, pairs: Sequence[tuple[str, str]]) -> int:
     if not rules.knowledge.substitutes:
         return 0
     path_of = dict(zip(rules.item_ids, rules.categories, strict=True))
-    groups: dict[str, set[int]] = {}
-    for item in {item for pair in pairs for item in pair}:
-        named = enumerate(rules.knowledge.substitutes)
-        groups[item] = {at for at, group in named if any(name.means(item, path_of.get(item, ())) for name in group.names)}
+    of_name: dict[tuple[str, Path], set[int]] = {}
+    for at, group in enumerate(rules.knowledge.substitutes):
+        for name in group.names:
+            of_name.setdefault(name.what, set()).add(at)
+    groups = {
+        item: set().union(*(of_name.get(name, ()) for name in _names_of(item, path_of.get(item, ()))))
+        for item in {item for pair in pairs for item in pair}
+    }
     return sum(bool(groups[item] & groups[other]) for item, other in pairs)
 
 

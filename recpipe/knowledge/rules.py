@@ -91,9 +91,14 @@ class DayRules:
     @cached_property
     def groups(self) -> sp.csr_matrix:
         """(items, groups) ones: the groups of substitutes that each item is in."""
-        columns = [_meant(group.names, self.item_ids, self.categories).any(axis=0) for group in self.knowledge.substitutes]
-        dense = np.stack(columns, axis=1) if columns else np.zeros((len(self.item_ids), 0), np.bool_)
-        return sp.csr_matrix(dense.astype(np.float64))
+        groups = self.knowledge.substitutes
+        meant = _meant([name for group in groups for name in group.names], self.item_ids, self.categories)
+        of_name = [at for at, group in enumerate(groups) for _ in group.names]
+        group = [at for at, some in zip(of_name, meant, strict=True) for _ in some]
+        item = np.concatenate([np.zeros(0, np.intp), *meant])
+        found = sp.csr_matrix((np.ones(len(item)), (item, group)), (len(self.item_ids), len(groups)))
+        found.data[:] = 1.0  # an item that is named, and whose category is, too, would count twice
+        return found
 
     def may_complete(self, item: NDArray[np.integer], other: NDArray[np.integer]) -> Flags:
         """Return (pairs,): whether the second may stand beside the first for everybody who may be shown the first.
@@ -173,7 +178,7 @@ def day_rules(
     blocked = np.zeros((len(named) + 2, len(item_ids)), np.bool_)
     for block, meant in zip(blocks, _meant([one.name for one in blocks], item_ids, paths), strict=True):
         rows = [*(place[one] for one in block.countries), place[""]] if block.countries else range(len(blocked))
-        blocked[rows] |= meant
+        blocked[np.ix_(np.array(rows, np.intp), meant)] = True
     young = _too_young(knowledge, limits, item_ids, paths)
     return DayRules(
         knowledge, day, item_ids, paths, user_ids, countries, ages,
@@ -204,21 +209,19 @@ def _too_young(knowledge: Knowledge, limits: NDArray[np.int64], item_ids: NDArra
     return np.asarray(least[None, :] > np.concatenate([[0], limits])[:, None])
 
 
-def _meant(names: Sequence[Name], item_ids: NDArray[np.object_], paths: Sequence[Path]) -> Flags:
-    """Return (names, items): which items each name means."""
-    found = np.zeros((len(names), len(item_ids)), np.bool_)
+def _meant(names: Sequence[Name], item_ids: NDArray[np.object_], paths: Sequence[Path]) -> list[NDArray[np.intp]]:
+    """Return the rows of the items that each name means: thousands of names of a large catalogue make no large array."""
     if not len(names):
-        return found
+        return []
     place = {item: row for row, item in enumerate(item_ids)}
     shelves: dict[Path, list[int]] = {}
     for row, path in enumerate(paths):
         shelves.setdefault(path, []).append(row)
-    for at, name in enumerate(names):
-        if name.item:
-            found[at, [place[name.item]] if name.item in place else []] = True
-        for path, rows in shelves.items() if name.category else ():
-            if name.means("", path):
-                found[at, rows] = True
+    found = []
+    for name in names:
+        own = [place[name.item]] if name.item in place else []
+        below = [row for path, rows in shelves.items() if name.means("", path) for row in rows] if name.category else []
+        found.append(np.array([*own, *below], np.intp))
     return found
 
 

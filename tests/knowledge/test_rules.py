@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import date, timedelta
 
 import numpy as np
@@ -179,6 +180,21 @@ def test_what_the_catalogue_does_not_have_is_only_warned_of(reader, caplog):
     assert "1 names of blocked.yaml stand in no catalogue (lines 7)" in caplog.text
     assert "1 countries that no user" in caplog.text
     assert not any(name in caplog.text for name in PEOPLE)
+
+
+def test_thousands_of_names_of_a_large_catalogue_take_no_room_of_names_by_items():
+    """A table of names and items would have 60 million cells here, one of groups and items 20 million of eight bytes."""
+    items = np.array([f"i{n:05}" for n in range(20_000)], object)
+    groups = tuple(Group((Name(items[n], (), n), Name(items[n + 1], (), n))) for n in range(0, 2000, 2))
+    known = Knowledge("x", substitutes=groups, blocked=tuple(Block(Name(one, (), 1)) for one in items[-3000:]))
+    tracemalloc.start()
+    found = knowledge.day_rules(known, None, DAY, items, [("shelf",)] * len(items))  # type: ignore[arg-type]
+    assert found.may_complete(np.array([0, 0, 0]), np.array([1, 2, 19_999])).tolist() == [False, True, False]
+    assert found.groups.sum() == 2000
+    assert len(knowledge.barred_from_some(found)) == found.table[0].sum() == 3000
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 30_000_000
 
 
 # --- any rules ----------------------------------------------------------------------------------------------------
