@@ -149,9 +149,8 @@ def _eligible(
         pool = eligible[~np.isin(eligible, kept)]
         if not settings.max_per_category and len(pool) >= places:
             return pool, np.full(len(pool), ENDLESS), places
-        codes, taken = np.unique(category[kept], return_counts=True)
-        held = dict(zip(codes.tolist(), taken.tolist(), strict=True))
-        room = np.array([ENDLESS if code < 0 else most - held.get(code, 0) for code in category[pool].tolist()], np.int64)
+        held = np.bincount(category[kept] + 1, minlength=int(category.max(initial=-1)) + 2)
+        room = np.where(category[pool] < 0, ENDLESS, most - held[category[pool] + 1])
         pool, room = pool[room > 0], room[room > 0]
         code, first, size = np.unique(category[pool], return_index=True, return_counts=True)
         if np.where(code < 0, size, np.minimum(size, room[first] if len(first) else size)).sum() >= places:
