@@ -175,22 +175,20 @@ def inclusion(
     it at every greater one, and λ only grows while bounds are set: so a few rounds find them all.
     """
     chance, free, left = np.zeros(len(weight)), np.ones(len(weight), np.bool_), places
+    codes, first, of_code = np.unique(category, return_index=True, return_inverse=True)
+    limited = codes >= 0
     while free.any():
         chance[free] = _capped(weight[free], left)
-        full = [code for code in np.unique(category[free & (category >= 0)]) if _over(chance, category == code, room)]
-        if not full:
+        full = np.flatnonzero(limited & (np.bincount(of_code, chance, len(codes)) >= room[first]))
+        if not len(full):
             break
         for code in full:
-            mine = category == code
-            most = int(room[mine][0])
+            mine, most = of_code == code, int(room[first[code]])
             chance[mine] = _capped(weight[mine], most)
             free &= ~mine
             left -= most
+        limited[full] = False
     return chance
-
-
-def _over(chance: NDArray[np.float64], mine: NDArray[np.bool_], room: NDArray[np.int64]) -> bool:
-    return bool(chance[mine].sum() >= room[mine][0])
 
 
 def _capped(weight: NDArray[np.float64], total: int) -> NDArray[np.float64]:
@@ -225,10 +223,9 @@ def draw(
     start
         From 0 to `UNITS` − 1, each as likely: the place of the first step.
     """
-    full = np.zeros(len(chance), np.bool_)
-    for code in np.unique(category[category >= 0]):
-        mine = category == code
-        full[mine] = abs(chance[mine].sum() - room[mine][0]) < 1 / UNITS
+    codes, first, of_code = np.unique(category, return_index=True, return_inverse=True)
+    brim = np.abs(np.bincount(of_code, chance, len(codes)) - room[first]) < 1 / UNITS
+    full = (brim & (codes >= 0))[of_code]
     order = np.lexsort((chance < 1, category, np.where(category < 0, chance < 1, ~full)))
     ends = np.rint(np.cumsum(chance[order]) * UNITS).astype(np.int64)
     found = np.searchsorted(ends, start + UNITS * np.arange(places, dtype=np.int64), side="right")
