@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from small_shop import Shop, event, item, open_shop, user
 
 from recpipe import rails
 from recpipe.contract import LEAST_EXPOSURE, NEW_ITEM
+from recpipe.evaluate.outcomes import measure_day
 from recpipe.recommend import recommend_day
 from recpipe.recommend.night import open_night, rank_blocks
 from recpipe.recommend.shards import LISTS
@@ -168,3 +170,37 @@ def test_the_written_probabilities_are_those_of_the_draw(shop):
     ]
     assert not wrong
     assert min(written.values()) < 0.5
+
+
+def test_what_became_of_such_a_night(shop):
+    """What is taken next day: each account's third and last place, and nothing that other accounts of its person take."""
+    recommend_day(shop.settings, DAY, "1")
+    lists: dict[str, list[dict]] = {}
+    for row in published(shop, day=DAY).to_pylist():
+        lists.setdefault(row["user_id"], []).append(row)
+    takers = [name for name in PEOPLE if name != "u03"]
+    taken = {name: {lists[name][2]["item_id"], lists[name][5]["item_id"]} for name in takers}
+    events = tuple(event(name, one, "purchase", "2026-03-04 10:00") for name in takers for one in sorted(taken[name]))
+    day = shop.deliver("2026-03-04", events=events)
+    groups = {
+        "item_groups": ["category:0"],
+        "user_groups": ["country"],
+        "horizon_days": 1,
+        "bootstrap_draws": 20,
+        "metric_k": PLACES,
+    }
+    found = measure_day(shop.settings.model_copy(update=groups), day)
+    rows = {(row["group"], row["metric"]): row["value"] for row in found.groups.to_pylist()}
+    weight = [1 / math.log2(rank + 1) for rank in range(1, PLACES + 1)]
+    for kind in KINDS:
+        shown = sum(w for name in PEOPLE for w, row in zip(weight, lists[name], strict=True) if colour(row["item_id"]) == kind)
+        assert rows[f"category:0={kind}", f"exposure@{PLACES}"] == pytest.approx(shown / sum(weight) / len(PEOPLE))
+        met = [colour(one) == kind for some in taken.values() for one in some]
+        assert rows[f"category:0={kind}", "met_share"] == pytest.approx(sum(met) / len(met))
+    of_all = {(row["cohort"], row["metric"], row["name"]): row["value"] for row in found.rows.to_pylist()}
+    drawn = [row for name in PEOPLE for row in lists[name] if row["reason"]["kind"] == NEW_ITEM]
+    hit = [row["item_id"] in taken.get(row["user_id"], ()) for row in drawn]
+    assert of_all["all", "explored_hit_rate", "1"] == pytest.approx(sum(hit) / len(hit))
+    worth = sum(good / row["propensity"] for good, row in zip(hit, drawn, strict=True))
+    assert of_all["all", "explored_hits_ips", "1"] == pytest.approx(worth / len(PEOPLE))
+    assert of_all["all", f"recall@{PLACES}", "1"] == 1
