@@ -66,7 +66,8 @@ def _post(settings: Settings, notices: Sequence[Notice]) -> None:
     if not settings.webhook.startswith(("http://", "https://")):
         raise ValueError("RECPIPE_WEBHOOK is no http or https address")
     words = [in_words(notice) for notice in notices]
-    text = f"recpipe, {notices[0].day}:\n" + "\n".join(f"- {sentence}" for sentence in words)
+    about = f"recpipe, {notices[0].day}" if notices[0].day else "recpipe"
+    text = f"{about}:\n" + "\n".join(f"- {sentence}" for sentence in words)
     body: dict[str, Any] = {"text": text, "day": notices[0].day, "warnings": words, "notices": [asdict(one) for one in notices]}
     request = urllib.request.Request(  # noqa: S310  # checked above
         settings.webhook, json.dumps(body).encode(), {"Content-Type": "application/json"}

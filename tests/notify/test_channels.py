@@ -102,6 +102,12 @@ def test_both_channels_take_it(mail_server: MailServer, posted: tuple[str, list[
     assert bodies[0]["day"] == "2011-09-03"
 
 
+def test_a_notice_of_no_day_is_posted_without_one(posted: tuple[str, list[Any]]) -> None:
+    address, bodies = posted
+    assert send(settings(webhook=address), [Notice(LATE, "", "It is late.")]) == ["webhook"]
+    assert bodies[0]["text"] == "recpipe:\n- It is late."
+
+
 def test_a_password_is_not_sent_where_the_line_cannot_be_closed(
     mail_server: MailServer, caplog: pytest.LogCaptureFixture
 ) -> None:
