@@ -160,10 +160,21 @@ def _support(reader: Reader, settings: Settings, user_id: str, day: date, cohort
 
 def _newest_items(reader: Reader, settings: Settings, user_id: str, day: date) -> tuple[str, ...]:
     first, last = window(day, settings.lookback_days)
-    met = (ds.field("user_id") == user_id) & ds.field("event_type").isin(POSITIVE_EVENT_TYPES) & ds.field("item_id").is_valid()
+    mine = ds.field("user_id").isin(_accounts(reader, user_id, day))
+    met = mine & ds.field("event_type").isin(POSITIVE_EVENT_TYPES) & ds.field("item_id").is_valid()
     events = reader.events(first, last, ["item_id", "ts"], only=met)
     newest = events.group_by("item_id").aggregate([("ts", "max")]).sort_by([("ts_max", "descending"), ("item_id", "ascending")])
     return tuple(islice(newest["item_id"].to_pylist(), NEWEST_SHOWN))
+
+
+def _accounts(reader: Reader, user_id: str, day: date) -> list[str]:
+    """Return the accounts of the user's person as of a day: the list is made from what all of them met."""
+    columns = ["day", "user_id", "person_id"]
+    person = reader.as_of("users", day, columns, only=ds.field("user_id") == user_id)["person_id"].to_pylist()
+    if person in ([], [None]):
+        return [user_id]
+    everybody = reader.as_of("users", day, columns)
+    return list(everybody.filter(pc.equal(everybody["person_id"], person[0]))["user_id"].to_pylist())
 
 
 def _titles(reader: Reader, day: date, items: set[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from coloured_night import TEXT, published
 from small_shop import Shop, event, item, open_shop, user
 
 from recpipe import rails
+from recpipe.consume import read_list
 from recpipe.contract import LEAST_EXPOSURE, NEW_ITEM
 from recpipe.evaluate.outcomes import measure_day
 from recpipe.recommend import recommend_day
@@ -170,6 +171,16 @@ def test_the_written_probabilities_are_those_of_the_draw(shop):
     ]
     assert not wrong
     assert min(written.values()) < 0.5
+
+
+@pytest.mark.parametrize("new_user_days", [1, 60], ids=["long known", "new"])
+def test_what_a_list_was_made_from_is_what_all_accounts_of_the_person_bought(shop, new_user_days):
+    """u20 bought nothing, u02 bought something green and something red."""
+    settings = shop.settings.model_copy(update={"new_user_days": new_user_days})
+    recommend_day(settings, DAY, "1")
+    for name in ("u02", "u20"):
+        assert sorted(read_list(settings, name, DAY).support) == ["green", "red"]
+    assert len(read_list(settings, "u03", DAY).support) == len(set(BOUGHT["u03"]))
 
 
 def test_what_became_of_such_a_night(shop):
