@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import dag, task
-from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, refusals, run_day, run_settings, schedule, table
+from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
 from recpipe_airflow.waiting import DaySensor
 
 from recpipe.config import load_settings
@@ -38,7 +38,7 @@ SETTINGS = load_settings()
     description="Outcomes of the lists of a week ago, with baselines and drift",
     tags=["recpipe", "daily", "evaluate", "tier-2"],
     max_active_runs=4,
-    dagrun_timeout=RUN_LIMIT,
+    **run_limit(),
     params={"day": day_param()},
     default_args=default_args(SETTINGS, minutes=60),
 )

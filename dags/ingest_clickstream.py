@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from airflow.sdk import dag, task
 from recpipe_airflow import counters
-from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, run_day, schedule, table
+from recpipe_airflow.runs import DAILY, day_param, default_args, run_day, run_limit, schedule, table
 from recpipe_airflow.waiting import DeliverySensor
 
 from recpipe.config import load_settings
@@ -38,7 +38,7 @@ SETTINGS = load_settings()
     description="A delivered day becomes clean events, items and users",
     tags=["recpipe", "daily", "ingest", "tier-1"],
     max_active_runs=4,
-    dagrun_timeout=RUN_LIMIT,
+    **run_limit(),
     params={"day": day_param()},
     default_args=default_args(SETTINGS, minutes=60),
 )

@@ -28,7 +28,7 @@ from typing import Any
 from airflow.sdk import dag, get_current_context, task
 from recpipe_airflow import counters
 from recpipe_airflow.alarms import deadline
-from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, refusals, run_day, run_settings, schedule, table
+from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
 from recpipe_airflow.tasks import model_version_param
 from recpipe_airflow.waiting import DaySensor
 
@@ -44,7 +44,7 @@ SETTINGS = load_settings()
     description="A list of products for every user",
     tags=["recpipe", "daily", "recommend", "tier-1"],
     max_active_runs=4,
-    dagrun_timeout=RUN_LIMIT,
+    **run_limit(),
     params={
         "day": day_param(),
         "model_version": model_version_param(),

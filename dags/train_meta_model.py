@@ -33,7 +33,6 @@ from typing import Any
 from airflow.sdk import Asset, dag, get_current_context, task
 from recpipe_airflow.jobs import JobOperator
 from recpipe_airflow.runs import (
-    RUN_LIMIT,
     WEEKLY,
     day_param,
     default_args,
@@ -41,6 +40,7 @@ from recpipe_airflow.runs import (
     from_param,
     run_day,
     run_folder,
+    run_limit,
     schedule,
     table,
 )
@@ -59,7 +59,7 @@ MODEL = Asset(name="recpipe.model", uri=f"recpipe://models/{SETTINGS.registered_
     tags=["recpipe", "weekly", "train", "tier-2"],
     max_active_runs=1,
     # a person's hours come on top: the run's own limit would end the question before
-    dagrun_timeout=RUN_LIMIT + timedelta(hours=SETTINGS.approval_hours),
+    **run_limit(SETTINGS.approval_hours),
     params={"day": day_param(), "from": from_param()},
     default_args=default_args(SETTINGS, minutes=120),
 )

@@ -33,6 +33,25 @@ def tell_failure(context: Any) -> None:
     send(settings, [Notice(kind, day, what, todo, str(instance.log_url))])
 
 
+def tell_timeout(context: Any) -> None:
+    """Tell of a run that reached its limit: Airflow skips its tasks then, so that none of them tells. Called in the DAG processor."""
+    from recpipe_airflow.runs import day_of_context
+
+    # where a task failed, it has told; of a backfill nobody is told
+    if context.get("reason") != "timed_out" or str(context["run_id"]).startswith(f"{BACKFILL}__"):
+        return
+    settings = load_settings()
+    # without any task the context has no run
+    day = _day(lambda: day_of_context(context, settings)) if "dag_run" in context else ""
+    dag = context["dag"]
+    what = (
+        f"{dag.dag_id} of {day or 'no day'} was ended after {dag.dagrun_timeout / timedelta(hours=1):g} hours; what was not done by then "
+        f"was skipped."
+    )
+    todo = f"Look which task of run {context['run_id']} waited or ran; the page of the DAG says under Docs what to do. Clear it afterwards."
+    send(settings, [Notice(LATE, day, what, todo)])
+
+
 def deadline(settings: Settings) -> dict[str, Any]:
     """Return the arguments of a daily DAG whose table people wait for in the morning; none without ``deadline_hours``."""
     if not settings.deadline_hours:

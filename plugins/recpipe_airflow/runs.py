@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from recpipe.config import Settings, load_settings
 from recpipe.days import ONE_DAY, day_of_run
 from recpipe.errors import AuditFailed, BadDelivery, BadSetting, MissingDay, MissingModel
-from recpipe_airflow.alarms import tell_failure
+from recpipe_airflow.alarms import tell_failure, tell_timeout
 
 TAGS = frozenset({"recpipe", "daily", "weekly", "ingest", "train", "recommend", "evaluate", "task", "tier-1", "tier-2"})
 """The tags that DAGs may carry. Tier 1: consumers notice within hours. Tier 2: within a week."""
@@ -66,6 +66,11 @@ def schedule(settings: Settings, cron: str, days: int = 1) -> dict[str, Any]:
         "end_date": end,
         "catchup": False,
     }
+
+
+def run_limit(more_hours: float = 0.0) -> dict[str, Any]:
+    """Return the arguments of a DAG that end a run after `RUN_LIMIT` and some more hours, and tell of it."""
+    return {"dagrun_timeout": RUN_LIMIT + timedelta(hours=more_hours), "on_failure_callback": tell_timeout}
 
 
 def default_args(settings: Settings, minutes: float) -> dict[str, Any]:

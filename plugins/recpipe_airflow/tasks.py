@@ -10,7 +10,7 @@ from airflow.sdk import DAG, Param, dag, get_current_context, task
 
 from recpipe.config import Settings
 from recpipe_airflow import counters
-from recpipe_airflow.runs import DAILY, RUN_LIMIT, day_param, default_args, refusals, run_day, run_settings, schedule, table
+from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
 from recpipe_airflow.waiting import DaySensor
 
 
@@ -69,7 +69,7 @@ def task_dag(
         description=description,
         tags=["recpipe", "daily", "task", *tags],
         max_active_runs=4,
-        dagrun_timeout=RUN_LIMIT,
+        **run_limit(),
         params=params,
         default_args=default_args(settings, minutes=minutes),
     )

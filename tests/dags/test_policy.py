@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from recpipe_airflow.alarms import tell_timeout
 from recpipe_airflow.runs import OWNER, TAGS
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -102,6 +103,7 @@ def test_its_schedule_is_whole_days_of_the_shop(dag: Any) -> None:
     assert timetable.expression == ("0 0 * * *" if dag.dag_id in DAILY else "0 0 * * 1")
     assert dag.catchup is False
     assert timedelta(0) < dag.dagrun_timeout <= timedelta(hours=24)
+    assert dag.on_failure_callback is tell_timeout
     assert 1 <= dag.max_active_runs <= 4
 
 

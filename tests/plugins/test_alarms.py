@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DeadlineReference
-from recpipe_airflow.alarms import deadline, tell_failure, tell_late
-from recpipe_airflow.runs import Refused, default_args, refusals
+from recpipe_airflow.alarms import deadline, tell_failure, tell_late, tell_timeout
+from recpipe_airflow.runs import Refused, default_args, refusals, run_limit
 
 from recpipe.config import load_settings
 from recpipe.errors import AuditFailed, BadSetting
@@ -120,6 +120,26 @@ def test_late_lists_are_told_of(told: list[dict[str, Any]]) -> None:
     assert (notice["kind"], notice["day"]) == ("late", "2011-09-01")
     assert "was not done 6 hours after midnight; its state is running" in notice["what"]
     assert "scheduled__2011-09-01" in notice["todo"]
+
+
+def ended(reason: str, run_type: str = "scheduled") -> dict[str, Any]:
+    """What Airflow's DAG processor hands to the callback of a DAG."""
+    dag = SimpleNamespace(dag_id="train_meta_model", dagrun_timeout=run_limit()["dagrun_timeout"])
+    return {**context("train", RuntimeError()), "dag": dag, "run_id": f"{run_type}__2011-09-01", "reason": reason}
+
+
+def test_a_run_that_reached_its_limit_is_told_of(told: list[dict[str, Any]]) -> None:
+    tell_timeout(ended("timed_out"))
+    tell_timeout({name: value for name, value in ended("timed_out").items() if name != "dag_run"})
+    assert [(notice["kind"], notice["day"]) for notice in told] == [("late", "2011-09-01"), ("late", "")]
+    assert told[0]["what"].startswith("train_meta_model of 2011-09-01 was ended after 12 hours;")
+    assert "scheduled__2011-09-01" in told[0]["todo"]
+
+
+def test_a_failed_run_is_told_of_by_its_tasks_alone(told: list[dict[str, Any]]) -> None:
+    tell_timeout(ended("task_failure"))
+    tell_timeout(ended("timed_out", run_type="backfill"))
+    assert told == []
 
 
 def test_a_deadline_is_set_where_the_shop_asks_for_one() -> None:
