@@ -136,6 +136,8 @@ def similar_items(
         a: 0.5 is the cosine; less favours popular candidates i, more favours rare ones.
     """
     items = matrix.shape[1]
+    if not items:  # of no blocks there is no stack
+        return sp.csr_matrix(matrix.T @ matrix, dtype=np.float32)
     lengths = np.maximum(np.diff(matrix.indptr), 1).astype(np.float32)
     scaled = sp.csr_matrix(sp.diags(lengths ** (-user_power / 2)) @ matrix).astype(np.float32)
     columns = sp.csr_matrix(scaled.T)

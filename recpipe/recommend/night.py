@@ -142,6 +142,8 @@ def _lists(night: Night, rows: NDArray[np.intp]) -> _Lists:
     """Rank users with a support by the model, and the others by what is popular or was searched."""
     k = night.users.support.k[rows]
     lists = _empty(len(rows), night.settings.top_k)
+    if not len(night.known.evidence.catalogue):
+        return lists
     for some, make in ((k > 0, _by_model), (k == 0, _by_fallback)):
         if some.any():
             found = make(night, rows[some])

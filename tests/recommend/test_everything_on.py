@@ -215,3 +215,20 @@ def test_what_became_of_such_a_night(shop):
     worth = sum(good / row["propensity"] for good, row in zip(hit, drawn, strict=True))
     assert of_all["all", "explored_hits_ips", "1"] == pytest.approx(worth / len(PEOPLE))
     assert of_all["all", f"recall@{PLACES}", "1"] == 1
+
+
+@pytest.mark.parametrize("there", ["nothing", "items", "users", "nothing that may be shown"])
+def test_a_shop_without_lists_has_a_night_and_outcomes_all_the_same(shop, tmp_path, there):
+    bare = open_shop(tmp_path / "bare")
+    rules = {"item_groups": ["category:0", "brand", "newness", "popularity", "price"], "user_groups": ["country", "platform"]}
+    settings = shop.settings.model_copy(update={"home": bare.settings.home, "horizon_days": 1, **rules})
+    bare = Shop(settings)
+    items = {"items": (item("red1", "red", ["red"]),), "nothing that may be shown": (item(BLOCKED, "blue", ["blue"]),)}
+    users = () if there in ("nothing", "items") else (user("u", "2026-03-01") | {"person_id": "p"},)
+    bare.deliver(DAY.isoformat(), items=items.get(there, ()), users=users)
+    bare.model(TEXT)
+    assert recommend_day(settings, DAY, "1", shards=3)["recommendations"] == 0
+    assert published(bare, day=DAY).num_rows == 0
+    found = measure_day(settings, bare.deliver("2026-03-04"))
+    assert {row["value"] for row in found.groups.to_pylist()} <= {None}
+    assert all(row["value"] is None for row in found.rows.to_pylist())
