@@ -25,7 +25,7 @@ from recpipe.rails.blocks import blocks_of, shard_of, users_a_block
 from recpipe.recommend.explore import Lists, Pool, explore, new_items
 from recpipe.recommend.exposure import Quotas, expose, raised, read_quotas
 from recpipe.recommend.fallback import KINDS, Fallback, open_fallback
-from recpipe.recommend.ranking import category_codes, rank
+from recpipe.recommend.ranking import category_codes, rank, told_apart
 from recpipe.recommend.reasons import because, brought_by_any
 from recpipe.registry.encoders import foreign_encoder
 
@@ -191,7 +191,8 @@ def _ranked(night: Night, rows: NDArray[np.intp], scores: NDArray[np.floating]) 
     item = plain
     if night.quotas:
         item, points = expose(plain, scores, barred, night.category, settings.max_per_category, night.quotas)
-    pool = Pool(scores, barred, night.new, night.category)
+    # a draw by scores that differ by rounding could differ for two accounts of one person
+    pool = Pool(told_apart(scores) if settings.explore_places else scores, barred, night.new, night.category)
     found = explore(item, points, pool, night.users.person_ids[rows], night.day, settings)
     return found, raised(found.item, plain) & ~found.explored
 

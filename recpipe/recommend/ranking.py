@@ -90,6 +90,12 @@ def ordered(scores: NDArray[np.floating], barred: NDArray[np.bool_]) -> Order:
     return Order(key, level, step)
 
 
+def told_apart(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return (users, items) scores as far as they are told apart: what is left is no rounding of a matrix product."""
+    level, step = _levels(scores)
+    return np.asarray(level * step)
+
+
 def best_of(
     order: Order, k: int, category: NDArray[np.int64], most: int, among: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
