@@ -268,7 +268,7 @@ ITEM_CLASSES: Final = Table(
                 "labelled items of the class whose texts are the closest, closest first; empty where abstained",
                 required=True,
             ),
-            _field("model_version", pa.string(), "encoder, and the shop's labels where there are any", required=True),
+            _field("model_version", pa.string(), "rule, encoder, and the shop's labels where there are any", required=True),
         ]
     ),
     ("scheme", "item_id"),

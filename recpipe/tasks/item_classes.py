@@ -40,6 +40,10 @@ class Items:
     categories: list[Path]
 
 
+RULE: Final = "classes-2"
+"""Name of the rule that classes follow from; another one makes other classes of the same labels."""
+
+
 @dataclass(frozen=True)
 class Scheme:
     """A fitted tree of classes with the items that it is asked about.
@@ -81,10 +85,10 @@ class State:
 
 
 def version(settings: Settings, day: date) -> str:
-    """Return what makes the classes: the encoder, and the shop's labels where there are any."""
-    encoder = load_encoder(settings.encoder).fingerprint[:12]
+    """Return what makes the classes: the rule, the encoder, and the shop's labels where there are any."""
+    made = f"{RULE}+{load_encoder(settings.encoder).fingerprint[:12]}"
     own = labels_hash(settings)
-    return f"{encoder}+{own[:8]}" if own else encoder
+    return f"{made}+{own[:8]}" if own else made
 
 
 def open_classes(settings: Settings, plan: rails.Plan, reader: Reader) -> State:

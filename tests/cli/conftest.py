@@ -88,7 +88,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "item_classes": [
         {"scheme": "category", "item_id": STAND, "class_path": ["home"], "level": 1, "confidence": 0.9, "abstained": False,
-         "because_item_ids": [HEART], "model_version": "cb5d5e42c401"},
+         "because_item_ids": [HEART], "model_version": "classes-2+cb5d5e42c401"},
     ],
     "review_insights": [
         {"event_id": "r17", "item_id": HEART, "aspect": "overall", "expected_rating": 2.3, "polarity": "negative",

@@ -65,6 +65,15 @@ def test_nothing_is_read_where_nobody_listens(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_day_that_cannot_be_counted_fails_nothing(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
+    (shop.home / "lake" / "days" / "_delta_log" / "00000000000000000000.json").write_text("torn")
+    assert counters.tell(shop, DAY, "recommendations") == {}
+    assert "The counters of 2011-09-01 were not sent" in caplog.text
+
+
 def test_a_statsd_server_gets_them(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk._shared.observability.metrics import stats
     from airflow.sdk.observability.metrics import stats_utils

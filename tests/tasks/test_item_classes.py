@@ -56,7 +56,11 @@ def test_every_item_without_a_category_gets_its_class(shop):
     assert [found["x1"][name] for name in ("level", "abstained", "scheme")] == [2, False, "category"]
     assert set(found["x1"]["because_item_ids"]) <= {f"red{n}" for n in range(4)}
     record = shop.lake.day("item_classes", DAY)
-    assert record.model_version == load_encoder(shop.settings.encoder).fingerprint[:12] == found["x1"]["model_version"]
+    assert (
+        record.model_version
+        == f"classes-2+{load_encoder(shop.settings.encoder).fingerprint[:12]}"
+        == found["x1"]["model_version"]
+    )
     assert [(entry.table, entry.last_day) for entry in record.inputs] == [("items", DAY)]
 
 
@@ -103,7 +107,7 @@ def test_classes_that_the_shop_makes_up_stand_beside_the_categories(shop, tmp_pa
     assert own == {f"{name}{n}" for name in ("red", "blue", "green") for n in range(4)} - {"red0", "blue0", "green0"} | {
         "x1", "x2", "x3", "x4"
     }  # fmt: skip
-    assert shop.lake.day("item_classes", DAY).model_version.count("+") == 1
+    assert shop.lake.day("item_classes", DAY).model_version.count("+") == 2
 
 
 @pytest.mark.parametrize(
