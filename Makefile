@@ -5,7 +5,8 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-AIRFLOW_TESTS := $(addprefix tests/,provider end_to_end local plugins dags)
+# Beside the others, one process on each of two cores: the tests of the running Airflow, and as many more as make both take as long.
+BESIDE := $(addprefix tests/,provider end_to_end local plugins dags tasks)
 
 .PHONY: demo test test-fast lint bench up down lock clean help
 
@@ -27,10 +28,10 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## the main job on the shipped shop: history, training, ten nights, outcomes
 	@$(BIN)/recpipe demo
 
-test: lint  ## everything that CI runs: on two cores the tests of the running Airflow go beside the others
-	@log=$$(mktemp); $(BIN)/python -m pytest $(AIRFLOW_TESTS) --durations 10 > $$log 2>&1 & airflow=$$!; \
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(AIRFLOW_TESTS)) --durations 10; others=$$?; \
-	echo "The tests of the running Airflow:"; wait $$airflow; airflow=$$?; cat $$log; rm $$log; exit $$((others + airflow))
+test: lint  ## everything that CI runs, in two processes side by side
+	@log=$$(mktemp); $(BIN)/python -m pytest $(BESIDE) --durations 10 > $$log 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE)) --durations 10; others=$$?; \
+	echo "The tests beside them:"; wait $$beside; beside=$$?; cat $$log; rm $$log; exit $$((others + beside))
 
 test-fast: $(READY)  ## what is quick
 	$(BIN)/python -m pytest -m "not slow"
