@@ -7,10 +7,10 @@ import re
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recpipe.errors import BadSetting
@@ -29,7 +29,7 @@ _NAMES = {"newness": ("new", "old"), "popularity": ("head", "middle", "tail"), "
 class Settings(BaseSettings):
     """Every setting of recpipe; dictionaries and lists are given as JSON in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="RECPIPE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="RECPIPE_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     # --- places
     home: Path = Field(Path(".recpipe"), description="folder that holds everything recpipe writes, unless set apart below")
@@ -92,6 +92,15 @@ class Settings(BaseSettings):
         description="folder of categories.yaml, substitutes.yaml, blocked.yaml and age_limits.yaml, as far as they are there: "
         "see docs/knowledge.md; empty: none",
     )
+
+    # --- ids behind the door (docs/tables.md)
+    user_key: SecretStr = Field(
+        SecretStr(""),
+        exclude=True,  # from every dump: it is passed on in the environment of the processes that need it alone
+        description="key of at least 32 bytes, as hexadecimal digits or base64: user ids are then HMAC-SHA-256 from ingestion on; "
+        "empty: ids stay as they are, unless user_key_file or Airflow's connection recpipe_user_key has one",
+    )
+    user_key_file: str = Field("", description="file that holds the key of user ids, where the environment shall not")
 
     # --- lists
     top_k: int = Field(20, gt=0, description="items of a list")
@@ -312,6 +321,12 @@ class Settings(BaseSettings):
         if value in ENCODER_PROFILES and "home" in info.data:
             return str(info.data["home"] / "work" / "encoders" / value)
         return value
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Refuse to be pickled with the key of user ids, which would then lie wherever the pickle does."""
+        if self.user_key.get_secret_value():
+            raise TypeError("Settings with a key of user ids are not pickled: pass the environment on, and load them there.")
+        return super().__getstate__()
 
     @property
     def zone(self) -> ZoneInfo:
