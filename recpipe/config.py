@@ -256,6 +256,11 @@ class Settings(BaseSettings):
     # --- the embedded home (`recpipe up`)
     airflow_port: int = Field(8080, gt=0, lt=65_536, description="port of Airflow's pages and API, on 127.0.0.1")
     mlflow_port: int = Field(5000, gt=0, lt=65_536, description="port of MLflow's pages, on 127.0.0.1")
+    airflow_pages: str = Field("", description="address of Airflow's pages as a browser opens it; the embedded home's if empty")
+    mlflow_pages: str = Field(
+        "",
+        description="address of MLflow's pages as a browser opens it; RECPIPE_MLFLOW_URI if that is http, else the embedded home's",
+    )
     dags_folder: str = Field("", description="folder of the DAG files; dags/ beside the package if empty")
     plugins_folder: str = Field("", description="folder of the Airflow plugins; plugins/ beside the package if empty")
     parallel_tasks: int = Field(4, gt=0, description="tasks that run at a time on this machine")

@@ -23,7 +23,7 @@ import pyarrow.fs as fs
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake import Schema as DeltaSchema
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from recpipe import __version__
 from recpipe.config import Settings
@@ -113,11 +113,21 @@ class Lake:
         return f"{self.root}/{table}"
 
     def delta(self, table: str, version: int | None = None) -> DeltaTable | None:
-        """Open a table at a version, or its newest; None if nothing was ever published."""
+        """Open a table at a version, or its newest; None if nothing was ever published.
+
+        Raises
+        ------
+        MissingDay
+            If the version is older than the retention, and its log is gone.
+        """
         try:
             return DeltaTable(self.uri(table), version, storage_options=dict(self.storage_options) or None)
-        except TableNotFoundError:
-            return None
+        except DeltaError as error:
+            if version is not None and self.delta(table) is not None:
+                raise _too_old(table, version) from error
+            if isinstance(error, TableNotFoundError):
+                return None
+            raise
 
     def dataset(self, delta: DeltaTable, table: str) -> ds.Dataset:
         """Return a table as a pyarrow dataset; local files are read by Arrow itself.
@@ -132,17 +142,22 @@ class Lake:
 
     def days(self, table: str | None = None, version: int | None = None) -> list[DayRecord]:
         """Return the register: the row that counts for each (table, day), by table and day."""
-        delta = self.delta(DAYS.name, version)
-        if delta is None:
-            return []
         where = (ds.field("table") == table) if table else None
         newest: dict[tuple[str, date], DayRecord] = {}
-        for row in self.dataset(delta, DAYS.name).to_table(filter=where).to_pylist():
-            record = _record(row)
+        for record in self._registered(where, version):
             known = newest.get((record.table, record.day))
             if known is None or _order(record) > _order(known):
                 newest[record.table, record.day] = record
         return [newest[key] for key in sorted(newest)]
+
+    def history(self, table: str, day: date) -> list[DayRecord]:
+        """Return all that the register says of one day of a table: each time it was written, the newest, which counts, last."""
+        return sorted(self._registered((ds.field("table") == table) & (ds.field("day") == day)), key=_order)
+
+    def _registered(self, where: ds.Expression | None, version: int | None = None) -> Iterator[DayRecord]:
+        delta = self.delta(DAYS.name, version)
+        if delta is not None:
+            yield from map(_record, self.dataset(delta, DAYS.name).to_table(filter=where).to_pylist())
 
     def day(self, table: str, day: date) -> DayRecord | None:
         """Return what the register says of one day of a table."""
@@ -279,10 +294,15 @@ class Lake:
     def _append(self, records: Sequence[DayRecord]) -> None:
         self._ensure(DAYS.name)
         rows = pa.Table.from_pylist([_row(record) for record in records], schema=DAYS.schema)
-        write_deltalake(
-            self.uri(DAYS.name), _without_meanings(rows.to_reader()), mode="append", storage_options=dict(self.storage_options) or None,
-            commit_properties=CommitProperties(max_commit_retries=100),
-        )  # fmt: skip
+        for attempt in range(COMMIT_TRIES):
+            try:
+                return write_deltalake(
+                    self.uri(DAYS.name), _without_meanings(rows.to_reader()), mode="append",
+                    storage_options=dict(self.storage_options) or None, commit_properties=CommitProperties(max_commit_retries=100),
+                )  # fmt: skip
+            except CommitFailedError:  # an append loses to a change of the table's columns or properties alone
+                time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))
+        raise RecpipeError(f"The register of days could not be written: {COMMIT_TRIES} commits were lost. Run again.")
 
 
 class Reader:
@@ -328,7 +348,10 @@ class Reader:
         where = where if only is None else where & only
         dataset = self._lake.dataset(delta, table)
         there = [name for name in wanted.names if name in dataset.schema.names]
-        return _complete(dataset.to_table(columns=there, filter=where), wanted)
+        try:
+            return _complete(dataset.to_table(columns=there, filter=where), wanted)
+        except FileNotFoundError as error:
+            raise _too_old(table, delta.version()) from error
 
     def as_of(self, table: str, day: date, columns: list[str] | None = None, only: ds.Expression | None = None) -> pa.Table:
         """Return the newest row of each key with a day at or before the given one (items, users).
@@ -368,6 +391,13 @@ class Reader:
             self._complete[table] = [record.day for record in register if record.complete]
             self._tables[table] = self._lake.delta(table, self._versions.get(table))
         return self._tables[table]
+
+
+def _too_old(table: str, version: int) -> MissingDay:
+    return MissingDay(
+        f"Version {version} of table {table} is no longer kept (RECPIPE_KEEP_DAYS), but the run was planned with it: run it again "
+        f"from its first task on, so that it is planned anew."
+    )
 
 
 def _complete(rows: pa.Table, wanted: pa.Schema) -> pa.Table:

@@ -50,6 +50,14 @@ def test_a_day_that_is_published_again_is_replaced(lake):
     assert [(r.day, r.status, r.rows) for r in lake.days("items")] == [(day(0), "closed", 1), (day(1), "closed", 1)]
 
 
+def test_the_register_remembers_each_time_that_a_day_was_written(lake):
+    lake.publish("items", [day(0)], items(0, {"a": "old"}), model_version="1")
+    lake.publish("items", [day(1)], items(1, {"c": "another"}))
+    lake.publish("items", [day(0)], items(0, {"a": "new", "b": "new"}), model_version="2")
+    assert [(record.model_version, record.rows) for record in lake.history("items", day(0))] == [("1", 1), ("2", 2)]
+    assert lake.history("items", day(2)) == []
+
+
 def test_as_of_a_day_the_newest_row_up_to_it_counts(lake):
     lake.publish("items", [day(0)], items(0, {"a": "first", "b": "first"}))
     lake.publish("items", [day(2)], items(2, {"a": "third"}))
