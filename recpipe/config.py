@@ -253,6 +253,20 @@ class Settings(BaseSettings):
         0.0, ge=0, description="hours after the shop's midnight at which late lists of the night are told of; 0: never"
     )
 
+    # --- upkeep (`recpipe maintain`, the DAG maintain_tables)
+    keep_days: int = Field(
+        35, ge=2, description="days for which replaced versions of a table stay readable: a run planned longer ago is planned anew"
+    )
+    keep_model_days: int = Field(
+        90, ge=1, description="days for which a model version is kept that was never promoted and made nothing that is published"
+    )
+    keep_scratch_days: int = Field(
+        7, ge=2, description="days for which the scratch of a run is kept (staged rows, training folders, fetched models)"
+    )
+    keep_vectors_mb: int = Field(
+        0, ge=0, description="size (MB) above which a cache of text vectors is emptied; 0: never. They are computed again when asked for"
+    )
+
     # --- the embedded home (`recpipe up`)
     airflow_port: int = Field(8080, gt=0, lt=65_536, description="port of Airflow's pages and API, on 127.0.0.1")
     mlflow_port: int = Field(5000, gt=0, lt=65_536, description="port of MLflow's pages, on 127.0.0.1")
