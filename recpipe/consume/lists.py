@@ -1,33 +1,24 @@
-"""What the readers of the tables ask for: one user's list in words, one day as a file, and how fresh each table is."""
+"""One user's list of a day, in words."""
 
 from __future__ import annotations
 
-import json
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from recpipe.config import Settings
-from recpipe.contract import POSITIVE_EVENT_TYPES, TABLES, USER_PROFILES, WARM
-from recpipe.days import days_between
-from recpipe.errors import BadSetting, MissingDay, RecpipeError
-from recpipe.lake import DayRecord, Lake, Reader
+from recpipe.consume.fresh import newest_published
+from recpipe.contract import POSITIVE_EVENT_TYPES, WARM
+from recpipe.errors import RecpipeError
+from recpipe.lake import Lake, Reader
 from recpipe.lake.lake import window
-
-Format = Literal["parquet", "csv", "jsonl"]
-FORMATS: tuple[str, ...] = get_args(Format)
 
 NEWEST_SHOWN = 10
 """Items of a long-known user's history that are shown."""
-LINES_AT_A_TIME = 50_000
 
 
 @dataclass(frozen=True)
@@ -70,9 +61,6 @@ class UserList:
     lookback_days: int
 
 
-# --- one user's list ----------------------------------------------------------------------------------------------
-
-
 def read_list(settings: Settings, user_id: str, day: date | None = None) -> UserList:
     """Read the list of a user.
 
@@ -93,7 +81,7 @@ def read_list(settings: Settings, user_id: str, day: date | None = None) -> User
         If the user has no list on the day.
     """
     lake = Lake.from_settings(settings)
-    day = lake.require("recommendations", day).day if day else _newest(lake, "recommendations")
+    day = lake.require("recommendations", day).day if day else newest_published(lake, "recommendations")
     reader = lake.reader()
     mine = ds.field("user_id") == user_id
     rows = reader.read("recommendations", day, day, only=mine).sort_by("rank").to_pylist()
@@ -140,13 +128,6 @@ def reason_text(reason: dict[str, Any], titles: dict[str, str], country: str | N
     }[reason["kind"]]
 
 
-def _newest(lake: Lake, table: str) -> date:
-    newest = lake.newest_day(table)
-    if newest is None:
-        raise MissingDay(f"No day of table {table} is published in {lake.root} yet: run the DAG that writes it first.")
-    return newest
-
-
 def _support(reader: Reader, settings: Settings, user_id: str, day: date, cohort: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the item ids and search texts behind a list, newest first."""
     if cohort == WARM:
@@ -185,125 +166,3 @@ def _titles(reader: Reader, day: date, items: set[str]) -> dict[str, str]:
 def _country(reader: Reader, day: date, user_id: str) -> str | None:
     found = reader.as_of("users", day, ["day", "user_id", "country"], only=ds.field("user_id") == user_id)
     return found["country"][0].as_py() if len(found) else None
-
-
-# --- one user's profile -------------------------------------------------------------------------------------------
-
-
-def read_profile(settings: Settings, user_id: str, day: date | None = None) -> tuple[date, list[dict[str, Any]]]:
-    """Read the tags of a user, heaviest first within each kind, as rows of ``user_profiles``.
-
-    Parameters
-    ----------
-    settings
-        Where the lake is.
-    user_id
-        The user.
-    day
-        The day; the newest complete one if None.
-
-    Returns
-    -------
-    tuple
-        The day, and its rows.
-
-    Raises
-    ------
-    MissingDay
-        If no profiles were published, or not those of the day.
-    RecpipeError
-        If the user has no tags on the day.
-    """
-    lake = Lake.from_settings(settings)
-    day = lake.require(USER_PROFILES.name, day).day if day else _newest(lake, USER_PROFILES.name)
-    rows = lake.reader().read(USER_PROFILES.name, day, day, only=ds.field("user_id") == user_id)
-    if not rows.num_rows:
-        raise RecpipeError(f"User {user_id} has no tags on {day}: nothing was seen of such a user in the days before.")
-    return day, rows.sort_by([("kind", "ascending"), ("weight", "descending"), ("tag", "ascending")]).to_pylist()
-
-
-# --- a day as a file ----------------------------------------------------------------------------------------------
-
-
-def export_day(settings: Settings, day: date, file_format: str, out: Path) -> int:
-    """Write the recommendations of a complete day into one file, by user and rank; return the number of rows.
-
-    The file appears whole or not at all, and replaces one that stands there. Parquet has the table's schema; csv has
-    one column a value (``reason_kind``, ``because_item_ids`` with ids separated by |); jsonl has one object a row.
-
-    Raises
-    ------
-    MissingDay
-        If the day was not published.
-    BadSetting
-        If the format is unknown, or the file's folder does not exist.
-    """
-    if file_format not in FORMATS:
-        raise BadSetting(f"There is no format '{file_format}'; choose one of: {', '.join(FORMATS)}.")
-    if not out.parent.is_dir() or out.is_dir():
-        raise BadSetting(f"{out} cannot be written: its folder has to exist, and the name must not be that of a folder.")
-    lake = Lake.from_settings(settings)
-    lake.require("recommendations", day)
-    rows = lake.reader().read("recommendations", day, day).sort_by([("user_id", "ascending"), ("rank", "ascending")])
-    part = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")
-    try:
-        _write(rows, file_format, part)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    return int(rows.num_rows)
-
-
-def _write(rows: pa.Table, file_format: str, file: Path) -> None:
-    if file_format == "parquet":
-        import pyarrow.parquet as pq
-
-        pq.write_table(rows, file)
-    elif file_format == "csv":
-        from pyarrow import csv
-
-        csv.write_csv(_flat(rows), file)
-    else:
-        with file.open("w", encoding="utf-8") as lines:
-            lines.writelines(_json_lines(rows))
-
-
-def _flat(rows: pa.Table) -> pa.Table:
-    """Return a table without nested values."""
-    kind, because = (pc.struct_field(rows["reason"], name) for name in ("kind", "because_item_ids"))
-    place = rows.schema.get_field_index("reason")
-    flat = rows.remove_column(place).add_column(place, "reason_kind", kind)
-    return flat.add_column(place + 1, "because_item_ids", pc.binary_join(because, "|"))
-
-
-def _json_lines(rows: pa.Table) -> Iterator[str]:
-    for batch in rows.to_batches(max_chunksize=LINES_AT_A_TIME):
-        for row in batch.to_pylist():
-            yield json.dumps(row | {"day": row["day"].isoformat()}, ensure_ascii=False) + "\n"
-
-
-# --- how fresh each table is --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Freshness:
-    """How far a table has come: its newest complete day, and the days up to there that are missing."""
-
-    table: str
-    newest: DayRecord
-    first_day: date
-    days: int
-    missing: tuple[date, ...]
-
-
-def freshness(settings: Settings) -> list[Freshness]:
-    """Return how far every table has come; tables of which no day is complete are left out."""
-    records = Lake.from_settings(settings).days()
-    found = []
-    for table in TABLES:
-        complete = [record for record in records if record.table == table and record.complete]
-        if complete:
-            days = {record.day for record in complete}
-            missing = tuple(day for day in days_between(min(days), max(days)) if day not in days)
-            found.append(Freshness(table, complete[-1], min(days), len(days), missing))
-    return found
