@@ -255,7 +255,9 @@ class Settings(BaseSettings):
 
     # --- upkeep (`recpipe maintain`, the DAG maintain_tables)
     keep_days: int = Field(
-        35, ge=2, description="days for which replaced versions of a table stay readable: a run planned longer ago is planned anew"
+        35,
+        ge=2,
+        description="days for which replaced versions of a table stay readable: a run planned longer ago is planned anew",
     )
     keep_model_days: int = Field(
         90, ge=1, description="days for which a model version is kept that was never promoted and made nothing that is published"
@@ -264,7 +266,9 @@ class Settings(BaseSettings):
         7, ge=2, description="days for which the scratch of a run is kept (staged rows, training folders, fetched models)"
     )
     keep_vectors_mb: int = Field(
-        0, ge=0, description="size (MB) above which a cache of text vectors is emptied; 0: never. They are computed again when asked for"
+        0,
+        ge=0,
+        description="size (MB) above which a cache of text vectors is emptied; 0: never. They are computed again when asked for",
     )
 
     # --- the embedded home (`recpipe up`)
