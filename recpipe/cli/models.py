@@ -65,6 +65,22 @@ def withdraw(
     print(f"A published day keeps its version: to make one anew, run `recpipe recommend --day DAY --model-version {champion}`.")
 
 
+@app.command()
+def nights(version: Annotated[str, typer.Argument(help="version in the registry")]) -> None:
+    """List the nights whose lists a registered version made: day, table version, rows, and the run that published them."""
+    from recpipe.config import load_settings
+    from recpipe.registry.nights import in_words
+    from recpipe.registry.nights import nights as nights_of
+
+    found = nights_of(load_settings(), version)
+    if not found:
+        print(f"No published night was made by version {version}: `recpipe models` shows the versions, `recpipe days` the days.")
+        return
+    print(f"version {version}: {in_words([one.day for one in found])}")
+    for one in found:
+        print(f"{one.day}  {one.table} version {one.table_version}  {one.rows:,} rows  run {one.run_id}")
+
+
 @app.command(name="adopt-model")
 def adopt_model(
     folder: Annotated[str, typer.Argument(help="model folder that `recpipe train` wrote in another shop")],

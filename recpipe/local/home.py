@@ -62,6 +62,17 @@ def mlflow_url(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.mlflow_port}"
 
 
+def airflow_pages(settings: Settings) -> str:
+    """Return the address of Airflow's pages as a browser opens it, without a slash at its end."""
+    return (settings.airflow_pages or base_url(settings)).rstrip("/")
+
+
+def mlflow_pages(settings: Settings) -> str:
+    """Return the address of MLflow's pages as a browser opens it, without a slash at its end."""
+    served = settings.mlflow_uri if settings.mlflow_uri.startswith("http") else mlflow_url(settings)
+    return (settings.mlflow_pages or served).rstrip("/")
+
+
 def serves_mlflow(settings: Settings) -> bool:
     """Whether the home serves MLflow itself, which it does unless a tracking server elsewhere is named."""
     return settings.tracking_uri.startswith("sqlite:")

@@ -15,6 +15,7 @@ from recpipe.quality import Suite, audit, sum_facts
 from recpipe.rails.plan import Plan, day_of, plan_day
 from recpipe.rails.shards import open_task, read_shards, write_shard
 from recpipe.rails.task import Task
+from recpipe.registry.nights import note_night
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ def publish_day(settings: Settings, task: Task[Any], plan: Plan, files: Sequence
     version = str(plan["model_version"])
     facts = sum_facts(parts)
     publish_rows(settings, task.name, day_of(plan), rows, facts=facts, inputs=inputs, model_version=version, suite=suite)
+    if task.registered:
+        note_night(settings, task.name, day_of(plan))
     log.info("Published %d rows of %s for %s by version %s.", rows.num_rows, task.name, plan["day"], version)
     return int(rows.num_rows)
 
