@@ -6,10 +6,14 @@ airflow users create --role Admin --username "$ADMIN_USER" --password "$ADMIN_PA
   --firstname recpipe --lastname admin --email admin@example.org
 airflow pools set gpu "$GPUS" "one training job at a time and GPU"
 python - <<'PYTHON'
+import json
+import os
+
 import boto3
 from botocore.exceptions import ClientError
 
-s3 = boto3.client("s3", endpoint_url="http://s3:9000", region_name="us-east-1")
+options = json.loads(os.environ["RECPIPE_STORAGE_OPTIONS"])
+s3 = boto3.client("s3", endpoint_url=options["AWS_ENDPOINT_URL"], region_name=options["AWS_REGION"])
 for bucket in ("recpipe", "recpipe-models"):
     try:
         s3.create_bucket(Bucket=bucket)
