@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -15,10 +15,14 @@ from recpipe.config import Settings
 from recpipe.contract import EVENT_TYPES
 from recpipe.days import ONE_DAY, day_start
 from recpipe.ingest.columns import Rows
+from recpipe.ingest.door import misplaced
 from recpipe.ingest.identity import event_ids
 from recpipe.ingest.values import Mask, mask
 
 DUPLICATE = "duplicate within the day"
+TAKEN_IN = -1
+LEFT_OUT = -2
+"""What stands in place of a finding where there is none: the row is good, or of an erased user and nowhere kept."""
 LONG_COLUMNS = {
     "events": ("query", "text", "event_id", "user_id", "item_id", "session_id", "order_id", "platform"),
     "items": ("title", "description", "brand", "item_id"),
@@ -59,7 +63,7 @@ class Judged:
     findings
         The reasons, the one that counts first.
     which
-        (rows,) index of the finding that took the row out; -1 for rows that are taken in.
+        (rows,) index of the finding that took the row out; `TAKEN_IN` or `LEFT_OUT` where none did.
     """
 
     rows: Rows
@@ -105,10 +109,17 @@ def judge(settings: Settings, rows: Rows, bounds: Bounds, known_items: pa.Array 
     else:
         rows, found = _users(rows, bounds)
     findings = [*found, *_too_long(settings, rows)]
-    which = np.full(len(rows), -1, dtype=np.int16)
+    which = np.full(len(rows), TAKEN_IN, dtype=np.int16)
     for index, finding in enumerate(findings):
         which[finding.rows & (which < 0)] = index
     return Judged(rows, findings, which)
+
+
+def leave_out(judged: Judged, gone: Mask | None) -> Judged:
+    """Return a judged batch of which some rows, good or bad, are left out without a word."""
+    if gone is None:
+        return judged
+    return replace(judged, which=np.where(gone, np.int16(LEFT_OUT), judged.which))
 
 
 def _with(rows: Rows, **columns: pa.Array) -> Rows:
@@ -118,6 +129,11 @@ def _with(rows: Rows, **columns: pa.Array) -> Rows:
 def _unreadable(rows: Rows) -> Iterator[Finding]:
     for column, bad in rows.unparsable.items():
         yield Finding("value cannot be read", column, bad)
+
+
+def _misplaced(settings: Settings, rows: Rows) -> Iterator[Finding]:
+    for column, bad in misplaced(settings, rows):
+        yield Finding("names a person", column, bad)
 
 
 def _too_long(settings: Settings, rows: Rows) -> Iterator[Finding]:
@@ -173,6 +189,7 @@ def _event_findings(
         yield Finding("kind of event that is set aside", "event_type", aside, set_aside=True)
     yield from _other_kind(settings, rows)
     yield from _unreadable(rows)
+    yield from _misplaced(settings, rows)
     yield Finding("unknown event type", "event_type", ~mask(pc.is_in(types, pa.array(EVENT_TYPES, pa.string()))))
     yield Finding("no item id", "item_id", mask(pc.and_(pc.is_null(ids), pc.not_equal(types, "search"))))
     yield Finding("no time", "ts", mask(pc.is_null(columns["ts"])))
@@ -194,7 +211,7 @@ def _event_findings(
 
 def _items(settings: Settings, rows: Rows) -> tuple[Rows, list[Finding]]:
     rows = _with(rows, available=pc.fill_null(rows.columns["available"], True))
-    findings = [*_other_kind(settings, rows), *_unreadable(rows)]
+    findings = [*_other_kind(settings, rows), *_unreadable(rows), *_misplaced(settings, rows)]
     findings.append(Finding("no item id", "item_id", mask(pc.is_null(rows.columns["item_id"]))))
     if settings.items_need_title:
         title = rows.columns["title"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from recpipe.config import Settings
 from recpipe.contract import TABLES
 from recpipe.errors import BadDelivery, BadSetting
-from recpipe.ingest.delivery import short_name
 from recpipe.ingest.values import Mask, Shop, is_text, kind_of, plain, plain_type
+from recpipe.privacy.keys import has_key
 
 NEEDED: Final = {"events": ("user_id", "item_id", "event_type", "ts"), "items": ("item_id",), "users": ("user_id",)}
+_WORD: Final = re.compile(r"[^\W\d]{1,40}")
 MADE: Final = ("day", "attributes")
 """Columns of the contract that recpipe fills: a delivered column of that name is none of them."""
 
@@ -84,8 +85,8 @@ def column_names(settings: Settings, table: str) -> Mapping[str, str]:
     return names
 
 
-def plan_columns(settings: Settings, table: str, file: Path, schema: pa.Schema) -> Plan:
-    """Decide which delivered column becomes which column of the contract.
+def plan_columns(settings: Settings, table: str, file: str, schema: pa.Schema) -> Plan:
+    """Decide which delivered column of a file (by its name in messages) becomes which column of the contract.
 
     Raises
     ------
@@ -103,34 +104,44 @@ def plan_columns(settings: Settings, table: str, file: Path, schema: pa.Schema) 
     for name, delivered in known:
         kind = kind_of(TABLES[table].schema.field(name))
         if not kind.accepts(plain_type(schema.field(delivered).type)):
-            raise BadDelivery(f"{short_name(file)}: column {delivered} has type {schema.field(delivered).type}; {kind.wanted}.")
+            raise BadDelivery(f"{file}: column {delivered} has type {schema.field(delivered).type}; {kind.wanted}.")
     return Plan(table, sources, tuple(sorted(set(schema.names) - set(sources.values()) - set(MADE))))
 
 
-def _refuse_twins(table: str, file: Path, known: list[tuple[str, str]]) -> None:
+def _refuse_twins(table: str, file: str, known: list[tuple[str, str]]) -> None:
     for name, count in Counter(name for name, _ in known).items():
         if count > 1:
             delivered = " and ".join(source for column, source in known if column == name)
             raise BadDelivery(
-                f"{short_name(file)} has two columns for {name} of {table}: {delivered}. Leave one out, or mend {_setting(table)}."
+                f"{file} has two columns for {name} of {table}: {delivered}. Leave one out, or mend {_setting(table)}."
             )
 
 
-def _refuse_gaps(settings: Settings, table: str, file: Path, schema: pa.Schema, sources: dict[str, str]) -> None:
+def _refuse_gaps(settings: Settings, table: str, file: str, schema: pa.Schema, sources: dict[str, str]) -> None:
     needed = [*NEEDED[table], *(["title"] if table == "items" and settings.items_need_title else [])]
     for name in needed:
         if name not in sources:
             raise BadDelivery(
-                f"{short_name(file)} has no column {name}, which {table} need (it has: {', '.join(schema.names)}). "
+                f"{file} has no column {name}, which {table} need (it has: {shown_columns(settings, schema.names)}). "
                 f"Deliver it, or name the column that holds it in {_setting(table)}."
             )
     if table == "events" and "event_id" not in sources:
         for name in settings.event_id_from:
             if name not in schema.names:
                 raise BadDelivery(
-                    f"{short_name(file)} has no column {name}, which RECPIPE_EVENT_ID_FROM makes event ids from "
-                    f"(it has: {', '.join(schema.names)}). Deliver it, or mend the setting."
+                    f"{file} has no column {name}, which RECPIPE_EVENT_ID_FROM makes event ids from "
+                    f"(it has: {shown_columns(settings, schema.names)}). Deliver it, or mend the setting."
                 )
+
+
+def shown_columns(settings: Settings, names: Sequence[str]) -> str:
+    """Return the columns of a delivered file for a message; with a key of user ids only names that are words.
+
+    A file that was written without a header has its first row's values for names.
+    """
+    if not has_key(settings):
+        return ", ".join(names)
+    return ", ".join(name if _WORD.fullmatch(name) else f"[column {place}]" for place, name in enumerate(names, 1))
 
 
 def _setting(table: str) -> str:

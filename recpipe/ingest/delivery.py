@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from recpipe.config import Settings
 from recpipe.contract import DELIVERED
 from recpipe.errors import BadDelivery
+from recpipe.privacy.keys import has_key
 
 MARK = "_SUCCESS"
 
@@ -87,8 +88,19 @@ def short_name(file: Path) -> str:
     return "/".join(file.parts[-3:])
 
 
-def open_file(file: Path) -> pq.ParquetFile:
-    """Open a delivered file.
+def shown_name(settings: Settings, file: Path) -> str:
+    """Name a file for messages and for the quarantine: as `short_name` does, and with a key of user ids by its place alone.
+
+    Shops name files after customers, too; the place is that among the files of the folder, by name.
+    """
+    if not has_key(settings):
+        return short_name(file)
+    files = _files(file.parent)
+    return "/".join([*file.parts[-3:-1], f"file {files.index(file) + 1} of {len(files)}"])
+
+
+def open_file(file: Path, shown: str) -> pq.ParquetFile:
+    """Open a delivered file; ``shown`` is its name in messages.
 
     Raises
     ------
@@ -99,10 +111,10 @@ def open_file(file: Path) -> pq.ParquetFile:
         # without pre-buffering, and with a small buffer, no more than a batch's pages are held
         return pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 18)
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(file) from error
+        raise _unreadable(file, shown) from error
 
 
-def read_batches(file: Path, opened: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+def read_batches(file: Path, shown: str, opened: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a delivered file, at most so many at a time.
 
     Raises
@@ -115,18 +127,17 @@ def read_batches(file: Path, opened: pq.ParquetFile, rows: int) -> Iterator[pa.R
             batch.validate(full=True)
             yield batch
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(file) from error
+        raise _unreadable(file, shown) from error
 
 
-def _unreadable(file: Path) -> BadDelivery:
+def _unreadable(file: Path, shown: str) -> BadDelivery:
     try:
         with file.open("rb") as stream:
             begins = stream.read(4) == b"PAR1"
     except OSError:
-        return BadDelivery(f"{short_name(file)} cannot be opened: give recpipe the right to read it, then run the day again.")
+        return BadDelivery(f"{shown} cannot be opened: give recpipe the right to read it, then run the day again.")
     if not begins:
-        return BadDelivery(f"{short_name(file)} is no parquet file: write it as parquet, then run the day again.")
+        return BadDelivery(f"{shown} is no parquet file: write it as parquet, then run the day again.")
     return BadDelivery(
-        f"{short_name(file)} is truncated or damaged: copy it again, and write {MARK} only after the last byte; "
-        f"then run the day again."
+        f"{shown} is truncated or damaged: copy it again, and write {MARK} only after the last byte; then run the day again."
     )

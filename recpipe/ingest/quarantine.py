@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable
@@ -16,7 +15,9 @@ from recpipe.config import Settings
 from recpipe.contract import QUARANTINE
 from recpipe.ingest.checks import DUPLICATE, Judged
 from recpipe.ingest.columns import Plan
+from recpipe.ingest.door import payload_behind_the_door
 from recpipe.ingest.values import plain
+from recpipe.privacy.keys import has_key, hashes
 
 FREE_TEXT = ("query", "text")
 
@@ -58,14 +59,14 @@ def _table(
     at: Iterable[int],
     reasons: list[tuple[str, str | None, bool]],
 ) -> pa.Table:
-    kept = _payload_columns(settings, plan)
+    kept, values = _payload_columns(settings, plan), _values(batch)
     rows = [
         {
             "day": day, "source_table": plan.table, "source_file": file, "row_number": int(number), "reason": reason,
-            "column": column, "set_aside": aside, "row_hash": row_hash(row),
-            "payload": _json({name: row[name] for name in kept if name in row}),
+            "column": column, "set_aside": aside, "row_hash": hashed,
+            "payload": _json(_payload(settings, plan, row, kept, column)),
         }
-        for number, row, (reason, column, aside) in zip(at, _values(batch), reasons, strict=True)
+        for number, row, hashed, (reason, column, aside) in zip(at, values, row_hashes(settings, values), reasons, strict=True)
     ]  # fmt: skip
     return pa.Table.from_pylist(rows, QUARANTINE.schema)
 
@@ -92,9 +93,16 @@ def _payload_columns(settings: Settings, plan: Plan) -> list[str]:
     return sorted(known)
 
 
-def row_hash(row: dict[str, Any]) -> str:
-    """Return the sha256 of a whole delivered row, in hexadecimal."""
-    return hashlib.sha256(_json(row).encode()).hexdigest()
+def _payload(settings: Settings, plan: Plan, row: dict[str, Any], kept: list[str], fault: str | None) -> dict[str, Any]:
+    there = [name for name in kept if name in row]
+    return (
+        payload_behind_the_door(settings, plan, row, there, fault) if has_key(settings) else {name: row[name] for name in there}
+    )
+
+
+def row_hashes(settings: Settings, rows: list[dict[str, Any]]) -> list[str]:
+    """Return the sha256 of whole delivered rows, in hexadecimal; with a key of user ids HMAC-SHA-256."""
+    return hashes(settings, "row", [_json(row) for row in rows])
 
 
 def _json(row: dict[str, Any]) -> str:

@@ -29,13 +29,15 @@ from recpipe.config import Settings
 from recpipe.contract import DELIVERED, QUARANTINE, TABLES
 from recpipe.errors import AuditFailed, BadDelivery
 from recpipe.ingest.catalogue import Known, known_before
-from recpipe.ingest.checks import DUPLICATE, Bounds, Judged, judge
+from recpipe.ingest.checks import DUPLICATE, TAKEN_IN, Bounds, Judged, judge, leave_out
 from recpipe.ingest.columns import convert, plan_columns
-from recpipe.ingest.delivery import Delivery, open_file, read_batches, require_delivery
+from recpipe.ingest.delivery import Delivery, open_file, read_batches, require_delivery, shown_name
+from recpipe.ingest.door import behind_the_door, values_kept_back
 from recpipe.ingest.duplicates import ROW, RowNumbers, count_duplicates, write_duplicates
 from recpipe.ingest.quarantine import duplicate_rows, refused_rows
 from recpipe.ingest.values import Shop
 from recpipe.lake import Lake
+from recpipe.privacy.erasures import Erased, erased_users
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Tally:
     rows: int = 0
     bad_rows: int = 0
     set_aside_rows: int = 0
+    erased_rows: int = 0
     first_ts: float | None = None
     last_ts: float | None = None
     reasons: Counter[str] = field(default_factory=Counter)
@@ -59,7 +62,12 @@ class Tally:
     @property
     def bad_share(self) -> float:
         """Share of bad rows among those that were not set aside."""
-        return self.bad_rows / max(1, self.delivered_rows - self.set_aside_rows)
+        return self.bad_rows / max(1, self.judged_rows - self.set_aside_rows)
+
+    @property
+    def judged_rows(self) -> int:
+        """Delivered rows but those of erased users, which nothing else is said of."""
+        return self.delivered_rows - self.erased_rows
 
     def add(self, judged: Judged) -> None:
         """Count a judged batch."""
@@ -71,7 +79,8 @@ class Tally:
                 self.bad_rows += count
                 self.reasons[f"{finding.reason} ({finding.column})"] += count
         self.delivered_rows += len(judged.rows)
-        self.rows += int((judged.which < 0).sum())
+        self.rows += int((judged.which == TAKEN_IN).sum())
+        self.erased_rows += int((judged.which < TAKEN_IN).sum())
 
     def add_duplicates(self, count: int) -> None:
         """Count rows that were taken in at first and repeat another one's key."""
@@ -90,7 +99,8 @@ class Tally:
     def facts(self) -> dict[str, float | int | None]:
         """Return the counts for the audit; times are seconds since 1970, UTC. No key is left that comes twice."""
         return {
-            "delivered_rows": self.delivered_rows, "rows": self.rows, "bad_rows": self.bad_rows,
+            **({"erased_rows": self.erased_rows} if self.erased_rows else {}),
+            "delivered_rows": self.judged_rows, "rows": self.rows, "bad_rows": self.bad_rows,
             "set_aside_rows": self.set_aside_rows, "repeated_keys": 0, "bad_share": self.bad_share,
             "first_ts": self.first_ts, "last_ts": self.last_ts,
         }  # fmt: skip
@@ -143,11 +153,12 @@ def stage_days(settings: Settings, days: Sequence[date]) -> Path:
     """Stage the deliveries of several days into one folder; see `stage_day`."""
     folder = _fresh_folder(settings, days)
     known = known_before(settings, days[0]) if settings.items_must_be_known else None
+    erased = erased_users(settings)
     tallies: dict[date, dict[str, Tally]] = {}
     for day in days:
-        with left_open_if_refused(settings, day):
+        with left_open_if_refused(settings, day), values_kept_back(settings, f"The delivery of {day} cannot be taken in"):
             delivery = require_delivery(settings, day)
-            tallies[day] = _stage_delivery(settings, delivery, folder, known)
+            tallies[day] = _stage_delivery(settings, delivery, folder, known, erased)
             for table, tally in tallies[day].items():
                 _refuse_bad_share(settings, table, day, tally)
     for table in (table.name for table in DELIVERED):
@@ -206,36 +217,46 @@ def staged_files(folder: Path, table: str, days: Sequence[date]) -> list[Path]:
 # --- rows
 
 
-def _stage_delivery(settings: Settings, delivery: Delivery, folder: Path, known: Known | None) -> dict[str, Tally]:
+def _stage_delivery(
+    settings: Settings, delivery: Delivery, folder: Path, known: Known | None, erased: Erased
+) -> dict[str, Tally]:
     day = delivery.day
     tallies = {}
     with RowWriter(folder / "quarantine" / f"{day}.parquet", QUARANTINE.schema) as refused:
         for table in (table.name for table in DELIVERED):
             with RowWriter(folder / table / f"{day}.parquet", _staged_schema(table)) as accepted:
-                tallies[table] = _stage_table(settings, delivery, table, accepted, refused, known)
+                tallies[table] = _stage_table(settings, delivery, table, accepted, refused, known, erased)
             if table == "items" and known is not None:
                 known.add(staged_files(folder, "items", [day]))
     return tallies
 
 
 def _stage_table(
-    settings: Settings, delivery: Delivery, table: str, accepted: RowWriter, refused: RowWriter, known: Known | None
+    settings: Settings,
+    delivery: Delivery,
+    table: str,
+    accepted: RowWriter,
+    refused: RowWriter,
+    known: Known | None,
+    erased: Erased,
 ) -> Tally:
     tally = Tally()
     bounds = Bounds.of(settings, delivery.day)
     shop = Shop(settings.zone, settings.category_separator)
     for file in delivery.files[table]:
         first_row = 0
-        with open_file(file) as opened:
-            plan = plan_columns(settings, table, file, opened.schema_arrow)
-            for batch in read_batches(file, opened, settings.batch_rows):
+        name = shown_name(settings, file)
+        with open_file(file, name) as opened:
+            plan = plan_columns(settings, table, name, opened.schema_arrow)
+            for batch in read_batches(file, name, opened, settings.batch_rows):
                 judged = judge(settings, convert(plan, batch, shop), bounds, known.ids if known else None)
-                good = _accepted(judged, delivery.day, tally.delivered_rows)
+                judged = leave_out(judged, erased.rows(judged.rows.columns))
+                good = _accepted(settings, judged, delivery.day, tally.delivered_rows)
                 tally.add(judged)
                 tally.see(good)
                 accepted.write(good)
                 if good.num_rows < batch.num_rows:
-                    refused.write(refused_rows(settings, judged, delivery.day, file.name, first_row))
+                    refused.write(refused_rows(settings, judged, delivery.day, name.rpartition("/")[2], first_row))
                 first_row += batch.num_rows
     return tally
 
@@ -244,14 +265,14 @@ def _staged_schema(table: str) -> pa.Schema:
     return TABLES[table].schema.append(pa.field(ROW, pa.int64(), nullable=False))
 
 
-def _accepted(judged: Judged, day: date, first_row: int) -> pa.RecordBatch:
-    rows = judged.rows
+def _accepted(settings: Settings, judged: Judged, day: date, first_row: int) -> pa.RecordBatch:
+    rows = behind_the_door(settings, judged.rows)
     columns = {
         "day": pa.repeat(pa.scalar(day, pa.date32()), len(rows)),
         ROW: pa.array(np.arange(first_row, first_row + len(rows))),
         **rows.columns,
     }
-    good = pa.array(judged.which < 0)
+    good = pa.array(judged.which == TAKEN_IN)
     schema = _staged_schema(rows.plan.table)
     # filtered before the schema is put on: columns that may not be null can still be null in rows that go
     kept = [columns[name].filter(good) for name in schema.names]
@@ -261,7 +282,7 @@ def _accepted(judged: Judged, day: date, first_row: int) -> pa.RecordBatch:
 def _refuse_bad_share(settings: Settings, table: str, day: date, tally: Tally) -> None:
     if tally.bad_share <= settings.max_bad_share:
         return
-    shoppers = tally.delivered_rows - tally.set_aside_rows
+    shoppers = tally.judged_rows - tally.set_aside_rows
     reasons = ", ".join(f"{count:,} × {reason}" for reason, count in tally.reasons.most_common() if count)
     raise BadDelivery(
         f"{tally.bad_rows:,} of {shoppers:,} rows of {table} of {day} are bad: {tally.bad_share:.1%}, where at most "
@@ -309,10 +330,11 @@ def _quarantine_duplicates(settings: Settings, delivery: Delivery, table: str, n
     with RowWriter(target, QUARANTINE.schema) as refused:
         for file in delivery.files[table]:
             begin = seen
-            with open_file(file) as opened:
-                plan = plan_columns(settings, table, file, opened.schema_arrow)
-                for batch in read_batches(file, opened, settings.batch_rows):
+            name = shown_name(settings, file)
+            with open_file(file, name) as opened:
+                plan = plan_columns(settings, table, name, opened.schema_arrow)
+                for batch in read_batches(file, name, opened, settings.batch_rows):
                     at = out.before(seen + batch.num_rows)
                     twice = batch.take(pa.array(at - seen))
-                    refused.write(duplicate_rows(settings, plan, twice, delivery.day, file.name, at - begin))
+                    refused.write(duplicate_rows(settings, plan, twice, delivery.day, name.rpartition("/")[2], at - begin))
                     seen += batch.num_rows

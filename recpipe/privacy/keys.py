@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,8 +23,10 @@ import pyarrow.compute as pc
 from recpipe.config import Settings
 from recpipe.errors import BadSetting
 
-Kind = Literal["session", "order", "event", "row", "files"]
-"""What else is mapped, beside users: ids, whole rows (the quarantine's hash), and lists of users (the hash in a version)."""
+Kind = Literal["session", "order", "event"]
+"""Ids that are mapped beside those of users."""
+What = Kind | Literal["row", "files"]
+"""What else has a key of its own: whole rows (the quarantine's hash), and the shop's lists of users (the hash in a version)."""
 
 LEAST_BYTES: Final = 32
 OTHER_DIGITS: Final = 32
@@ -48,17 +53,22 @@ def secret_of(settings: Settings) -> bytes | None:
     if given and file:
         raise BadSetting("RECPIPE_USER_KEY and RECPIPE_USER_KEY_FILE are both set. Set one of them.")
     if file:
-        return _decoded(_text_of(Path(file)), "RECPIPE_USER_KEY_FILE")
+        return _from_file(Path(file))
     return _decoded(given, "RECPIPE_USER_KEY") if given else None
 
 
-def _text_of(file: Path) -> str:
+def _from_file(file: Path) -> bytes:
     try:
-        return file.read_text(encoding="ascii").strip()
+        return _read_once(file, file.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError):
         raise BadSetting(
             f"RECPIPE_USER_KEY_FILE: {file} cannot be read as text. Give recpipe the right to read it, and let it hold the key alone."
         ) from None
+
+
+@lru_cache(maxsize=4)
+def _read_once(file: Path, changed: int) -> bytes:
+    return _decoded(file.read_text(encoding="ascii"), "RECPIPE_USER_KEY_FILE")
 
 
 def _decoded(text: str, setting: str) -> bytes:
@@ -151,10 +161,13 @@ def other_keys(settings: Settings, kind: Kind, ids: pa.Array | pa.ChunkedArray) 
     return texts if secret is None else _mapped(_secret_for(secret, kind), texts, OTHER_DIGITS)
 
 
-def other_key(settings: Settings, kind: Kind, text: str) -> str:
-    """Return one text as `other_keys` does; with no key it stays as it is."""
+def hashes(settings: Settings, what: What, texts: Sequence[str]) -> list[str]:
+    """Return a hash of each text, 64 hexadecimal digits: keyed with a key, so that nobody else can find the text by trying."""
     secret = secret_of(settings)
-    return text if secret is None else _digest(_secret_for(secret, kind), text)[:OTHER_DIGITS]
+    if secret is None:
+        return [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    own = _secret_for(secret, what)
+    return [_digest(own, text) for text in texts]
 
 
 def _canonical_texts(ids: pa.Array | pa.ChunkedArray) -> pa.Array:

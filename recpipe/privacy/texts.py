@@ -1,0 +1,87 @@
+"""What free texts may not say of a person: mail addresses, and the writer's own id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+MAIL: Final = "[mail]"
+USER: Final = "[user]"
+_ENDS: Final = r"\s@%<>,;:'\x22()\[\]{}|=&?/\\"
+MAIL_PATTERN: Final = rf"[^{_ENDS}]+\s?(@|%40)\s?[^{_ENDS}]+\.\pL[\pL\pN]+"
+"""Anything like a mail address, also as addresses of pages write it (%40); of Arrow's regular expressions (RE2)."""
+LONG_ID: Final = 9
+"""Characters from which an id is masked inside of words, too: nothing else in a text is like it by chance."""
+LEAST_DIGITS: Final = 4
+"""Digits of an id below which a number in a text is no id: "5 candles" is no user."""
+_EACH: Final = re.compile(MAIL_PATTERN.replace(r"\pL[\pL\pN]+", r"[^\W\d_][^\W_]+"))
+
+
+def masked(texts: pa.Array, owners: Sequence[pa.Array]) -> pa.Array:
+    """Return texts without mail addresses, and each without the ids of its own row.
+
+    Parameters
+    ----------
+    texts
+        (n,) text.
+    owners
+        Arrays (n,) of raw ids of the rows, such as user and person; null for nobody.
+    """
+    texts = without_mails(texts)
+    for ids in owners:
+        at = np.flatnonzero(_held(texts, ids))
+        if not len(at):
+            continue
+        values = texts.to_pylist()
+        for row in at.tolist():
+            values[row] = without_id(values[row], ids[row].as_py())
+        texts = pa.array(values, pa.string())
+    return texts
+
+
+def masked_text(text: str, owners: Sequence[str]) -> str:
+    """Return one text as `masked` does.
+
+    Examples
+    --------
+    >>> masked_text("I am Kunde-7, write to anna@shop.example", ["Kunde-7"])
+    'I am [user], write to [mail]'
+    """
+    text = _EACH.sub(MAIL, text)
+    for user_id in owners:
+        text = without_id(text, user_id)
+    return text
+
+
+def without_mails(texts: pa.Array) -> pa.Array:
+    """Return texts with `MAIL` in the place of every mail address."""
+    return pc.replace_substring_regex(texts, MAIL_PATTERN, MAIL)
+
+
+def without_id(text: str, user_id: str) -> str:
+    """Return a text with `USER` in the place of an id, whatever the case of its letters."""
+    if not is_telling(user_id):
+        return text
+    ends = ("", "") if len(user_id) >= LONG_ID else (r"(?<!\w)", r"(?!\w)")
+    return re.sub(ends[0] + re.escape(user_id) + ends[1], USER, text, flags=re.IGNORECASE)
+
+
+def is_telling(user_id: str) -> bool:
+    """Whether a word of a text that is the same as an id can be taken for it: not where it is a letter or a small number."""
+    return len(user_id) >= LEAST_DIGITS if user_id.isdigit() else len(user_id) > 1
+
+
+def _held(texts: pa.Array, ids: pa.Array) -> NDArray[np.bool_]:
+    """Return which texts hold the id of their row, as a word or within one."""
+    found = np.zeros(len(texts), dtype=np.bool_)
+    rows = np.flatnonzero(pc.and_(pc.is_valid(texts), pc.is_valid(ids)).to_numpy(zero_copy_only=False))
+    some = pa.array(rows)
+    pairs = zip(texts.take(some).to_pylist(), ids.take(some).to_pylist(), strict=True)
+    found[rows] = [user_id.lower() in text.lower() for text, user_id in pairs]
+    return found
