@@ -206,6 +206,23 @@ class Settings(BaseSettings):
     )
     train_weeks: int = Field(52, gt=0, description="weeks of history that a training run sees")
 
+    # --- where jobs run (training, and whatever wants a GPU)
+    job_place: Literal["process", "docker", "kubernetes"] = Field(
+        "process",
+        description="where jobs run: a process of the worker (on Celery, of the queue of train_queue), a container, or a pod",
+    )
+    job_image: str = Field("", description="image of the container or pod, such as registry.example.org/recpipe:gpu")
+    job_gpus: int = Field(1, ge=0, description="GPUs of the container or pod; 0 where there is none")
+    job_cpus: float = Field(0.0, ge=0, description="most processors of the container or pod; 0: no limit")
+    job_memory_gb: float = Field(0.0, ge=0, description="most memory (GiB) of the container or pod; 0: no limit")
+    job_volume: str = Field(
+        "",
+        description="what holds the home, and is mounted at the home's own path: for Docker a volume or a folder of its host (the home "
+        "itself if empty), for Kubernetes a persistent volume claim",
+    )
+    job_namespace: str = Field("", description="namespace of the pod; the worker's own if empty")
+    job_minutes: float = Field(0.0, ge=0, description="minutes after which a job is stopped; 0: the time limit of its task")
+
     # --- outcomes
     horizon_days: int = Field(7, gt=0, description="days after the lists' day in which behaviour counts as outcome")
     metric_k: int = Field(10, gt=0, description="cut-off of the ranking metrics")
