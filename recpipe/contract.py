@@ -519,6 +519,26 @@ DAYS: Final = Table(
     ("table", "day"),
 )
 
+ERASURES: Final = Table(
+    "erasures",
+    pa.schema(
+        [
+            DAY,  # the day, UTC, on which the row was written
+            _field(
+                "user_hash",
+                pa.string(),
+                "erasure token of a user: a hash that names nobody without the shop's key",
+                required=True,
+            ),
+            _field("finished", pa.bool_(), "false: the erasure began; true: it is done", required=True),
+            _field("run_id", pa.string(), "Airflow run, or 'local'", required=True),
+            _field("recorded_at", TIMESTAMP, "when the row was written, UTC", required=True),
+        ]
+    ),
+    ("user_hash", "finished"),
+)
+"""Who is left out from now on. It has no days that are made, so it is none of `TABLES`."""
+
 TABLES: Final = {
     t.name: t
     for t in (

@@ -250,7 +250,7 @@ def _stage_table(
             plan = plan_columns(settings, table, name, opened.schema_arrow)
             for batch in read_batches(file, name, opened, settings.batch_rows):
                 judged = judge(settings, convert(plan, batch, shop), bounds, known.ids if known else None)
-                judged = leave_out(judged, erased.rows(judged.rows.columns))
+                judged = leave_out(judged, erased.delivered(settings, judged.rows.columns))
                 good = _accepted(settings, judged, delivery.day, tally.delivered_rows)
                 tally.add(judged)
                 tally.see(good)
