@@ -15,8 +15,8 @@ from recpipe.lake import Lake
 from recpipe.rails.task import Task
 
 Plan = dict[str, Any]
-"""JSON: ``day``, ``model_version``, ``versions`` (Delta version by table), ``shards``; ``model_folder`` where registered; ``knowledge``
-where the task obeys files of it, and there are any: their sha256."""
+"""JSON: ``day``, ``model_version``, ``versions`` (Delta version by table), ``shards``; ``model_folder`` and ``model_sha256`` (of the
+model's files, in the registry) where registered; ``knowledge`` where the task obeys files of it, and there are any: their sha256."""
 
 
 def plan_day(settings: Settings, task: Task[Any], day: date, model_version: str = "") -> Plan:
@@ -64,7 +64,7 @@ def _version(settings: Settings, task: Task[Any], lake: Lake, day: date, asked: 
     from recpipe import registry
 
     version = asked or _published(lake, task, day) or task.version(settings, day)
-    return {"model_version": version, "model_folder": registry.fetch(settings, version)}
+    return {"model_version": version, **registry.fetch_for_plan(settings, version)}
 
 
 def own_version(settings: Settings, task: Task[Any], day: date, sha256: str) -> str:

@@ -28,6 +28,7 @@ from recpipe.recommend.fallback import KINDS, Fallback, open_fallback
 from recpipe.recommend.ranking import category_codes, rank, told_apart
 from recpipe.recommend.reasons import because, brought_by_any
 from recpipe.registry.encoders import foreign_encoder
+from recpipe.registry.serving import require_content
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +67,11 @@ class Night:
 
     @cached_property
     def learner(self) -> Learner:
-        """The model of the night; refused if it was trained on another encoder's vectors."""
+        """The model of the night; refused if its files are not those of the registry, or it was trained on another encoder's vectors."""
         from recpipe.learn import load
 
         folder = Path(self.plan["model_folder"])
+        require_content(folder, self.plan["model_sha256"], f"Model version {self.plan['model_version']}")
         if foreign := foreign_encoder(self.settings, folder):
             raise RecpipeError(f"Model version {self.plan['model_version']} {foreign}")
         return load(folder)

@@ -24,7 +24,7 @@ def plan_night(settings: Settings, day: date, model_version: str = "") -> rails.
     Returns
     -------
     dict
-        ``day``, ``model_version``, ``model_folder``, ``versions`` (Delta version by table), ``shards``.
+        ``day``, ``model_version``, ``model_folder``, ``model_sha256``, ``versions`` (Delta version by table), ``shards``.
 
     Raises
     ------

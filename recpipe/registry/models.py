@@ -29,7 +29,6 @@ from recpipe.registry.folder import (
     read_json,
     summary_of,
 )
-from recpipe.registry.serving import forget
 from recpipe.registry.snapshot import write_snapshot
 from recpipe.registry.store import client, experiment_id
 from recpipe.registry.versions import CANDIDATE, all_versions, point_alias
@@ -59,7 +58,6 @@ def register_folder(settings: Settings, folder: str, day: date) -> str:
     else:
         number = known.number
         log.info("This model is version %d already.", number)
-    forget(settings, number, content)
     point_alias(store, settings, CANDIDATE, promoted=False)
     return str(number)
 

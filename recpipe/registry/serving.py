@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import tempfile
 from datetime import date
 from pathlib import Path
-from typing import Final
 
 from recpipe.config import Settings
 from recpipe.errors import MissingModel
-from recpipe.registry.folder import CLOSED_FORM, MODEL_FILES, content_hash, read_json
+from recpipe.registry.folder import CLOSED_FORM, MODEL_FILES, content_hash
 from recpipe.registry.store import client
 from recpipe.registry.versions import Version, all_versions, find, newest, serving
 
 log = logging.getLogger(__name__)
-
-RECEIPT: Final = "fetched.json"
 
 
 def resolve(settings: Settings, day: date) -> str:
@@ -55,19 +51,45 @@ def champion(settings: Settings) -> str:
 def fetch(settings: Settings, version: str) -> str:
     """Return the local model folder of a version, downloading it if it is not here yet or was damaged.
 
-    A folder that is here and whole is used without asking the registry.
+    Both the folder that is here and the files of the store are held against the sha256 that the registry has of the version
+    since it was registered.
 
     Raises
     ------
     MissingModel
         If there is no such version, or its files do not have the hash they were registered with.
     """
-    place = _place(settings, version)
-    if _here(settings, place):
-        return str(place)
-    wanted = find(all_versions(client(settings), settings), version, settings)
-    _download(settings, wanted, "model", wanted.content, place)
-    return str(place)
+    return str(_fetch(settings, _find(settings, version)))
+
+
+def fetch_for_plan(settings: Settings, version: str) -> dict[str, str]:
+    """Return what a plan says of a version: its local folder as `fetch` gives it, and its sha256 in the registry."""
+    wanted = _find(settings, version)
+    return {"model_folder": str(_fetch(settings, wanted)), "model_sha256": wanted.content}
+
+
+def require_content(folder: Path, content: str, name: str) -> None:
+    """Refuse a local model folder whose files are not those that were registered, such as one that was changed since it was fetched.
+
+    Parameters
+    ----------
+    folder
+        As `fetch` gave it.
+    content
+        sha256 of the model that the registry has.
+    name
+        How to speak of the model, such as ``Model version 3``.
+
+    Raises
+    ------
+    MissingModel
+        If the files are others, or are not there.
+    """
+    if not folder.is_dir() or content_hash(folder) != content:
+        raise MissingModel(
+            f"{name} in {folder} is not the one that was registered (sha256 {content[:12]}…): its files were changed or lost since the "
+            f"night was planned. Find out by whom, remove the folder, and run the day again from its task plan: it fetches the model anew."
+        )
 
 
 def fetch_named(settings: Settings, name: str, version: str) -> str:
@@ -81,7 +103,7 @@ def fetch_named(settings: Settings, name: str, version: str) -> str:
     other = settings.model_copy(update={"registered_model": name})
     wanted = find(all_versions(client(settings), other), version, other)
     place = _place(settings, f"{wanted.content}-other")
-    if not _here(settings, place) or content_hash(place) != wanted.content:
+    if not _here(place, wanted.content):
         _download(other, wanted, "model", wanted.content, place)
     return str(place)
 
@@ -91,21 +113,29 @@ def fetch_closed_form(settings: Settings, version: Version) -> str:
     if not version.closed_form:
         return ""
     place = _place(settings, f"{version.number}-{CLOSED_FORM}")
-    if not _here(settings, place) or content_hash(place) != version.closed_form:
+    if not _here(place, version.closed_form):
         _download(settings, version, CLOSED_FORM, version.closed_form, place)
     return str(place)
 
 
-def _here(settings: Settings, place: Path) -> bool:
-    receipt = read_json(place / RECEIPT)
-    return receipt.get("store") == settings.tracking_uri and _whole(place, str(receipt.get("content")))
+def _find(settings: Settings, version: str) -> Version:
+    return find(all_versions(client(settings), settings), version, settings)
 
 
-def forget(settings: Settings, version: int, content: str) -> None:
-    """Drop the local folder of a version if it holds another model: one of a registry that was since thrown away."""
-    place = _place(settings, str(version))
-    if place.is_dir() and read_json(place / RECEIPT).get("content") != content:
-        shutil.rmtree(place, ignore_errors=True)
+def _fetch(settings: Settings, wanted: Version) -> Path:
+    place = _place(settings, str(wanted.number))
+    if not _here(place, wanted.content):
+        _download(settings, wanted, "model", wanted.content, place)
+    return place
+
+
+def _here(place: Path, content: str) -> bool:
+    """Return whether a folder holds the model that the registry has; what stands beside the files does not say so."""
+    if _whole(place, content):
+        return True
+    if place.exists():
+        log.warning("%s does not hold the files that were registered (sha256 %s…): they are fetched anew.", place, content[:12])
+    return False
 
 
 def _place(settings: Settings, version: str) -> Path:
@@ -129,9 +159,11 @@ def _download(settings: Settings, version: Version, what: str, content: str, pla
                 f"The files of {settings.registered_model} version {version.number} are not those that were registered (sha256 "
                 f"differs): restore them in {uri}, or register the model folder again."
             )
-        receipt = {"version": str(version.number), "content": content, "store": settings.tracking_uri}
-        (found / RECEIPT).write_text(json.dumps(receipt), encoding="utf-8")
-        _swap(found, place, content)
+        whole = Path(scratch) / "whole"
+        whole.mkdir()
+        for name in MODEL_FILES:  # whatever else somebody laid beside them stays behind
+            (found / name).replace(whole / name)
+        _swap(whole, place, content)
     log.info("Fetched model version %s (%s).", version.number, what)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from recpipe.encode.cache import VectorCache
 from recpipe.lake import Lake
 from recpipe.learn import save
 from recpipe.registry.folder import content_hash
+from recpipe.registry.store import client
 
 COLOURS = {"red": 0, "blue": 1, "green": 2}
 
@@ -38,6 +40,24 @@ def user(user_id: str, registered: str, country: str | None = None) -> dict:
 def event(user_id: str | None, item_id: str | None, kind: str, ts: str, event_id: str = "", query: str | None = None) -> dict:
     event_id = event_id or f"{user_id}-{item_id}-{kind}-{ts}-{query}"
     return {"event_id": event_id, "user_id": user_id, "item_id": item_id, "event_type": kind, "ts": moment(ts), "query": query}
+
+
+@cache
+def empty_registry() -> bytes:
+    """Return the SQLite file of an MLflow store that knows the model, and no version of it; its tables are made once."""
+    with TemporaryDirectory() as scratch:
+        settings = load_settings(home=Path(scratch))
+        client(settings).create_registered_model(settings.registered_model)
+        return (settings.home / "mlflow" / "mlflow.db").read_bytes()
+
+
+def registry_of(settings: Settings):
+    """Return the registry of a home, made if it is not there."""
+    file = settings.home / "mlflow" / "mlflow.db"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(empty_registry())
+    return client(settings)
 
 
 @dataclass
@@ -74,18 +94,27 @@ class Shop:
         return {
             "day": day.isoformat(),
             "model_version": version,
-            "model_folder": self.model(learner, version),
+            "model_folder": (folder := self.folder(learner, version)),
+            "model_sha256": content_hash(Path(folder)),
             "versions": self.lake.versions_now(["events", "items", "users"]),
             "shards": shards,
         }
 
-    def model(self, learner: object, version: str = "1", encoder: str = "") -> str:
+    def folder(self, learner: object, version: str = "1", encoder: str = "") -> str:
         """Lay a model folder where a fetched version lies."""
         folder = self.settings.work / "models" / version
         save(learner, folder, {"encoder": encoder or load_encoder(self.settings.encoder).fingerprint})
-        receipt = {"version": version, "content": content_hash(folder), "store": self.settings.tracking_uri}
-        (folder / "fetched.json").write_text(json.dumps(receipt))
         return str(folder)
+
+    def model(self, learner: object, version: str = "1", encoder: str = "") -> str:
+        """Lay a model folder, and let the registry know it as a version."""
+        folder = self.folder(learner, version, encoder)
+        store, name = registry_of(self.settings), self.settings.registered_model
+        tags = {"content": content_hash(Path(folder)), "trained_until": "2000-01-01", "fitted_until": "2000-01-01"}
+        while len(store.search_model_versions(f"name='{name}'")) < int(version):
+            store.create_model_version(name, folder, tags=tags)
+        store.set_model_version_tag(name, version, "content", tags["content"])
+        return folder
 
 
 def vector(text: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from typer.testing import CliRunner
 
 from recpipe.contract import RECOMMENDATIONS
 from recpipe.demo.results import three_users
-from recpipe.errors import AuditFailed, MissingDay, RecpipeError
+from recpipe.errors import AuditFailed, MissingDay, MissingModel, RecpipeError
+from recpipe.learn import read_config, save
 from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
 from recpipe.rails import blocks
 from recpipe.recommend import night, plan_night, publish_episodes, publish_night, rank_shard, recommend_day
+from recpipe.registry.folder import content_hash
 
 
 @pytest.fixture
@@ -233,6 +236,7 @@ def test_the_plan_of_a_night_says_what_it_reads(three):
         "day": "2026-03-02",
         "model_version": "5",
         "model_folder": folder,
+        "model_sha256": content_hash(Path(folder)),
         "versions": three.lake.versions_now(["events", "items", "users"]),
         "shards": 2,
     }
@@ -286,9 +290,31 @@ def test_shards_of_another_plan_are_not_published(three):
 
 
 def test_a_model_of_another_encoder_is_refused(three):
-    plan = three.plan(TEXT, DAY)
     three.model(TEXT, "1", encoder="f" * 64)
     with pytest.raises(RecpipeError, match="RECPIPE_ENCODER"):
+        rank_shard(three.settings, plan_night(three.settings, DAY, "1"), 0)
+
+
+def flip_a_bit(folder: Path) -> None:
+    data = bytearray((folder / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(data)
+
+
+def lay_another_model(folder: Path) -> None:
+    """One that is whole in itself: its config.json names the sha256 of its own weights."""
+    config = read_config(folder)
+    save(Popularity(), folder, {"encoder": config["encoder"]})
+
+
+@pytest.mark.parametrize("change", [flip_a_bit, lay_another_model, shutil.rmtree])
+def test_a_model_that_changed_since_the_night_was_planned_is_refused(three, change):
+    three.model(TEXT)
+    plan = plan_night(three.settings, DAY, "1")
+    change(Path(plan["model_folder"]))
+    with pytest.raises(
+        MissingModel, match=r"Model version 1 in .*/models/1 is not the one that was registered .* remove the folder"
+    ):
         rank_shard(three.settings, plan, 0)
 
 
