@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,10 +16,9 @@ from recpipe.config import Settings
 from recpipe.contract import TABLES
 from recpipe.errors import BadDelivery, BadSetting
 from recpipe.ingest.values import Mask, Shop, is_text, kind_of, plain, plain_type
-from recpipe.privacy.keys import has_key
+from recpipe.privacy.texts import shown_columns
 
 NEEDED: Final = {"events": ("user_id", "item_id", "event_type", "ts"), "items": ("item_id",), "users": ("user_id",)}
-_WORD: Final = re.compile(r"[^\W\d]{1,40}")
 MADE: Final = ("day", "attributes")
 """Columns of the contract that recpipe fills: a delivered column of that name is none of them."""
 
@@ -132,16 +130,6 @@ def _refuse_gaps(settings: Settings, table: str, file: str, schema: pa.Schema, s
                     f"{file} has no column {name}, which RECPIPE_EVENT_ID_FROM makes event ids from "
                     f"(it has: {shown_columns(settings, schema.names)}). Deliver it, or mend the setting."
                 )
-
-
-def shown_columns(settings: Settings, names: Sequence[str]) -> str:
-    """Return the columns of a delivered file for a message; with a key of user ids only names that are words.
-
-    A file that was written without a header has its first row's values for names.
-    """
-    if not has_key(settings):
-        return ", ".join(names)
-    return ", ".join(name if _WORD.fullmatch(name) else f"[column {place}]" for place, name in enumerate(names, 1))
 
 
 def _setting(table: str) -> str:

@@ -151,6 +151,7 @@ def stage_day(settings: Settings, day: date) -> str:
 
 def stage_days(settings: Settings, days: Sequence[date]) -> Path:
     """Stage the deliveries of several days into one folder; see `stage_day`."""
+    Lake.from_settings(settings).claim()
     folder = _fresh_folder(settings, days)
     known = known_before(settings, days[0]) if settings.items_must_be_known else None
     erased = erased_users(settings)

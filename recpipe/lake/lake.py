@@ -11,8 +11,9 @@ import json
 import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -29,6 +30,8 @@ from recpipe import __version__
 from recpipe.config import Settings
 from recpipe.contract import CLOSED, DAYS, EMPTY, OPEN, TABLES
 from recpipe.errors import MissingDay, RecpipeError
+from recpipe.lake.claim import claim, fingerprint_of, hold_against
+from recpipe.privacy.keys import fingerprint
 
 COMMIT_TRIES = 12
 STREAM_ROWS = 65_536
@@ -80,16 +83,20 @@ class Lake:
         Recorded with every day that is published through this object.
     storage_options
         Options of the object store, passed to Delta.
+    fingerprint
+        Of the key of user ids; empty for none.
     """
 
     root: str
     run_id: str = "local"
     storage_options: tuple[tuple[str, str], ...] = ()
+    fingerprint: str = ""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Lake:
         """Open the lake that the settings name."""
-        return cls(settings.lake_root, settings.run_id, tuple(sorted(settings.storage_options.items())))
+        options = tuple(sorted(settings.storage_options.items()))
+        return cls(settings.lake_root, settings.run_id, options, fingerprint(settings))
 
     # --- reading
 
@@ -215,6 +222,7 @@ class Lake:
         RecpipeError
             If a row belongs to another day, a needed column has nulls, or the columns are not those of the contract.
         """
+        self.claim()
         rows = _rows_by_day(table, days, data)
         version = self._replace(table, days, data)
         now = datetime.now(UTC)
@@ -228,11 +236,50 @@ class Lake:
         self._append(records)
         return records
 
+    def claim(self) -> None:
+        """Note the key of user ids that the lake is begun under.
+
+        Raises
+        ------
+        BadSetting
+            If it is kept under another key, or its ids are raw; the text says what to do.
+        """
+        claim(self.root, dict(self.storage_options), self.fingerprint, self.delta(DAYS.name) is not None)
+
+    def check_key(self) -> None:
+        """Refuse, as `claim` does, to read a lake that is kept under another key; without a key everything is read as it is."""
+        if self.fingerprint:
+            kept = fingerprint_of(self.root, dict(self.storage_options))
+            hold_against(self.root, kept, self.fingerprint, self.delta(DAYS.name) is not None)
+
     def mark_open(self, table: str, day: date) -> None:
         """Register that a day was tried and refused, unless a published one stands there."""
         if self.day(table, day) is None:
+            self.claim()
             record = DayRecord(table, day, OPEN, -1, (), None, __version__, self.run_id, 0, datetime.now(UTC))
             self._append([record])
+
+    def recount(self, table: str) -> list[DayRecord]:
+        """Register anew the days of a table that hold another number of rows than the register says; return them.
+
+        For rows that were taken away for good. All else that is said of such a day stays, the version at which it was made
+        among it: what was built from it is as good as before.
+        """
+        delta = self.delta(table)
+        if delta is None:
+            return []
+        counts: Counter[date] = Counter()
+        for batch in self.dataset(delta, table).to_batches(columns=["day"]):
+            counts.update({entry["values"]: entry["counts"] for entry in pc.value_counts(batch["day"]).to_pylist()})
+        now = datetime.now(UTC)
+        changed = [
+            replace(record, rows=counts[record.day], status=CLOSED if counts[record.day] else EMPTY, recorded_at=now)
+            for record in self.days(table)
+            if record.complete and record.rows != counts[record.day]
+        ]
+        if changed:
+            self._append(changed)
+        return changed
 
     def _replace(self, table: str, days: Sequence[date], data: pa.Table | ds.Dataset) -> int:
         """Replace days in one commit and return the Delta version that the commit made."""
@@ -316,6 +363,7 @@ class Reader:
         self._versions = versions
         self._tables: dict[str, DeltaTable | None] = {}
         self._complete: dict[str, list[date]] = {}
+        self._datasets: dict[str, ds.Dataset] = {}  # opening one costs a look at every file
         self.inputs: list[Input] = []
 
     def days(self, table: str) -> list[date]:
@@ -346,7 +394,9 @@ class Reader:
         day = ds.field("day")
         where = (day >= days[0]) & (day <= days[-1]) & day.isin(days)
         where = where if only is None else where & only
-        dataset = self._lake.dataset(delta, table)
+        if table not in self._datasets:
+            self._datasets[table] = self._lake.dataset(delta, table)
+        dataset = self._datasets[table]
         there = [name for name in wanted.names if name in dataset.schema.names]
         try:
             return _complete(dataset.to_table(columns=there, filter=where), wanted)

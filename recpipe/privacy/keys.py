@@ -145,7 +145,12 @@ def user_keys(settings: Settings, ids: pa.Array | pa.ChunkedArray) -> pa.Array:
 def typed_user(settings: Settings, typed: str) -> str:
     """Return the user whom a person means who typed a raw id, or what stands in the tables for it (64 digits of base 16)."""
     typed = canonical(typed)
-    return typed if _USER_KEY.fullmatch(typed) else user_key(settings, typed)
+    return typed if is_user_key(typed) else user_key(settings, typed)
+
+
+def is_user_key(text: str) -> bool:
+    """Whether a text has the form of a mapped user id: 64 digits of base 16, in small letters."""
+    return _USER_KEY.fullmatch(canonical(text)) is not None
 
 
 # --- everything else --------------------------------------------------------------------------------------------------

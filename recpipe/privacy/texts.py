@@ -11,6 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recpipe.config import Settings
+from recpipe.privacy.keys import has_key
+
 MAIL: Final = "[mail]"
 USER: Final = "[user]"
 _ENDS: Final = r"\s@%<>,;:'\x22()\[\]{}|=&?/\\"
@@ -20,6 +23,7 @@ LONG_ID: Final = 9
 """Characters from which an id is masked inside of words, too: nothing else in a text is like it by chance."""
 LEAST_DIGITS: Final = 4
 """Digits of an id below which a number in a text is no id: "5 candles" is no user."""
+_WORD: Final = re.compile(r"[^\W\d]{1,40}")
 _EACH: Final = re.compile(MAIL_PATTERN.replace(r"\pL[\pL\pN]+", r"[^\W\d_][^\W_]+"))
 
 
@@ -85,3 +89,21 @@ def _held(texts: pa.Array, ids: pa.Array) -> NDArray[np.bool_]:
     pairs = zip(texts.take(some).to_pylist(), ids.take(some).to_pylist(), strict=True)
     found[rows] = [user_id.lower() in text.lower() for text, user_id in pairs]
     return found
+
+
+# --- messages -----------------------------------------------------------------------------------------------------------
+
+
+def shown_columns(settings: Settings, names: Sequence[str]) -> str:
+    """Return the columns of the shop's file for a message; with a key of user ids only names that are words.
+
+    A file that was written without a header has its first row's values for names.
+    """
+    if not has_key(settings):
+        return ", ".join(names)
+    return ", ".join(name if _WORD.fullmatch(name) else f"[column {place}]" for place, name in enumerate(names, 1))
+
+
+def shown_value(settings: Settings, value: object) -> str:
+    """Return a value of one of the shop's files for a message; with a key of user ids it is kept back."""
+    return "another text (kept back)" if has_key(settings) else repr(value)

@@ -151,7 +151,7 @@ def _addressed(settings: Settings, reader: Reader, one: Campaign) -> set[str]:
     when = made_on(settings, one)
     rows = reader.read(CAMPAIGN_AUDIENCES.name, when, when, ["day", "campaign_id", "user_id"]).to_pylist()
     there = {row["user_id"] for row in rows if row["campaign_id"] == one.id}
-    return there or (read_users(one.candidates, when) if one.candidates else set())
+    return there or (read_users(settings, one.candidates, when) if one.candidates else set())
 
 
 def bought_in(purchases: Purchases, inside: NDArray[np.bool_], one: Campaign) -> NDArray[np.int64]:

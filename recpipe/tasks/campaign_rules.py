@@ -46,7 +46,7 @@ def _addressed_elsewhere(settings: Settings, reader: Reader, one: Campaign, when
     """Return whom a campaign addressed whose day is not in the table; refuse the day if it belongs there."""
     kept = reader.days(CAMPAIGN_AUDIENCES.name)
     if one.candidates and not (kept and kept[0] < when):
-        return read_users(one.candidates, when)
+        return read_users(settings, one.candidates, when)
     if when not in reader.days("events"):
         return set()
     raise MissingDay(
@@ -58,7 +58,7 @@ def _addressed_elsewhere(settings: Settings, reader: Reader, one: Campaign, when
 def suppressed_of(settings: Settings, one: Campaign, day: date) -> set[str]:
     """Return the users whom a campaign must not address on a day: those of the settings' list, and of its own."""
     files = [Path(settings.suppression) if settings.suppression else None, one.suppress]
-    return set().union(*(read_users(file, day) for file in files if file))
+    return set().union(*(read_users(settings, file, day) for file in files if file))
 
 
 def left_out(settings: Settings, reader: Reader, shop: Shop, one: Campaign, day: date) -> set[str]:
@@ -89,7 +89,7 @@ def eligible(
 ) -> NDArray[np.int64]:
     """Return the places of the users whom a campaign may address, ``given`` being how often each was addressed already."""
     day, away = rules.day, rules.turned_away(about(shop, one))
-    among = read_users(one.candidates, day) if one.candidates else None
+    among = read_users(settings, one.candidates, day) if one.candidates else None
     able = [
         user not in suppressed
         and not barred

@@ -12,8 +12,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
+
 from recpipe.config import Settings
 from recpipe.errors import BadSetting
+from recpipe.privacy.keys import hashes, user_keys
+from recpipe.privacy.texts import shown_columns, shown_value
 from recpipe.tasks.campaign_tags import TagFilter, read_filter
 
 KEYS: Final = ("id", "first_day", "last_day", "text", "item_ids", "max_users", "suppress", "candidates", "audience")
@@ -170,16 +174,19 @@ def _day(value: Any, key: str, refuse: Any) -> date:
 # --- lists of users -----------------------------------------------------------------------------------------------
 
 
-def read_users(file: Path, day: date) -> set[str]:
+def read_users(settings: Settings, file: Path, day: date) -> set[str]:
     """Return the users of a list that holds on a day: a csv with ``user_id`` and, if wanted, ``day``, from which on a row holds.
+
+    With a key of user ids they are mapped.
 
     Raises
     ------
     BadSetting
         If a column is missing or a row has no user or no readable day.
     """
-    rows = _rows(file, ("user_id",))
-    return {_filled(row, "user_id", file, line) for line, row in rows if _since(row, file, line) <= day}
+    rows = _rows(settings, file, ("user_id",))
+    users = {_filled(row, "user_id", file, line) for line, row in rows if _since(settings, row, file, line) <= day}
+    return set(user_keys(settings, pa.array(sorted(users), pa.string())).to_pylist())
 
 
 def read_responses(settings: Settings, day: date) -> dict[str, dict[str, date]]:
@@ -194,20 +201,25 @@ def read_responses(settings: Settings, day: date) -> dict[str, dict[str, date]]:
     """
     file = _file(Path(settings.campaign_responses), "RECPIPE_CAMPAIGN_RESPONSES")
     found: dict[str, dict[str, date]] = {}
-    for line, row in _rows(file, ("campaign_id", "user_id", "day")):
+    for line, row in _rows(settings, file, ("campaign_id", "user_id", "day")):
         _filled(row, "day", file, line)
-        when, own = _since(row, file, line), found.setdefault(_filled(row, "campaign_id", file, line), {})
+        when, own = _since(settings, row, file, line), found.setdefault(_filled(row, "campaign_id", file, line), {})
         user = _filled(row, "user_id", file, line)
         if when <= day:
             own[user] = min(when, own.get(user, when))
-    return found
+    return {name: _mapped(settings, own) for name, own in found.items()}
 
 
-def _rows(file: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, Any]]]:
+def _mapped(settings: Settings, days: dict[str, date]) -> dict[str, date]:
+    return dict(zip(user_keys(settings, pa.array(list(days), pa.string())).to_pylist(), days.values(), strict=True))
+
+
+def _rows(settings: Settings, file: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(_text(file), newline=""))
     missing = [name for name in needed if name not in (reader.fieldnames or ())]
     if missing:
-        raise BadSetting(f"{file}, line 1: there is no column '{missing[0]}', only {', '.join(reader.fieldnames or ())}. Add it.")
+        there = shown_columns(settings, list(reader.fieldnames or ()))
+        raise BadSetting(f"{file}, line 1: there is no column '{missing[0]}', only {there}. Add it.")
     return [(reader.line_num, row) for row in reader]
 
 
@@ -218,20 +230,22 @@ def _filled(row: dict[str, Any], column: str, file: Path, line: int) -> str:
     return str(value)
 
 
-def _since(row: dict[str, Any], file: Path, line: int) -> date:
+def _since(settings: Settings, row: dict[str, Any], file: Path, line: int) -> date:
     value = (row.get("day") or "").strip()
     try:
         return date.fromisoformat(value) if value else date.min
     except ValueError:
-        raise BadSetting(f"{file}, line {line}: column 'day' is {value!r}; write it as 2011-09-01.") from None
+        raise BadSetting(
+            f"{file}, line {line}: column 'day' is {shown_value(settings, value)}; write it as 2011-09-01."
+        ) from None
 
 
 def files_hash(settings: Settings) -> str:
-    """Return the sha256 over the campaigns and every file that they and the settings name; empty where there are no campaigns."""
+    """Return the sha256 (with a key of user ids HMAC-SHA-256) over the campaigns and every file that they and the settings name; empty where there are no campaigns."""
     campaigns = read_campaigns(settings)
     if not settings.campaigns:
         return ""
     files = [Path(settings.campaigns), *(Path(one) for one in (settings.campaign_responses, settings.suppression) if one)]
     files += [file for one in campaigns for file in (one.suppress, one.candidates) if file]
     parts = [hashlib.sha256(_file(file, "RECPIPE_CAMPAIGNS").read_bytes()).hexdigest() for file in files]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
+    return hashes(settings, "files", ["".join(parts)])[0]

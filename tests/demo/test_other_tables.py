@@ -33,10 +33,11 @@ def test_every_labelled_item_is_one_of_the_shop() -> None:
 def test_campaigns_name_items_of_the_shop_and_users_who_are_registered() -> None:
     known = set(pq.read_table(DATA / "items.parquet")["item_id"].to_pylist())
     registered = pq.read_table(DATA / "users.parquet").to_pandas().set_index("user_id")["registered_at"].dt.date
-    for campaign in read_campaigns(shop_settings()):
+    settings = shop_settings()
+    for campaign in read_campaigns(settings):
         assert set(campaign.item_ids) <= known
         if campaign.candidates is not None:
-            users = read_users(campaign.candidates, campaign.first_day)
+            users = read_users(settings, campaign.candidates, campaign.first_day)
             assert users == set(registered.index[registered <= min(campaign.first_day, date(2011, 8, 14))])
 
 
