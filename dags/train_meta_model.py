@@ -12,7 +12,10 @@ is while this shop has seen too little to learn from.
 - `wait_for_days` failed: days of the week are not published; look at `ingest_clickstream`.
 - `export` failed: the encoder of the settings cannot be loaded, the disk is full, or `from` names nothing to start from; its message says which.
 - `train` failed: the error shows the last lines of the job. Clear the task: the job goes on from its last checkpoint. Out of
-  memory on the GPU: set RECPIPE_TRAIN_OPTIONS to a smaller `--batch-users`, see `recpipe train --help`.
+  memory on the GPU: set RECPIPE_TRAIN_OPTIONS to a smaller `--batch-users`, see `recpipe train --help`. It ran where
+  RECPIPE_JOB_PLACE says: a process of the worker; a container (`docker ps --all --filter label=recpipe.task=train`; a retry goes on
+  with one that still runs); or a pod (`kubectl get pods -l app=recpipe,task_id=train`; while it runs the task is deferred). A pod that
+  waits for a GPU says so in the task's log; it may wait as long as the task has time.
 - `train` waits: the pool `gpu` has no free slot; see who holds it on the page of the pools.
 - `register` failed: MLflow does not answer; clear it, the same folder is registered once.
 - `propose`, `approve` (with RECPIPE_APPROVAL_HOURS alone): somebody has to answer on the page "Required Actions"; the text there compares candidate and
@@ -31,7 +34,8 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, dag, get_current_context, task
-from recpipe_airflow.jobs import JobOperator
+from recpipe_airflow.alarms import TellQuestion
+from recpipe_airflow.jobs import job
 from recpipe_airflow.runs import (
     WEEKLY,
     day_param,
@@ -70,13 +74,14 @@ def train_meta_model() -> None:
     def export() -> dict[str, str]:
         """Write the training input as a folder, and name the folder of the model and what training goes on from."""
         from recpipe import episodes
-        from recpipe.registry.start import name_start
+        from recpipe.registry.start import folder_of, name_start
 
         with run_day() as (settings, day):
             start = name_start(settings, from_of_run(settings))
             shop = "--other-shop" if start and start.other_shop else "--same-shop"
             folders = {"episodes": episodes.export_training(settings, day), "model": run_folder(settings, "training", day)}
-            return {**folders, "start": start.text if start else "", "shop": shop}
+            # a folder, so that the job asks no registry, wherever it runs
+            return {**folders, "start": str(folder_of(settings, start.text).resolve()) if start else "", "shop": shop}
 
     @task(outlets=[MODEL])
     def register(folder: str) -> str:
@@ -90,12 +95,12 @@ def train_meta_model() -> None:
     def propose(version: str) -> str:
         """Ask the gate, and go on with the question to a person if it would let the candidate pass."""
         from recpipe import registry
-        from recpipe.local.home import mlflow_url
+        from recpipe.registry.approval import pictures
 
         with run_day() as (settings, day):
             decision = asdict(registry.propose(settings, version, day))
-            pages = settings.mlflow_uri if settings.mlflow_uri.startswith("http") else mlflow_url(settings)
-            get_current_context()["ti"].xcom_push("question", registry.question(settings, decision, pages))
+            asked = registry.question(settings, decision, pictures(settings, version))
+            get_current_context()["ti"].xcom_push("question", asked)
         return "approve" if decision["promoted"] else "promote"
 
     @task(outlets=[MODEL], trigger_rule="none_failed_min_one_success")
@@ -107,7 +112,8 @@ def train_meta_model() -> None:
             return asdict(registry.promote(settings, version, day))
 
     exported = export()
-    train = JobOperator(
+    train = job(
+        SETTINGS,
         task_id="train",
         command=[
             "recpipe",
@@ -138,6 +144,7 @@ def train_meta_model() -> None:
             defaults=ApprovalOperator.REJECT,
             response_timeout=timedelta(hours=SETTINGS.approval_hours),
             execution_timeout=None,
+            notifiers=TellQuestion(),
         )
         proposed = propose(registered)
         proposed >> [approve, promoted]

@@ -1,6 +1,6 @@
-"""The job operator: a command in a process of its own, with its log in the task log, that ends with the task.
+"""A job as a process of the worker: a child of the task, with its log in the task log, that ends with the task.
 
-`launch` is the seam: here it starts a local process; another place needs another `launch` with the same promise.
+On Celery it is a process of whichever worker took the task, so that the queue says where it runs.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 
-LAST_LINES = 15
-REFUSED = 2
-"""Exit code of the ``recpipe`` command when it refuses: trying again cannot help."""
+from recpipe_airflow.jobs.failure import LAST_LINES, failed
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -79,9 +77,7 @@ class JobOperator(BaseOperator):
             last.append(line.rstrip("\n"))
         code = self._process.wait()
         if code:
-            # a refusal is the same the next time
-            error = AirflowFailException if code == REFUSED else AirflowException
-            raise error(f"{self.command[0]} ended with exit code {code}. Its last lines:\n" + "\n".join(last))
+            raise failed(self.command[0], code, last)
 
     def on_kill(self) -> None:
         """Stop the command and whatever it started."""

@@ -1,0 +1,32 @@
+"""How a job ends badly, wherever it ran: which error, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+LAST_LINES = 15
+REFUSED = 2
+"""Exit code of the ``recpipe`` command when it refuses: trying again cannot help."""
+
+
+def failed(program: str, code: int | None, lines: Iterable[str], why: str = "") -> AirflowException:
+    """Return the error of a job that failed: one that Airflow does not try again, where recpipe refused.
+
+    Parameters
+    ----------
+    program
+        What ran.
+    code
+        Its exit code; None where it did not come to one.
+    lines
+        What it said last; of more than `LAST_LINES` the last ones are kept.
+    why
+        What the place says of it, as a sentence.
+    """
+    error = AirflowFailException if code == REFUSED else AirflowException
+    ended = "did not end by itself" if code is None else f"ended with exit code {code}"
+    said = list(lines)[-LAST_LINES:]
+    head = f"{program} {ended}. {why + ' ' if why else ''}Its last lines:"
+    return error("\n".join([head, *said]))
