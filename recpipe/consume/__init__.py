@@ -1,19 +1,32 @@
-"""What the readers of the tables ask for: one user's list in words, one day as a file, and how fresh each table is."""
+"""What the readers of the tables ask for: a user's list in words, a day as a file, freshness, quality, quarantine."""
 
 from recpipe.consume.files import FORMATS, Format, export_day
-from recpipe.consume.fresh import Freshness, freshness
+from recpipe.consume.fresh import Freshness, due_day, freshness
 from recpipe.consume.lists import Entry, UserList, read_list, reason_text
 from recpipe.consume.profile import read_profile
+from recpipe.consume.quality import Curves, Measured, read_curves
+from recpipe.consume.set_aside import Quarantined, Reason, read_quarantine
+from recpipe.consume.story import Met, Story, read_story
 
 __all__ = [
     "FORMATS",
+    "Curves",
     "Entry",
     "Format",
     "Freshness",
+    "Measured",
+    "Met",
+    "Quarantined",
+    "Reason",
+    "Story",
     "UserList",
+    "due_day",
     "export_day",
     "freshness",
+    "read_curves",
     "read_list",
     "read_profile",
+    "read_quarantine",
+    "read_story",
     "reason_text",
 ]

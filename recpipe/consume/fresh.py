@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from recpipe.config import Settings
 from recpipe.contract import TABLES
-from recpipe.days import days_between
+from recpipe.days import ONE_DAY, day_of, days_between
 from recpipe.errors import MissingDay
 from recpipe.lake import DayRecord, Lake
+
+NIGHT_HOURS = 12.0
+"""Hours after midnight in which a night is expected to be over."""
 
 
 def newest_published(lake: Lake, table: str) -> date:
@@ -35,6 +38,29 @@ class Freshness:
     first_day: date
     days: int
     missing: tuple[date, ...]
+
+    def days_behind(self, due: date) -> int:
+        """Return the days between the newest complete day and the one that should be there; 0 where it is there."""
+        return max(0, (due - self.newest.day).days)
+
+
+def due_day(settings: Settings, now: datetime) -> date:
+    """Return the day of which every table should be complete: the last one that ended so long ago that its night is over.
+
+    The night has the hours of ``RECPIPE_DEADLINE_HOURS``, or `NIGHT_HOURS` where none are set. After the last day that the
+    DAGs run for, nothing more is due.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> due_day(Settings(last_day=None), datetime(2026, 3, 5, 13, tzinfo=UTC))
+    datetime.date(2026, 3, 4)
+    >>> due_day(Settings(last_day=None), datetime(2026, 3, 5, 11, tzinfo=UTC))
+    datetime.date(2026, 3, 3)
+    """
+    patience = timedelta(hours=settings.deadline_hours or NIGHT_HOURS)
+    due = day_of(now - patience, settings.zone) - ONE_DAY
+    return min(due, settings.last_day) if settings.last_day else due
 
 
 def freshness(settings: Settings) -> list[Freshness]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
@@ -12,6 +13,7 @@ import pyarrow.dataset as ds
 
 from recpipe.config import Settings
 from recpipe.consume.fresh import newest_published
+from recpipe.consume.opened import open_reader
 from recpipe.contract import POSITIVE_EVENT_TYPES, WARM
 from recpipe.errors import RecpipeError
 from recpipe.lake import Lake, Reader
@@ -82,26 +84,44 @@ def read_list(settings: Settings, user_id: str, day: date | None = None) -> User
     """
     lake = Lake.from_settings(settings)
     day = lake.require("recommendations", day).day if day else newest_published(lake, "recommendations")
-    reader = lake.reader()
-    mine = ds.field("user_id") == user_id
-    rows = reader.read("recommendations", day, day, only=mine).sort_by("rank").to_pylist()
+    reader = open_reader(settings)
+    rows = list_rows(reader, user_id, day)
     if not rows:
         raise RecpipeError(
             f"User {user_id} has no list on {day}: such a user was not known by then. See `recpipe days --table users` for what was delivered."
         )
-    support, query_texts = _support(reader, settings, user_id, day, rows[0]["cohort"])
-    because = [item for row in rows for item in row["reason"]["because_item_ids"]]
-    titles = _titles(reader, day, {row["item_id"] for row in rows} | {*support, *because})
-    country = _country(reader, day, user_id)
-    entries = tuple(
+    account = read_account(reader, user_id, day)
+    kept, query_texts = stored_support(reader, user_id, day)  # nothing is stored of a long-known user
+    support = tuple(entry["item_id"] for entry in kept if entry["label"] > 0)
+    if rows[0]["cohort"] == WARM:
+        support = _newest_items(reader, settings, account, day)
+    titles = read_titles(reader, day, {*named_items(rows), *support})
+    named = tuple(titles.get(item) or item for item in support)
+    about = (user_id, day, rows[0]["cohort"], rows[0]["model_version"])
+    return UserList(*about, entries_of(rows, titles, account.country), named, query_texts, settings.lookback_days)
+
+
+def list_rows(reader: Reader, user_id: str, day: date) -> list[dict[str, Any]]:
+    """Return the rows of ``recommendations`` of a user and day, by rank; none where the user has no list."""
+    rows: list[dict[str, Any]] = (
+        reader.read("recommendations", day, day, only=ds.field("user_id") == user_id).sort_by("rank").to_pylist()
+    )
+    return rows
+
+
+def named_items(rows: Iterable[dict[str, Any]]) -> set[str]:
+    """Return the items that stand in the rows of a list, or in their reasons."""
+    return {item for row in rows for item in (row["item_id"], *row["reason"]["because_item_ids"])}
+
+
+def entries_of(rows: Iterable[dict[str, Any]], titles: dict[str, str], country: str | None) -> tuple[Entry, ...]:
+    """Return the places of a list with titles, and reasons in words."""
+    return tuple(
         Entry(
             row["rank"], row["item_id"], titles.get(row["item_id"], ""), row["score"], reason_text(row["reason"], titles, country)
         )
         for row in rows
     )
-    named = tuple(titles.get(item) or item for item in support)
-    about = (user_id, day, rows[0]["cohort"], rows[0]["model_version"])
-    return UserList(*about, entries, named, query_texts, settings.lookback_days)
 
 
 def reason_text(reason: dict[str, Any], titles: dict[str, str], country: str | None) -> str:
@@ -128,41 +148,43 @@ def reason_text(reason: dict[str, Any], titles: dict[str, str], country: str | N
     }[reason["kind"]]
 
 
-def _support(reader: Reader, settings: Settings, user_id: str, day: date, cohort: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the item ids and search texts behind a list, newest first."""
-    if cohort == WARM:
-        return _newest_items(reader, settings, user_id, day), ()
+@dataclass(frozen=True)
+class Account:
+    """What is known of an account as of a day: its country, and all accounts of its person, itself among them."""
+
+    country: str | None
+    of_person: tuple[str, ...]
+
+
+def read_account(reader: Reader, user_id: str, day: date) -> Account:
+    """Read what is known of an account as of a day; the list is made from what all accounts of its person met."""
+    columns = ["day", "user_id", "country", "person_id"]
+    found = reader.as_of("users", day, columns, only=ds.field("user_id") == user_id).to_pylist()
+    if not found:
+        return Account(None, (user_id,))
+    country, person = found[0]["country"], found[0]["person_id"]
+    if person is None:
+        return Account(country, (user_id,))
+    everybody = reader.as_of("users", day, columns)
+    return Account(country, tuple(everybody.filter(pc.equal(everybody["person_id"], person))["user_id"].to_pylist()))
+
+
+def stored_support(reader: Reader, user_id: str, day: date) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Return the support of a new user (entries of ``episodes.support``) and the search texts, both newest first."""
     rows = reader.read("episodes", day, day, only=ds.field("user_id") == user_id).to_pylist()
-    if not rows:
-        return (), ()
-    liked = [entry["item_id"] for entry in rows[0]["support"] if entry["label"] > 0]
-    return tuple(reversed(liked)), tuple(rows[0]["query_texts"])
+    return (rows[0]["support"][::-1], tuple(rows[0]["query_texts"])) if rows else ([], ())
 
 
-def _newest_items(reader: Reader, settings: Settings, user_id: str, day: date) -> tuple[str, ...]:
+def _newest_items(reader: Reader, settings: Settings, account: Account, day: date) -> tuple[str, ...]:
     first, last = window(day, settings.lookback_days)
-    mine = ds.field("user_id").isin(_accounts(reader, user_id, day))
+    mine = ds.field("user_id").isin(account.of_person)
     met = mine & ds.field("event_type").isin(POSITIVE_EVENT_TYPES) & ds.field("item_id").is_valid()
     events = reader.events(first, last, ["item_id", "ts"], only=met)
     newest = events.group_by("item_id").aggregate([("ts", "max")]).sort_by([("ts_max", "descending"), ("item_id", "ascending")])
     return tuple(islice(newest["item_id"].to_pylist(), NEWEST_SHOWN))
 
 
-def _accounts(reader: Reader, user_id: str, day: date) -> list[str]:
-    """Return the accounts of the user's person as of a day: the list is made from what all of them met."""
-    columns = ["day", "user_id", "person_id"]
-    person = reader.as_of("users", day, columns, only=ds.field("user_id") == user_id)["person_id"].to_pylist()
-    if person in ([], [None]):
-        return [user_id]
-    everybody = reader.as_of("users", day, columns)
-    return list(everybody.filter(pc.equal(everybody["person_id"], person[0]))["user_id"].to_pylist())
-
-
-def _titles(reader: Reader, day: date, items: set[str]) -> dict[str, str]:
+def read_titles(reader: Reader, day: date, items: set[str]) -> dict[str, str]:
+    """Return the titles of items as of a day, of those that have one."""
     found = reader.as_of("items", day, ["day", "item_id", "title"], only=ds.field("item_id").isin(sorted(items)))
     return {item: title for item, title in zip(found["item_id"].to_pylist(), found["title"].to_pylist(), strict=True) if title}
-
-
-def _country(reader: Reader, day: date, user_id: str) -> str | None:
-    found = reader.as_of("users", day, ["day", "user_id", "country"], only=ds.field("user_id") == user_id)
-    return found["country"][0].as_py() if len(found) else None
