@@ -1,4 +1,7 @@
-"""Alarms: what a failed task and late lists tell people. Runs of backfills tell nobody: somebody sits before them."""
+"""Alarms: what a failed task, late lists and a question that waits tell people.
+
+Failed and late runs of backfills tell nobody: somebody sits before them. A question is told of whatever run asks it, for the run stands still until it is answered.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ import asyncio
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
-from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+from airflow.sdk import AsyncCallback, BaseNotifier, DeadlineAlert, DeadlineReference
 
 from recpipe.config import Settings, load_settings
 from recpipe.errors import BadSetting
-from recpipe.notify import AUDIT, FAILED, LATE, Notice, send
+from recpipe.local.home import airflow_pages
+from recpipe.notify import AUDIT, FAILED, LATE, WAITS, Notice
+from recpipe_airflow.connections import send
 
 BACKFILL = "backfill"
 
@@ -31,6 +37,23 @@ def tell_failure(context: Any) -> None:
     what = f"{instance.dag_id}, task {instance.task_id}, failed for {day or 'no day'}: {_first_lines(error)}"
     todo = f"The page of the DAG {instance.dag_id} says under Docs what to do. Log:"
     send(settings, [Notice(kind, day, what, todo, str(instance.log_url))])
+
+
+class TellQuestion(BaseNotifier):
+    """Tells that a question waits for a person, when the task that asks it begins to wait."""
+
+    def notify(self, context: Any) -> None:
+        """Tell what is asked, until when an answer is taken, and where it is given."""
+        from recpipe_airflow.runs import day_of_context
+
+        settings, asks = load_settings(), context["task"]
+        day = _day(lambda: day_of_context(context, settings))
+        hours = asks.response_timeout / timedelta(hours=1)
+        what = f"{asks.subject} It was trained up to {day or 'no day'}. {asks.body.splitlines()[0]}"
+        todo = f"Look at the comparison and answer within {hours:g} hours; without an answer it is taken as {asks.defaults[0]}:"
+        run, pages = context["ti"], airflow_pages(settings)
+        link = f"{pages}/dags/{run.dag_id}/runs/{quote(run.run_id)}/tasks/{run.task_id}/required_actions"
+        send(settings, [Notice(WAITS, day, what, todo, link)])
 
 
 def tell_timeout(context: Any) -> None:

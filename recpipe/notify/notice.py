@@ -10,7 +10,8 @@ FAILED: Final = "failed"
 AUDIT: Final = "audit"
 LATE: Final = "late"
 FLOOR: Final = "floor"
-KINDS: Final = (FAILED, AUDIT, LATE, FLOOR)
+WAITS: Final = "waits"
+KINDS: Final = (FAILED, AUDIT, LATE, FLOOR, WAITS)
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Notice:
     ----------
     kind
         One of `KINDS`: a task that failed, a day that did not pass its audit, a delivery or a table that is late, a floor of
-        quality or the limit of drift that was crossed.
+        quality or the limit of drift that was crossed, a question that waits for a person.
     day
         The shop's day that it is about, such as ``2011-09-03``; empty where it is about none.
     what

@@ -1,13 +1,48 @@
-"""What a person is asked before a version is promoted: the gate's comparison in words, and where its plot lies."""
+"""What a person is asked before a version is promoted: the gate's comparison in words and in pictures."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from recpipe.config import Settings
+from recpipe.registry.store import client
+from recpipe.registry.versions import all_versions, find
+
+FIRST = "decision.png"
+"""The picture of the comparison, which is shown before those of the training."""
 
 
-def question(settings: Settings, decision: dict[str, Any], pages: str) -> str:
+def pictures(settings: Settings, version: str) -> list[str]:
+    """Lay the plots of a version's run under the reports, where Airflow's page shows them, and return their paths there.
+
+    Parameters
+    ----------
+    settings
+        Where MLflow and the reports are.
+    version
+        Version in the registry, which `registry.propose` has compared.
+
+    Returns
+    -------
+    list of str
+        Paths below ``settings.reports``: the comparison first, then what the training drew.
+    """
+    store = client(settings)
+    run = find(all_versions(store, settings), version, settings).run_id
+    folder = settings.reports / "models" / f"version-{version}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        for picture in Path(store.download_artifacts(run, "plots", scratch)).glob("*.png"):
+            picture.replace(folder / picture.name)
+    found = sorted(folder.glob("*.png"), key=lambda file: (file.name != FIRST, file.name))
+    return [str(file.relative_to(settings.reports)) for file in found]
+
+
+def question(settings: Settings, decision: dict[str, Any], plots: Sequence[str] = ()) -> str:
     """Return the text of the question, in Markdown.
 
     Parameters
@@ -16,9 +51,14 @@ def question(settings: Settings, decision: dict[str, Any], pages: str) -> str:
         Name of the registered model.
     decision
         What `registry.propose` returned, as a dictionary.
-    pages
-        Address of MLflow's pages.
+    plots
+        What `pictures` returned.
     """
+    from recpipe.local.home import airflow_pages, mlflow_pages
+
+    # without the host, as the browser may know it by another name than the settings, under which it has no login
+    reports = f"{urlsplit(airflow_pages(settings)).path}/recpipe/reports"
+    model = f"{mlflow_pages(settings)}/#/models/{settings.registered_model}/versions/{decision['version']}"
     metric = decision["metric"]
     rows = [
         ("candidate, version " + decision["version"], decision["candidate_value"], None, None, None),
@@ -40,10 +80,11 @@ def question(settings: Settings, decision: dict[str, Any], pages: str) -> str:
         "|---|---|---|---|",
         *(_row(*row) for row in rows),
         "",
-        f"Plot and curves: [MLflow, version {decision['version']} of {settings.registered_model}]"
-        f"({pages}/#/models/{settings.registered_model}/versions/{decision['version']}), artifact `plots/decision.png` of its run.",
-        "",
         "**Approve**: from the next night on this version makes the lists. **Reject**, or no answer in time: the champion stays.",
+        "",
+        *(f"[![{Path(plot).stem}]({reports}/{plot})]({reports}/{plot})" for plot in plots),
+        "",
+        f"Everything of its training: [MLflow, version {decision['version']} of {settings.registered_model}]({model}).",
     ]
     return "\n".join(lines)
 

@@ -30,7 +30,7 @@ def plot_decision(decision: Decision, file: Path) -> Path:
     _draw_gains(right, decision)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    verdict = "promoted" if decision.promoted else "not promoted"
+    verdict = "passes the gate" if decision.promoted else "does not pass the gate"
     figure.suptitle(f"Version {decision.version} {verdict}: {decision.first_day} to {decision.day}")
     figure.savefig(file, dpi=110, metadata={"Software": None})
     return file

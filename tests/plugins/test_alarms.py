@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DeadlineReference
-from recpipe_airflow.alarms import deadline, tell_failure, tell_late, tell_timeout
+from recpipe_airflow.alarms import TellQuestion, deadline, tell_failure, tell_late, tell_timeout
 from recpipe_airflow.runs import Refused, default_args, refusals, run_limit
 
 from recpipe.config import load_settings
@@ -100,6 +100,25 @@ def test_backfills_tell_nobody(told: list[dict[str, Any]]) -> None:
     tell_failure(context("rank", RuntimeError("broken"), run_type="backfill"))
     asyncio.run(tell_late({"dag_run": late_run("backfill"), "deadline": {}}))
     assert told == []
+
+
+def test_a_question_that_waits_is_told_of_with_its_page(told: list[dict[str, Any]]) -> None:
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    asks = ApprovalOperator(
+        task_id="approve", subject="Promote version 3?", body="Its gain is +4 %.\n\nMore.", defaults="Reject",
+        response_timeout=timedelta(hours=24), notifiers=TellQuestion(),
+    )  # fmt: skip
+    waiting = context("approve", RuntimeError(), run_type="backfill")
+    where = {"dag_id": "train_meta_model", "run_id": "backfill__2011-09-01T23:00:00+00:00", "task_id": "approve"}
+    for tell in asks.notifiers:
+        tell({**waiting, "task": asks, "ti": SimpleNamespace(**where)})
+    (notice,) = told
+    assert (notice["kind"], notice["day"]) == ("waits", "2011-09-01")
+    assert notice["what"] == "Promote version 3? It was trained up to 2011-09-01. Its gain is +4 %."
+    assert notice["todo"] == "Look at the comparison and answer within 24 hours; without an answer it is taken as Reject:"
+    run = "backfill__2011-09-01T23%3A00%3A00%2B00%3A00"
+    assert notice["link"] == f"http://127.0.0.1:8080/dags/train_meta_model/runs/{run}/tasks/approve/required_actions"
 
 
 def late_run(run_type: str) -> dict[str, Any]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import date
+from pathlib import Path
 
-from recpipe.config import load_settings
-from recpipe.registry import Decision, question
+from recpipe.config import Settings, load_settings
+from recpipe.registry import Decision, ensure_first_champion, propose, question, register
+from recpipe.registry.approval import pictures
+from recpipe.registry.plot import plot_decision
 
+WEEK = date(2026, 3, 15)
 DECISION = Decision(
     version="3",
     champion="1",
@@ -31,10 +36,33 @@ DECISION = Decision(
 
 
 def test_the_question_compares_candidate_champion_and_closed_form() -> None:
-    text = question(load_settings(home="unused"), asdict(DECISION), "http://127.0.0.1:5000")
+    text = question(load_settings(home="unused"), asdict(DECISION))
     assert "| candidate, version 3 | 0.1234 |  |  |" in text
     assert "| champion, version 1 | 0.1000 | +23.4% | +1.2% to +40.0% |" in text
     assert "| its own stack | 0.1100 |  |  |" in text
     assert "229 users, 2011-08-22 to 2011-08-28" in text
-    assert "http://127.0.0.1:5000/#/models/recpipe/versions/3" in text
+    assert "(http://127.0.0.1:5000/#/models/recpipe/versions/3)" in text
     assert "no answer in time: the champion stays" in text
+
+
+def test_links_of_the_question_lead_where_a_browser_can_go() -> None:
+    told = {"airflow_pages": "https://data.shop.example/airflow/", "mlflow_pages": "https://data.shop.example/mlflow"}
+    text = question(load_settings(home="unused", **told), asdict(DECISION), ["models/version-3/decision.png"])
+    picture = "/airflow/recpipe/reports/models/version-3/decision.png"
+    assert f"[![decision]({picture})]({picture})" in text
+    assert "(https://data.shop.example/mlflow/#/models/recpipe/versions/3)" in text
+
+
+def test_pictures_lie_under_the_reports_the_comparison_first(settings: Settings, popular: str, neighbours: str) -> None:
+    """Both what the gate drew and what training drew; asked again they are there once."""
+    ensure_first_champion(settings, WEEK, popular)
+    plots = Path(neighbours) / "plots"
+    plots.mkdir()
+    plot_decision(DECISION, plots / "curves.png")
+    version = register(settings, neighbours, WEEK)
+    propose(settings, version, WEEK)
+    for _ in range(2):
+        found = pictures(settings, version)
+        assert found == ["models/version-2/decision.png", "models/version-2/curves.png"]
+        assert all((settings.reports / name).read_bytes().startswith(b"\x89PNG") for name in found)
+    assert {file.name for file in (settings.reports / "models" / "version-2").iterdir()} == {"decision.png", "curves.png"}
