@@ -28,6 +28,7 @@ from recpipe.cli import demo
 from recpipe.cli import encoders
 from recpipe.cli import evaluate
 from recpipe.cli import ingest
+from recpipe.cli import keys
 from recpipe.cli import knowledge
 from recpipe.cli import local
 from recpipe.cli import models
@@ -36,3 +37,4 @@ from recpipe.cli import search
 from recpipe.cli import tables
 from recpipe.cli import tasks
 from recpipe.cli import train
+from recpipe.cli import upkeep

@@ -30,7 +30,7 @@ DAILY = {
     "profile_users",
     "answer_searches",
 }
-NAMES = DAILY | {"train_meta_model"}
+NAMES = DAILY | {"train_meta_model", "maintain_tables"}
 HEAVY = (
     "pandas",
     "numpy",
@@ -122,6 +122,7 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
         "recommend_nightly": ["recpipe.episodes", "recpipe.recommendations"],
         "evaluate_recommendations": ["recpipe.outcomes"],
         "train_meta_model": ["recpipe.model", "recpipe.model"],
+        "maintain_tables": [],
         "classify_items": ["recpipe.item_classes"],
         "complete_items": ["recpipe.complements"],
         "complete_carts": ["recpipe.cart_recommendations"],
