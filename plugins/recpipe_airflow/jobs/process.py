@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -31,9 +30,9 @@ def launch(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[s
     env
         The whole environment.
     """
-    program = str(Path(sys.executable).with_name("recpipe")) if command[0] == "recpipe" else command[0]
+    program = [sys.executable, "-m", "recpipe.cli"] if command[0] == "recpipe" else [command[0]]
     return subprocess.Popen(
-        [sys.executable, "-m", "recpipe.local.tether", program, *command[1:]],
+        [sys.executable, "-m", "recpipe.local.tether", *program, *command[1:]],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
