@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ _given: set[int] = set()
 
 def free_port() -> int:
     """Return a port of `PORTS` that nobody listens on and nobody was given."""
-    for port in PORTS:
+    for port in random.sample(PORTS, len(PORTS)):  # two of these at a time choose others
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if port not in _given and probe.connect_ex(("127.0.0.1", port)):
