@@ -12,13 +12,15 @@ from typing import Any
 
 from airflow.sdk import Asset, CronDataIntervalTimetable, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.log import mask_secret
 
 from recpipe.config import Settings, load_settings
 from recpipe.days import ONE_DAY, day_of_run
 from recpipe.errors import AuditFailed, BadDelivery, BadSetting, MissingDay, MissingModel
 from recpipe_airflow.alarms import tell_failure, tell_timeout
+from recpipe_airflow.connections import with_secrets
 
-TAGS = frozenset({"recpipe", "daily", "weekly", "ingest", "train", "recommend", "evaluate", "task", "tier-1", "tier-2"})
+TAGS = frozenset({"recpipe", "daily", "weekly", "by-hand", "ingest", "train", "recommend", "evaluate", "task", "tier-1", "tier-2"})
 """The tags that DAGs may carry. Tier 1: consumers notice within hours. Tier 2: within a week."""
 
 OWNER = "recommendations"
@@ -148,7 +150,23 @@ def run_day(worth_trying_again: tuple[type[Exception], ...] = ()) -> Iterator[tu
 
 def run_settings() -> Settings:
     """Return the settings of a task, which name its run."""
-    return load_settings(run_id=get_current_context()["dag_run"].run_id)
+    return with_key(load_settings(run_id=get_current_context()["dag_run"].run_id))
+
+
+def with_key(settings: Settings) -> Settings:
+    """Return settings with the key of user ids: of Airflow's connection ``recpipe_user_key`` (its password) where they have none.
+
+    Airflow hides the key in everything that the task logs.
+
+    Raises
+    ------
+    BadSetting
+        If the connection is there and has no password.
+    """
+    settings = settings if settings.user_key_file else with_secrets(settings, "user_key")
+    if key := settings.user_key.get_secret_value():
+        mask_secret(key)
+    return settings
 
 
 def run_folder(settings: Settings, kind: str, day: date) -> str:

@@ -15,20 +15,22 @@ if TYPE_CHECKING:
 
 @app.command()
 def show(
-    user: Annotated[str, typer.Argument(help="id of the user")],
+    user: Annotated[str, typer.Argument(help="id of the user: the shop's, or with a key of user ids that of the tables, too")],
     day: Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01; by default the newest complete one")] = "",
 ) -> None:
     """Show the list of a user: titles, scores, and why each item stands there."""
     from recpipe.config import load_settings
     from recpipe.consume import read_list
     from recpipe.days import parse_day
+    from recpipe.privacy.asking import asked_user
 
-    print_list(read_list(load_settings(), user, parse_day(day) if day else None))
+    settings = load_settings()
+    print_list(read_list(settings, asked_user(settings, user), parse_day(day) if day else None))
 
 
 @app.command()
 def profile(
-    user: Annotated[str, typer.Argument(help="id of the user")],
+    user: Annotated[str, typer.Argument(help="id of the user: the shop's, or with a key of user ids that of the tables, too")],
     day: Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01; by default the newest complete one")] = "",
     most: Annotated[int, typer.Option("--most", min=1, help="tags of each kind that are shown")] = 5,
 ) -> None:
@@ -42,8 +44,10 @@ def profile(
     from recpipe.config import load_settings
     from recpipe.consume import read_profile
     from recpipe.days import parse_day
+    from recpipe.privacy.asking import asked_user
 
-    found, rows = read_profile(load_settings(), user, parse_day(day) if day else None)
+    settings = load_settings()
+    found, rows = read_profile(settings, asked_user(settings, user), parse_day(day) if day else None)
     shown = Table("tag", "weight", "because")
     for _, of_kind in groupby(rows, key=lambda row: row["kind"]):
         for row in islice(of_kind, most):

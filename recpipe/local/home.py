@@ -10,6 +10,8 @@ import secrets
 from pathlib import Path
 from typing import TextIO
 
+from pydantic import SecretStr
+
 import recpipe
 from recpipe.config import Settings
 from recpipe.errors import BadSetting
@@ -85,7 +87,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     """
     values = settings.model_dump(mode="json", exclude_defaults=True)
     values["home"] = str(settings.home.resolve())
-    for name in ("lake", "landing", "encoder"):
+    for name in ("lake", "landing", "encoder", "user_key_file"):
         given = values.get(name)
         if given and "://" not in given:
             values[name] = str(Path(given).resolve())
@@ -109,7 +111,8 @@ def _text(value: object) -> str:
 def airflow_environment(settings: Settings) -> dict[str, str]:
     """Return the environment in which the ``airflow`` command works on the embedded home.
 
-    It holds no secret: keys stand in the home's ``airflow.cfg``, which only its owner can read.
+    It holds no secret: keys stand in the home's ``airflow.cfg``, which only its owner can read, and those of the settings go to the
+    services alone.
     """
     return {
         **ENVIRONMENT,
@@ -122,8 +125,17 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
 
 def process_environment(settings: Settings) -> dict[str, str]:
     """Return the whole environment of a service: this process's, less the settings of another Airflow."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
-    return {**kept, **airflow_environment(settings)}
+    # connections are secrets of this shop, whichever Airflow reads them
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_") or name.startswith("AIRFLOW_CONN_")
+    }
+    return {**kept, **airflow_environment(settings), **_secrets(settings)}
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    """Return what the services have to be told and nobody may print, such as the key of user ids."""
+    secrets = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
+    return {f"RECPIPE_{name.upper()}": value for name, value in secrets.items() if value}
 
 
 def write_home(settings: Settings) -> None:
