@@ -65,6 +65,7 @@ def _place(settings: Settings, sha256: str) -> pathlib.Path:
 def _copy(files: Mapping[str, bytes], place: pathlib.Path) -> None:
     """Lay files in a folder that appears whole or not at all; one that stands there already stays."""
     if place.is_dir():
+        place.touch()  # in use: the sweep of scratch lets it stand
         return
     part = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
     part.mkdir(parents=True)

@@ -46,7 +46,7 @@ class Swept:
 def compact(lake: Lake, table: str, *, dry_run: bool = False) -> Swept:
     """Join the small files of each day, and all of those of the register; returns the files that were joined.
 
-    Rows stay as they are, and in their order. The files that were joined lie there until `vacuum` finds that no version
+    Rows stay as they are, those of a day in their order. The files that were joined lie there until `vacuum` finds that no version
     within the retention needs them. A race that was lost to a publish is run again.
 
     Raises
@@ -89,8 +89,8 @@ def vacuum(lake: Lake, table: str, keep: timedelta, *, dry_run: bool = False) ->
     since = datetime.now(UTC) - keep
     versions = kept_versions(lake, delta, table, since)
     found = {path for hours, full in _looks(keep) for path in _vacuum(delta, hours, full, versions, dry_run=True)}
-    swept = _sizes(_files(lake, table), sorted(found))
-    if found and not dry_run:
+    swept = _there(_files(lake, table), sorted(found))
+    if swept.files and not dry_run:
         for hours, full in _looks(keep):
             _vacuum(delta, hours, full, versions, dry_run=False)
     return swept
@@ -215,9 +215,11 @@ def _files(lake: Lake, table: str) -> FileSystem:
     return PyFileSystem(DeltaStorageHandler(lake.uri(table), dict(lake.storage_options) or None))
 
 
-def _sizes(files: FileSystem, paths: Sequence[str]) -> Swept:
+def _there(files: FileSystem, paths: Sequence[str]) -> Swept:
+    """Count the files that are there: Delta names those that an earlier vacuum removed again, as long as its log does."""
     infos = files.get_file_info(list(paths)) if paths else []
-    return Swept(len(paths), sum(info.size or 0 for info in infos if info.type == FileType.File))
+    sizes = [info.size or 0 for info in infos if info.type == FileType.File]
+    return Swept(len(sizes), sum(sizes))
 
 
 def _log(files: FileSystem) -> dict[str, int]:

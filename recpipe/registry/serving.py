@@ -126,6 +126,7 @@ def _fetch(settings: Settings, wanted: Version) -> Path:
     place = _place(settings, str(wanted.number))
     if not _here(place, wanted.content):
         _download(settings, wanted, "model", wanted.content, place)
+    place.touch()  # in use: the sweep of scratch lets it stand
     return place
 
 
