@@ -36,4 +36,4 @@ def open_reader(settings: Settings) -> Reader:
 
 def _state(lake: Lake) -> _State:
     found = {name: lake.delta(name) for name in READ}
-    return {name: (delta.metadata().id, delta.version()) for name, delta in found.items() if delta is not None}
+    return {name: (str(delta.metadata().id), delta.version()) for name, delta in found.items() if delta is not None}

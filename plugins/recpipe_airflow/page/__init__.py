@@ -1,0 +1,5 @@
+"""The page for support and product people: one user's list, freshness, quality, quarantine, reports; behind Airflow's login."""
+
+from recpipe_airflow.page.app import build
+
+__all__ = ["build"]

@@ -1,0 +1,198 @@
+"""The application: its routes, each behind the door, and how an answer is made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Form, HTTPException, Request
+from fastapi.responses import FileResponse, HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+from recpipe import consume
+from recpipe.config import Settings
+from recpipe.errors import RecpipeError
+from recpipe_airflow.page import charts, words
+from recpipe_airflow.page.door import HEADERS, MAY_READ, REPORT_POLICY, refuse
+from recpipe_airflow.page.reports import find_report, list_reports
+from recpipe_airflow.page.world import mlflow_version, read_settings, verdict_of
+
+log = logging.getLogger(__name__)
+
+HERE: Final = Path(__file__).parent
+QUALITY_DAYS: Final = 60
+QUARANTINE_DAYS: Final = 7
+STATIC: Final = {"page.css": "text/css", "icon.svg": "image/svg+xml"}
+LONGEST_ID: Final = 200
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def build() -> FastAPI:
+    """Return the application; nothing of it is open without a login, addresses that do not exist included."""
+    app = FastAPI(title="recpipe", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[MAY_READ])
+    app.add_exception_handler(AnyHTTPException, refuse)  # type: ignore[arg-type]  # it is asked for this error alone
+    app.middleware("http")(_with_headers)
+    for path, answer in (("/", user_form), ("/user", user_form), ("/tables", tables), ("/quality", quality)):
+        app.get(path, response_class=HTMLResponse)(answer)
+    app.post("/user", response_class=HTMLResponse)(user)  # the id stands in the body: addresses end in access logs
+    app.get("/quarantine", response_class=HTMLResponse)(quarantine)
+    app.get("/versions/{version}", response_class=HTMLResponse)(version_nights)
+    app.get("/reports", response_class=HTMLResponse)(reports)
+    app.get("/reports/{path:path}")(report)
+    app.get("/static/{name}")(static)
+    app.get("/{anything:path}", response_class=HTMLResponse)(nothing_here)
+    return app
+
+
+async def _with_headers(request: Request, call_next: Answer) -> Response:
+    answer = await call_next(request)
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer
+
+
+# --- routes: plain functions, so that the reading runs on a thread and not on the server's loop
+
+
+def user_form(request: Request) -> Response:
+    """Ask for a user."""
+    return _page(request, "user.html", typed="", story=None, said="")
+
+
+def user(request: Request, typed: Annotated[str, Form(alias="user")] = "") -> Response:
+    """Show the list of a user."""
+    from recpipe.privacy.keys import canonical, has_key, typed_user
+
+    typed = canonical(typed)[:LONGEST_ID]
+    if not typed:
+        return _page(request, "user.html", typed="", story=None, said="Type the id of a user.")
+
+    def read(settings: Settings) -> dict[str, Any]:
+        story = consume.read_story(settings, typed_user(settings, typed))
+        said = "" if story else words.unknown_user(typed, has_key(settings))
+        model = mlflow_version(settings, story.model_version) if story else ""
+        return {"typed": typed, "story": story, "said": said, "model": model}
+
+    return _page(request, "user.html", read, typed=typed, story=None)
+
+
+def tables(request: Request) -> Response:
+    """Show how fresh every table is."""
+
+    def read(settings: Settings) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        due = consume.due_day(settings, now)
+        found = consume.freshness(settings)
+        rows = [
+            {
+                "of": entry,
+                "behind": entry.days_behind(due),
+                "ago": words.ago(now - entry.newest.recorded_at),
+                "verdict": verdict_of(settings, entry.table, entry.newest.day),
+            }
+            for entry in found
+        ]
+        return {"due": due, "rows": rows, "absent": words.absent_tables([entry.table for entry in found])}
+
+    return _page(request, "tables.html", read, rows=[], absent="", due=None)
+
+
+def quality(request: Request) -> Response:
+    """Show how good the lists were, by cohort."""
+
+    def read(settings: Settings) -> dict[str, Any]:
+        curves = consume.read_curves(settings, QUALITY_DAYS)
+        return {"sections": charts.sections(curves, settings.metric_k), "horizon": settings.horizon_days}
+
+    return _page(request, "quality.html", read, sections=[], horizon=0, series=charts.SERIES)
+
+
+def quarantine(request: Request) -> Response:
+    """Show what was not taken in."""
+    return _page(
+        request,
+        "quarantine.html",
+        lambda settings: {"found": consume.read_quarantine(settings, QUARANTINE_DAYS)},
+        found=consume.Quarantined((), ()),
+    )
+
+
+def version_nights(request: Request, version: str) -> Response:
+    """Show which nights a model version made."""
+
+    def read(settings: Settings) -> dict[str, Any]:
+        from recpipe.registry.nights import nights
+
+        return {"nights": nights(settings, version), "model": mlflow_version(settings, version)}
+
+    return _page(request, "version.html", read, version=version, nights=[], model="")
+
+
+def reports(request: Request) -> Response:
+    """List the reports."""
+
+    def read_reports(settings: Settings) -> dict[str, Any]:
+        return {"found": list_reports(settings), "verdicts": find_report(settings, "verdicts/index.html") is not None}
+
+    return _page(request, "reports.html", read_reports, found=[], verdicts=False)
+
+
+def report(path: str) -> Response:
+    """Hand out one file of the reports."""
+    file = find_report(read_settings(), path)
+    if file is None:
+        raise HTTPException(404)
+    return FileResponse(file, headers=HEADERS | {"Content-Security-Policy": REPORT_POLICY})
+
+
+def static(name: str) -> Response:
+    """Hand out the style and the icon."""
+    if name not in STATIC:
+        raise HTTPException(404)
+    return FileResponse(HERE / "static" / name, media_type=STATIC[name])
+
+
+def nothing_here(request: Request) -> Response:
+    """Say that an address does not exist, to those who may know."""
+    return _page(request, "nothing.html", status=404)
+
+
+# --- answers
+
+
+def _page(
+    request: Request, template: str, read: Callable[[Settings], dict[str, Any]] | None = None, status: int = 200, **shown: Any
+) -> Response:
+    """Return a page with what was read, or with a sentence where that could not be done."""
+    about: dict[str, Any] = {"said": "", "model": ""} | shown
+    if read is not None:
+        try:
+            about |= read(read_settings())
+        except RecpipeError as error:
+            about["said"] = str(error)
+        except Exception as error:  # a lake that is broken or away must not break the page; no id may reach the log
+            log.error("The page could not read the lake: %s.", type(error).__name__)
+            about["said"] = f"The tables could not be read ({type(error).__name__}). Run `recpipe doctor` on the server."
+    about |= {"root": request.scope["root_path"], "framed": request.headers.get("sec-fetch-dest") == "iframe", "words": words}
+    return HTMLResponse(_templates().get_template(template).render(about), status)
+
+
+def _templates() -> Environment:
+    global _made
+    if _made is None:
+        _made = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+    return _made
+
+
+_made: Environment | None = None
