@@ -24,6 +24,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import dag, task
+from recpipe_airflow.connections import with_secrets
+from recpipe_airflow.links import link, report_link, table_links
 from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
 from recpipe_airflow.waiting import DaySensor
 
@@ -60,9 +62,9 @@ def evaluate_recommendations() -> None:
         from recpipe import evaluate as evaluation
 
         with refusals():
-            return evaluation.notify(run_settings(), outcome["warnings"], outcome["day"])
+            return evaluation.notify(with_secrets(run_settings(), "webhook", "smtp"), outcome["warnings"], outcome["day"])
 
-    measured = evaluate()
+    measured = link(evaluate(), report_link(), *table_links("outcomes"))
     wait_for_day >> measured
     warn(measured)
 

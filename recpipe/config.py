@@ -260,9 +260,16 @@ class Settings(BaseSettings):
     wait_minutes: float = Field(180.0, ge=0, description="how long a scheduled run waits for its delivery")
     backfill_wait_minutes: float = Field(1.0, ge=0, description="how long a backfill run waits for its delivery")
     run_id: str = Field("local", description="recorded in the register; DAG tasks set it to Airflow's run id")
-    webhook: str = Field("", description="URL that notices are posted to; empty: they are only logged")
-    smtp: str = Field(
-        "", description="mail server for notices, smtp://user:password@host:587 (STARTTLS) or smtps://…; empty: no mail"
+    webhook: SecretStr = Field(
+        SecretStr(""),
+        exclude=True,
+        description="URL that notices are posted to; empty: Airflow's connection recpipe_webhook, or they are only logged",
+    )
+    smtp: SecretStr = Field(
+        SecretStr(""),
+        exclude=True,
+        description="mail server for notices, smtp://user:password@host:587 (STARTTLS) or smtps://…; empty: Airflow's connection "
+        "recpipe_smtp, or no mail",
     )
     mail_to: list[str] = Field(default_factory=list, description="addresses that notices are mailed to")
     mail_from: str = Field("recpipe@localhost", description="sender of the mails")

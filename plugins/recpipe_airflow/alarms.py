@@ -50,7 +50,7 @@ class TellQuestion(BaseNotifier):
         day = _day(lambda: day_of_context(context, settings))
         hours = asks.response_timeout / timedelta(hours=1)
         what = f"{asks.subject} It was trained up to {day or 'no day'}. {asks.body.splitlines()[0]}"
-        todo = f"Look at the comparison and answer within {hours:g} hours; without an answer it is taken as {asks.defaults[0]}:"
+        todo = f"Look at the comparison and answer within {hours:g} h; no answer by then is taken as {asks.defaults[0]}:"
         run, pages = context["ti"], airflow_pages(settings)
         link = f"{pages}/dags/{run.dag_id}/runs/{quote(run.run_id)}/tasks/{run.task_id}/required_actions"
         send(settings, [Notice(WAITS, day, what, todo, link)])

@@ -70,6 +70,7 @@ def services(settings: Settings) -> list[Service]:
 def _mlflow(settings: Settings) -> tuple[str, ...]:
     return (
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(settings.mlflow_port),
+        "--allowed-hosts", "127.0.0.1:*,localhost:*",  # no page of the web whose name points here
         "--workers", "1", "--backend-store-uri", settings.tracking_uri, "--no-serve-artifacts",
         "--default-artifact-root", (settings.home.resolve() / "mlflow" / "artifacts").as_uri(),
     )  # fmt: skip

@@ -45,8 +45,8 @@ def send(settings: Settings, notices: Sequence[Notice]) -> list[str]:
     if not notices:
         return []
     channels: dict[str, tuple[bool, Callable[[Settings, Sequence[Notice]], None]]] = {
-        "webhook": (bool(settings.webhook), _post),
-        "mail": (bool(settings.smtp and settings.mail_to), _mail),
+        "webhook": (bool(settings.webhook.get_secret_value()), _post),
+        "mail": (bool(settings.smtp.get_secret_value() and settings.mail_to), _mail),
     }
     return [name for name, (wanted, carry) in channels.items() if wanted and _carried(name, carry, settings, notices)]
 
@@ -63,21 +63,22 @@ def _carried(
 
 
 def _post(settings: Settings, notices: Sequence[Notice]) -> None:
-    if not settings.webhook.startswith(("http://", "https://")):
+    address = settings.webhook.get_secret_value()
+    if not address.startswith(("http://", "https://")):
         raise ValueError("RECPIPE_WEBHOOK is no http or https address")
     words = [in_words(notice) for notice in notices]
     about = f"recpipe, {notices[0].day}" if notices[0].day else "recpipe"
     text = f"{about}:\n" + "\n".join(f"- {sentence}" for sentence in words)
     body: dict[str, Any] = {"text": text, "day": notices[0].day, "warnings": words, "notices": [asdict(one) for one in notices]}
     request = urllib.request.Request(  # noqa: S310  # checked above
-        settings.webhook, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        address, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
         pass
 
 
 def _mail(settings: Settings, notices: Sequence[Notice]) -> None:
-    where = urlsplit(settings.smtp)
+    where = urlsplit(settings.smtp.get_secret_value())
     if where.scheme not in ("smtp", "smtps") or not where.hostname:
         raise ValueError("RECPIPE_SMTP is no smtp:// or smtps:// address")
     message = EmailMessage()

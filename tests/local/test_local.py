@@ -15,7 +15,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from recpipe.cli import app
 from recpipe.config import Settings, load_settings
 from recpipe.errors import BadSetting, RecpipeError
 from recpipe.local import airflow_environment, down, login, settings_environment, status, up, write_home
@@ -70,6 +72,34 @@ def test_another_airflow_of_the_shell_is_left_alone(settings: Settings, monkeypa
     from recpipe.local.home import process_environment
 
     assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in process_environment(settings)
+
+
+def test_secrets_reach_the_services_and_are_not_printed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from recpipe.local.home import process_environment
+
+    secrets = {
+        "RECPIPE_WEBHOOK": "https://example.org/s3cret",
+        "RECPIPE_SMTP": "smtp://me:s3cret@example.org",
+        "RECPIPE_USER_KEY": "5e" * 32,
+    }
+    (tmp_path / "recpipe.env").write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
+    monkeypatch.setenv("RECPIPE_ENV_FILE", str(tmp_path / "recpipe.env"))
+    monkeypatch.setenv("AIRFLOW_CONN_RECPIPE_SMTP", "smtp://example.org")
+    told = load_settings(home=settings.home)
+    for printed in (
+        repr(told),
+        str(told.model_dump()),
+        told.model_dump_json(),
+        str(airflow_environment(told)),
+        CliRunner().invoke(app, ["env"]).output,
+    ):
+        assert "s3cret" not in printed
+        assert "5e5e" not in printed
+    given = process_environment(told)
+    assert {name: given[name] for name in secrets} == secrets
+    assert given["AIRFLOW_CONN_RECPIPE_SMTP"] == "smtp://example.org"
 
 
 def test_a_taken_port_is_named_before_anything_starts(settings: Settings) -> None:
@@ -162,6 +192,15 @@ class TestRunning:
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
         with urllib.request.urlopen(request) as answer:  # noqa: S310
             assert json.load(answer)["slots"] == 1
+
+    def test_another_name_of_this_machine_reaches_no_page_of_mlflow(self, services: Settings) -> None:
+        """A page of the web that has its name point here (DNS rebinding) would otherwise read the models with a person's browser."""
+        request = urllib.request.Request(f"http://127.0.0.1:{services.mlflow_port}/ajax-api/2.0/mlflow/registered-models/search")
+        assert urllib.request.urlopen(request).status == 200  # noqa: S310
+        for name in (f"rebound.example.org:{services.mlflow_port}", "10.0.0.1"):
+            request.add_header("Host", name)
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(request)  # noqa: S310
 
     def test_pages_want_the_login(self, services: Settings) -> None:
         with pytest.raises(urllib.error.HTTPError, match="401"):

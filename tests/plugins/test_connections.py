@@ -1,0 +1,116 @@
+"""Secrets may stand in connections of Airflow, from whatever backend, and stand in no log where they fail."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time.cache import SecretCache
+from recpipe_airflow.connections import send, with_secrets
+
+from recpipe.config import Settings, load_settings
+from recpipe.errors import BadSetting
+from recpipe.notify import LATE, Notice
+
+PASSWORD = "pa55/w0rd@x"
+NOTICE = Notice(LATE, "2011-09-03", "The lists are late.")
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(mail_to=["people@example.org"])
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Write a connection where Airflow's own backend of environment variables reads it."""
+    SecretCache.reset()
+
+    def write(name: str, **parts: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(parts))
+
+    return write
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, list[str]]]:
+    """Yield the address of a listener, and the paths that it was asked for."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            paths.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", paths
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_notice_goes_to_the_webhook_of_the_connection(settings: Settings, connection: Any, listener: Any) -> None:
+    address, paths = listener
+    connection("recpipe_webhook", conn_type="generic", password=f"{address}/services/secret")
+    assert send(settings, [NOTICE]) == ["webhook"]
+    assert paths == ["/services/secret"]
+
+
+def test_the_environment_goes_before_the_connection(connection: Any, listener: Any) -> None:
+    address, paths = listener
+    connection("recpipe_webhook", conn_type="generic", password=f"{address}/connection")
+    assert send(load_settings(webhook=f"{address}/environment"), [NOTICE]) == ["webhook"]
+    assert paths == ["/environment"]
+
+
+def test_a_mail_server_is_made_of_its_parts(settings: Settings, connection: Any) -> None:
+    connection("recpipe_smtp", conn_type="smtps", host="mail.example.org", port=465, login="me@shop", password=PASSWORD)
+    known = with_secrets(settings, "smtp")
+    assert known.smtp.get_secret_value() == "smtps://me%40shop:pa55%2Fw0rd%40x@mail.example.org:465"
+    connection("recpipe_smtp", conn_type="smtp", host="mail.example.org")
+    SecretCache.reset()
+    assert with_secrets(settings, "smtp").smtp.get_secret_value() == "smtp://mail.example.org"
+
+
+def test_a_key_of_user_ids_is_taken_whole(settings: Settings, connection: Any) -> None:
+    connection("recpipe_user_key", conn_type="generic", password="ab" * 32)
+    assert with_secrets(settings, "user_key").user_key.get_secret_value() == "ab" * 32
+    assert with_secrets(settings, "webhook") == settings  # nothing is looked for that was not named
+
+
+def test_without_connections_nothing_changes(settings: Settings, connection: Any) -> None:
+    assert with_secrets(settings, "user_key", "webhook", "smtp") == settings
+    assert send(settings, [NOTICE]) == []
+
+
+def test_a_connection_without_what_is_needed_is_named(settings: Settings, connection: Any) -> None:
+    connection("recpipe_webhook", conn_type="http", host="https://example.org")
+    connection("recpipe_smtp", conn_type="smtp", password=PASSWORD)
+    with pytest.raises(BadSetting, match="recpipe_webhook has no password"):
+        with_secrets(settings, "webhook")
+    with pytest.raises(BadSetting, match="recpipe_smtp has no host") as caught:
+        with_secrets(settings, "smtp")
+    assert PASSWORD not in str(caught.value)
+
+
+def test_no_secret_is_in_a_log_or_an_error_when_sending_fails(
+    settings: Settings, connection: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    connection("recpipe_webhook", conn_type="generic", password=f"http://127.0.0.1:1/{PASSWORD}")
+    connection("recpipe_smtp", conn_type="smtp", host="127.0.0.1", port=1, login="me", password=PASSWORD)
+    assert send(settings, [NOTICE]) == []
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "The webhook did not take" in said
+    assert "The mail did not take" in said
+    assert PASSWORD not in said
+    assert "pa55%2Fw0rd" not in said
