@@ -1,6 +1,7 @@
 """Start an ``airflow`` service that has imported the dear modules: ``python -m recpipe.local.warm MODULES ARGS…``.
 
-The scheduler's LocalExecutor forks its workers, and they fork the tasks: what is imported here, each task finds
+MODULES is a list with commas, or ``default`` for those of ``RECPIPE_PRELOAD``. The scheduler's LocalExecutor and a worker of
+Celery fork processes, and those fork the tasks: what is imported here, each task finds
 imported. Great Expectations alone costs 10 s of CPU time a process otherwise. Only imports happen before the fork; no
 module here starts a thread or opens a file by being imported (a test counts the threads).
 """
@@ -23,8 +24,17 @@ def preload(modules: list[str]) -> None:
             log.warning("%s is not imported ahead: %s", name, error)
 
 
+def modules(given: str) -> list[str]:
+    """Return the modules that a command line names."""
+    if given == "default":
+        from recpipe.config import load_settings
+
+        return load_settings().preload
+    return [name for name in given.split(",") if name]
+
+
 if __name__ == "__main__":
-    preload([name for name in sys.argv[1].split(",") if name])
+    preload(modules(sys.argv[1]))
     from airflow.__main__ import main
 
     sys.argv = ["airflow", *sys.argv[2:]]

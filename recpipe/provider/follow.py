@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from airflow.configuration import conf
 from airflow.executors.base_executor import get_execution_api_server_url
@@ -23,12 +24,17 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from recpipe.errors import RecpipeError
 from recpipe.provider.plan import Run
 
 POLL_SECONDS = 0.5
 TROUBLE_SECONDS = 15.0
+DATABASE_SECONDS = 300.0
+"""How long a backfill that is followed waits for a database that does not answer: it may be on its way up again."""
+Answer = TypeVar("Answer")
 FINISHED = (DagRunState.SUCCESS, DagRunState.FAILED)
 
 
@@ -101,25 +107,48 @@ def follow(console: Console, backfill_id: int | None, dag_id: str, runs: list[Ru
     -------
     list of str
         Labels of the runs that failed.
+
+    Raises
+    ------
+    RecpipeError
+        If the database does not answer for five minutes; the runs go on without their follower.
     """
     labels = {run.logical_date: run.label for run in runs if run.followed}
     shown: dict[str, RunState] = {}
     asked = time.monotonic()
     with _display(console) as show:
         while True:
-            states = _states(dag_id, labels)
+            states = _patiently(console, lambda: _states(dag_id, labels))
             show(states, shown)
             shown = {state.run_id: state for state in states}
             if all(state.finished for state in states):
                 break
             if time.monotonic() - asked > TROUBLE_SECONDS:
                 asked = time.monotonic()
-                if sentence := trouble(dag_id):
+                if sentence := _patiently(console, lambda: trouble(dag_id)):
                     console.print(f"Waiting: {sentence}", highlight=False)
             time.sleep(POLL_SECONDS)
     if backfill_id is not None:
-        _complete(backfill_id)
-    return _report(console, dag_id, states)
+        _patiently(console, lambda: _complete(backfill_id))
+    return _patiently(console, lambda: _report(console, dag_id, states))
+
+
+def _patiently(console: Console, ask: Callable[[], Answer]) -> Answer:
+    """Ask the database, and again while it does not answer: a restart of it ends nothing but its connections."""
+    until, told = time.monotonic() + DATABASE_SECONDS, False
+    while True:
+        try:
+            return ask()
+        except OperationalError as error:
+            if time.monotonic() > until:
+                raise RecpipeError(
+                    f"Airflow's database has not answered for {DATABASE_SECONDS / 60:.0f} minutes ({error.orig}). The runs go on by "
+                    "themselves; give the command again when it answers, and they are followed from where they are."
+                ) from None
+            if not told:
+                console.print("Waiting: Airflow's database does not answer.", highlight=False)
+                told = True
+            time.sleep(POLL_SECONDS)
 
 
 def give_up(backfill_id: int) -> None:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ REPOSITORY = Path(__file__).parents[2]
 DOCKER = REPOSITORY / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
 ADMIN = ("admin", "of-the-tests-4")
+STOP_SECONDS = 8.0
 PATIENCE = {
     # a worker that was killed is missed after half a minute, what it had not begun is handed to another after one
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
@@ -120,7 +122,8 @@ class Cluster:
         """Ask Airflow's API; raises HTTPError."""
         headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
         body = None if data is None else json.dumps(data).encode()
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, body, headers), timeout=60) as answer:
+        request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310  # our own address
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return json.loads(answer.read())
 
     def token(self) -> str:
@@ -139,8 +142,9 @@ class Cluster:
         self._over.set()
         for program in self.programs.values():
             program.ask_to_end()
+        until = time.monotonic() + STOP_SECONDS
         for program in self.programs.values():
-            program.stop(seconds=5)
+            program.stop(seconds=max(0.0, until - time.monotonic()))
 
 
 def start_cluster(stores: Stores, shop: Mapping[str, str]) -> Cluster:
@@ -148,7 +152,9 @@ def start_cluster(stores: Stores, shop: Mapping[str, str]) -> Cluster:
     folder = stores.folder / "cluster"
     ports = {name: free_port() for name in ("api-server", "mlflow")}
     environment = _environment(stores, folder, ports, shop)
-    programs = {name: Program(name, command, env, folder) for name, (command, env) in _commands(environment, stores, ports).items()}
+    programs = {
+        name: Program(name, command, env, folder) for name, (command, env) in _commands(environment, stores, ports).items()
+    }
     cluster = Cluster(stores, folder, environment, _settings(environment), programs)
     try:
         cluster.run("bash", str(DOCKER / "init.sh"))
@@ -233,7 +239,9 @@ def _copy_dags(place: Path) -> None:
             shutil.copytree(source, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def _commands(environment: dict[str, str], stores: Stores, ports: Mapping[str, int]) -> dict[str, tuple[list[str], dict[str, str]]]:
+def _commands(
+    environment: dict[str, str], stores: Stores, ports: Mapping[str, int]
+) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Return command and environment of every program, as compose.yaml has them."""
     bin_here = environment["PATH"].partition(":")[0]
 
@@ -248,7 +256,10 @@ def _commands(environment: dict[str, str], stores: Stores, ports: Mapping[str, i
         words = [*command(service, **{"4": "2"}), "--skip-serve-logs", "--celery-hostname", f"{name}@%h"]
         found[name] = (words, environment)
     here = _addresses(stores, ports)
-    own = {name: here(_filled(value, {**PASSWORDS, "S3_ACCESS_KEY": "recpipe"})) for name, value in COMPOSE["mlflow"]["environment"].items()}
+    own = {
+        name: here(_filled(value, {**PASSWORDS, "S3_ACCESS_KEY": "recpipe"}))
+        for name, value in COMPOSE["mlflow"]["environment"].items()
+    }
     words = command("mlflow", **{"0.0.0.0": "127.0.0.1", "5000": str(ports["mlflow"])})  # noqa: S104  # it is replaced
     found["mlflow"] = ([*words, "--workers", "1"], {**environment, **own})
     return found
@@ -268,11 +279,12 @@ def _settings(environment: Mapping[str, str]) -> Settings:
 def _healthy(cluster: Cluster) -> bool:
     try:
         parts = cluster.api("/api/v2/monitor/health")
-        with urllib.request.urlopen(f"{cluster.settings.mlflow_uri}/health", timeout=10) as answer:
+        with urllib.request.urlopen(f"{cluster.settings.mlflow_uri}/health", timeout=10) as answer:  # noqa: S310
             healthy = answer.status == 200
         cluster.api("/execution/health")
     except (urllib.error.URLError, OSError, ValueError):
         return False
     states = [(parts.get(name) or {}).get("status") for name in ("scheduler", "dag_processor", "triggerer")]
     files = len(list((cluster.folder / "dags").glob("*.py")))
-    return healthy and states == ["healthy"] * 3 and cluster.query("SELECT count(*) FROM serialized_dag")[0][0] >= files
+    ready = all("ready." in program.log.read_text() for name, program in cluster.programs.items() if name.startswith("worker"))
+    return ready and healthy and states == ["healthy"] * 3 and cluster.query("SELECT count(*) FROM serialized_dag")[0][0] >= files

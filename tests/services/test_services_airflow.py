@@ -19,7 +19,7 @@ def test_workers_take_the_queues_of_compose(airflow_cluster: Cluster) -> None:
     code = (
         "from airflow.providers.celery.executors.celery_executor import app; import json; "
         "found = app.control.inspect(timeout=10).active_queues(); "
-        "print(json.dumps({name.split('@')[0]: [q['name'] for q in queues] for name, queues in found.items()}))"
+        "print(json.dumps({name.split('@')[0]: [q['name'] for q in queues] for name, queues in found.items()}, sort_keys=True))"
     )
     said = airflow_cluster.run("python", "-c", code)
     assert said.splitlines()[-1] == '{"worker-1": ["default"], "worker-2": ["default"], "worker-gpu": ["gpu"]}'

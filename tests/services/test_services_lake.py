@@ -26,7 +26,7 @@ def bucket(services: Stores) -> str:
 
 
 def items(day: date, name: str) -> pa.Table:
-    row = {column: None for column in ITEMS.columns} | {"day": day, "item_id": name, "title": name, "available": True}
+    row = dict.fromkeys(ITEMS.columns) | {"day": day, "item_id": name, "title": name, "available": True}
     return pa.Table.from_pylist([row], schema=ITEMS.schema)
 
 
@@ -78,4 +78,6 @@ def test_days_that_are_published_side_by_side_are_all_there(services: Stores, bu
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda day: lake.publish("items", [day], items(day, f"of {day}")), days))
     found = lake.reader().read("items")
-    assert sorted(zip(found["day"].to_pylist(), found["item_id"].to_pylist(), strict=True)) == [(day, f"of {day}") for day in days]
+    assert sorted(zip(found["day"].to_pylist(), found["item_id"].to_pylist(), strict=True)) == [
+        (day, f"of {day}") for day in days
+    ]
