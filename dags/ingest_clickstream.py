@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from airflow.sdk import dag, task
 from recpipe_airflow import counters
+from recpipe_airflow.links import link, table_links
 from recpipe_airflow.runs import DAILY, day_param, default_args, run_day, run_limit, schedule, table
 from recpipe_airflow.waiting import DeliverySensor
 
@@ -30,6 +31,7 @@ from recpipe.config import load_settings
 from recpipe.errors import MissingDay
 
 SETTINGS = load_settings()
+TAKEN_IN = ("items", "users", "quarantine", "events")
 
 
 @dag(
@@ -54,7 +56,7 @@ def ingest_clickstream() -> None:
         with run_day(worth_trying_again=(MissingDay,)) as (settings, day):
             return ingest.stage_day(settings, day)
 
-    @task(outlets=[table(SETTINGS, name) for name in ("items", "users", "quarantine", "events")])
+    @task(outlets=[table(SETTINGS, name) for name in TAKEN_IN])
     def publish(folder: str) -> dict[str, int]:
         """Audit what was staged and publish it; returns the rows of each table."""
         from recpipe import ingest
@@ -66,7 +68,7 @@ def ingest_clickstream() -> None:
 
     staged = stage()
     wait_for_delivery >> staged
-    publish(staged)
+    link(publish(staged), *(one for name in TAKEN_IN for one in table_links(name, several=True)))
 
 
 ingest_clickstream()

@@ -28,6 +28,7 @@ from typing import Any
 from airflow.sdk import dag, get_current_context, task
 from recpipe_airflow import counters
 from recpipe_airflow.alarms import deadline
+from recpipe_airflow.links import link, model_links, table_links
 from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
 from recpipe_airflow.tasks import model_version_param
 from recpipe_airflow.waiting import DaySensor
@@ -90,12 +91,12 @@ def recommend_nightly() -> None:
             counters.tell(settings, date.fromisoformat(night["day"]), "recommendations", "episodes")
         return rows
 
-    plans = plan()
-    published = episodes(plans)
+    plans = link(plan(), *model_links(lambda plans: plans[0]["night"]["model_version"]))
+    published = link(episodes(plans), *table_links("episodes"))
     files = rank.expand(part=plans)
     wait_for_day >> plans
     published >> files
-    publish(plans, files)
+    link(publish(plans, files), *table_links("recommendations"))
 
 
 recommend_nightly()

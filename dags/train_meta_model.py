@@ -36,6 +36,7 @@ from typing import Any
 from airflow.sdk import Asset, dag, get_current_context, task
 from recpipe_airflow.alarms import TellQuestion
 from recpipe_airflow.jobs import job
+from recpipe_airflow.links import link, model_links, trained_links
 from recpipe_airflow.runs import (
     WEEKLY,
     day_param,
@@ -131,9 +132,10 @@ def train_meta_model() -> None:
         queue=SETTINGS.train_queue,
     )
     wait_for_days >> exported
-    registered = register(exported["model"])
+    link(train, *trained_links(lambda instance: instance.xcom_pull(task_ids="export", key="model")))
+    registered = link(register(exported["model"]), *model_links(lambda version: version))
     train >> registered
-    promoted = promote(registered)
+    promoted = link(promote(registered), *model_links(lambda decision: decision["version"]))
     if SETTINGS.approval_hours:
         from airflow.providers.standard.operators.hitl import ApprovalOperator
 

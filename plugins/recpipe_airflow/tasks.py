@@ -10,6 +10,7 @@ from airflow.sdk import DAG, Param, dag, get_current_context, task
 
 from recpipe.config import Settings
 from recpipe_airflow import counters
+from recpipe_airflow.links import link, table_links
 from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
 from recpipe_airflow.waiting import DaySensor
 
@@ -77,7 +78,7 @@ def task_dag(
         wait_for_day = DaySensor(task_id="wait_for_day", needs=dict(waits_for or {"events": (0, 0)}))
         plans = _plan(settings, name, reads)()
         wait_for_day >> plans
-        _publish(settings, name)(plans, _make(name).expand(part=plans))
+        link(_publish(settings, name)(plans, _make(name).expand(part=plans)), *table_links(name))
 
     return build()
 

@@ -116,7 +116,7 @@ def test_a_question_that_waits_is_told_of_with_its_page(told: list[dict[str, Any
     (notice,) = told
     assert (notice["kind"], notice["day"]) == ("waits", "2011-09-01")
     assert notice["what"] == "Promote version 3? It was trained up to 2011-09-01. Its gain is +4 %."
-    assert notice["todo"] == "Look at the comparison and answer within 24 hours; without an answer it is taken as Reject:"
+    assert notice["todo"] == "Look at the comparison and answer within 24 h; no answer by then is taken as Reject:"
     run = "backfill__2011-09-01T23%3A00%3A00%2B00%3A00"
     assert notice["link"] == f"http://127.0.0.1:8080/dags/train_meta_model/runs/{run}/tasks/approve/required_actions"
 
