@@ -5,10 +5,13 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# what a cluster needs beside it, and a server of S3: an environment that lies over the first
+SERVICES := .venv-services
+SERVICES_READY := $(SERVICES)/.ready
 # Beside the others, one process on each of two cores: the tests of the running Airflow, and as many more as make both take as long.
 BESIDE := $(addprefix tests/,provider end_to_end local plugins dags tasks)
 
-.PHONY: demo test test-fast lint bench up down lock clean help
+.PHONY: demo test test-services test-fast lint bench up down lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -30,8 +33,18 @@ demo: $(READY)  ## the main job on the shipped shop: history, training, ten nigh
 
 test: lint  ## everything that CI runs, in two processes side by side
 	@log=$$(mktemp); $(BIN)/python -m pytest $(BESIDE) --durations 10 > $$log 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE)) --durations 10; others=$$?; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE) tests/services) --durations 10; others=$$?; \
 	echo "The tests beside them:"; wait $$beside; beside=$$?; cat $$log; rm $$log; exit $$((others + beside))
+
+$(SERVICES_READY): $(READY) docker/requirements-cluster.txt tests/services/requirements.txt
+	$(BIN)/python -m venv $(SERVICES)
+	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/python3.11/site-packages')" > $(SERVICES)/lib/python3.11/site-packages/main.pth
+	$(BIN)/pip --python $(SERVICES)/bin/python install -q --disable-pip-version-check --no-compile --no-deps -r docker/requirements-cluster.txt -r tests/services/requirements.txt
+	@touch $@
+
+test-services: $(SERVICES_READY)  ## the same on Postgres, Redis, Celery and S3: installs them with apt-get, if missing
+	tests/services/install.sh
+	$(SERVICES)/bin/python -m pytest tests/services --durations 10
 
 test-fast: $(READY)  ## what is quick
 	$(BIN)/python -m pytest -m "not slow"
@@ -54,4 +67,4 @@ lock: $(READY)  ## compile requirements.in to requirements.txt
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.txt
 
 clean:  ## remove the environment and the demo's home
-	rm -rf $(VENV) .recpipe
+	rm -rf $(VENV) $(SERVICES) .recpipe

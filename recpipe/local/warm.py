@@ -1,9 +1,9 @@
 """Start an ``airflow`` service that has imported the dear modules: ``python -m recpipe.local.warm MODULES ARGS…``.
 
 MODULES is a list with commas, or ``default`` for those of ``RECPIPE_PRELOAD``. The scheduler's LocalExecutor and a worker of
-Celery fork processes, and those fork the tasks: what is imported here, each task finds
-imported. Great Expectations alone costs 10 s of CPU time a process otherwise. Only imports happen before the fork; no
-module here starts a thread or opens a file by being imported (a test counts the threads).
+Celery fork processes, and those fork the tasks: what is imported here, each task finds imported. Great Expectations alone
+costs 10 s of CPU time a process otherwise. Only imports happen before the fork; no module here starts a thread or opens a
+file by being imported (a test counts the threads).
 """
 
 from __future__ import annotations
