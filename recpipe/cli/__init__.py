@@ -32,6 +32,7 @@ from recpipe.cli import keys
 from recpipe.cli import knowledge
 from recpipe.cli import local
 from recpipe.cli import models
+from recpipe.cli import privacy
 from recpipe.cli import recommend
 from recpipe.cli import search
 from recpipe.cli import tables

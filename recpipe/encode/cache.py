@@ -64,3 +64,24 @@ class VectorCache:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
             yield connection
+
+
+def forget(file: Path, keys: Sequence[bytes]) -> int:
+    """Remove vectors from a file for good and return how many there were: their bytes are overwritten, in the log, too.
+
+    Parameters
+    ----------
+    file
+        SQLite file of a `VectorCache` of any length of vectors.
+    keys
+        What is to be removed; keys that are not there are no error.
+    """
+    removed = 0
+    with closing(sqlite3.connect(file, timeout=WAIT_SECONDS, isolation_level=None)) as connection:
+        connection.execute("PRAGMA secure_delete=ON")
+        for start in range(0, len(keys), KEYS_A_QUERY):
+            some = keys[start : start + KEYS_A_QUERY]
+            query = f"DELETE FROM vectors WHERE key IN ({','.join('?' * len(some))})"  # noqa: S608  # only question marks
+            removed += connection.execute(query, some).rowcount
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return removed

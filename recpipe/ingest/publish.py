@@ -19,6 +19,7 @@ from recpipe.contract import DELIVERED, TABLES
 from recpipe.errors import RecpipeError
 from recpipe.ingest.stage import DONE, FACTS, left_open_if_refused, staged_files
 from recpipe.lake import Input, Lake, stream
+from recpipe.privacy.erase import check_published
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def publish_days(settings: Settings, days: Sequence[date], folder: Path) -> dict
     for table in ORDER:
         records = lake.publish(table, days, staged_rows(folder, table, days), inputs=inputs if table == "events" else ())
         rows[table] = sum(record.rows for record in records)
+        check_published(settings, table, days)
         if table == "items" and staged["items_read"]:
             inputs = _inputs(staged["items_read"][0], days, records[0].table_version)
     _remove(folder)

@@ -27,11 +27,10 @@ from recpipe.config import Settings
 from recpipe.contract import ERASURES
 from recpipe.errors import BadSetting, RecpipeError
 from recpipe.lake import Lake
+from recpipe.privacy import TOKEN
 from recpipe.privacy.keys import secret_of, typed_user, user_keys
 
 PREFIX: Final = "erase-"
-TOKEN: Final = r"^erase-[0-9a-f]{64}$"  # noqa: S105  # no password: the form of one
-"""What a token looks like; the DAG's parameter takes nothing else."""
 ID_COLUMNS: Final = ("user_id", "person_id")
 """Columns that name a user: who is erased as a person is erased with all accounts."""
 

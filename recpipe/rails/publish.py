@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from recpipe.config import Settings
 from recpipe.lake import Input, Lake
+from recpipe.privacy.erase import check_published
 from recpipe.quality import Suite, audit, sum_facts
 from recpipe.rails.plan import Plan, day_of, plan_day
 from recpipe.rails.shards import open_task, read_shards, write_shard
@@ -70,6 +71,7 @@ def publish_rows(
     """
     audit(settings, table, day, rows.to_batches(), facts, suite).raise_if_failed()
     Lake.from_settings(settings).publish(table, [day], rows, inputs=inputs, model_version=model_version)
+    check_published(settings, table, [day])
 
 
 def run_day(settings: Settings, task: Task[Any], day: date, model_version: str = "", shards: int = 0) -> dict[str, Any]:

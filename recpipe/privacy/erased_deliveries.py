@@ -1,0 +1,96 @@
+"""Quarantined rows of erased users: the quarantine holds no user id, so their delivered files are asked whose they are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from recpipe.config import Settings
+from recpipe.contract import QUARANTINE, TABLES
+from recpipe.errors import BadDelivery
+from recpipe.lake import Lake
+from recpipe.privacy.erased_rows import Removed, quoted, remove_rows
+from recpipe.privacy.erasures import ID_COLUMNS, Erased
+
+Place = tuple[date, str, str]
+"""Day, table and file of a quarantined row."""
+
+
+def remove_quarantined(settings: Settings, lake: Lake, erased: Erased) -> tuple[Removed, int]:
+    """Delete the quarantined rows of erased users.
+
+    Returns
+    -------
+    Removed, int
+        What went, and how many rows of other files nobody can say whose they are: the shop has removed those.
+    """
+    removed, unknown = Removed(), 0
+    for place, numbers in sorted(_quarantined(lake).items()):
+        mine = _rows_of(settings, place, erased)
+        if mine is None:
+            unknown += len(numbers)
+            continue
+        day, table, name = place
+        if at := sorted(numbers & mine):
+            where = _where(place) & ds.field("row_number").isin(at)
+            said = f"day = DATE '{day}' AND source_table = '{table}' AND source_file IN ({quoted([name])})"
+            remove_rows(lake, QUARANTINE.name, where, f"{said} AND row_number IN ({', '.join(map(str, at))})", removed)
+    return removed, unknown
+
+
+def _where(place: Place) -> ds.Expression:
+    day, table, name = place
+    return (ds.field("day") == day) & (ds.field("source_table") == table) & (ds.field("source_file") == name)
+
+
+def _quarantined(lake: Lake) -> dict[Place, set[int]]:
+    """Return the numbers of the quarantined rows by place; items are nobody's."""
+    delta, found = lake.delta(QUARANTINE.name), defaultdict[Place, set[int]](set)
+    if delta is None:
+        return found
+    columns = ["day", "source_table", "source_file", "row_number"]
+    for row in lake.dataset(delta, QUARANTINE.name).to_table(columns=columns).to_pylist():
+        if row["source_table"] != "items":
+            found[row["day"], row["source_table"], row["source_file"]].add(row["row_number"])
+    return found
+
+
+def _rows_of(settings: Settings, place: Place, erased: Erased) -> set[int] | None:
+    """Return the numbers of the rows of a delivered file that belong to erased users; None if the file is not there."""
+    from recpipe.ingest.delivery import find_delivery, shown_name
+
+    day, table, name = place
+    for file in find_delivery(settings, day).files[table]:
+        if shown_name(settings, file).rpartition("/")[2] == name:
+            try:
+                return set(_numbers(settings, file, table, erased))
+            except BadDelivery:  # delivered anew, and broken
+                return None
+    return None
+
+
+def _numbers(settings: Settings, file: Path, table: str, erased: Erased) -> Iterator[int]:
+    from recpipe.ingest.columns import plan_columns
+    from recpipe.ingest.delivery import open_file, read_batches, shown_name
+    from recpipe.ingest.values import Shop, kind_of, plain
+
+    name, first = shown_name(settings, file), 0
+    shop = Shop(settings.zone, settings.category_separator)
+    with open_file(file, name) as opened:
+        sources = plan_columns(settings, table, name, opened.schema_arrow).sources
+        for batch in read_batches(file, name, opened, settings.batch_rows):
+            ids: dict[str, pa.Array] = {
+                one: kind_of(TABLES[table].schema.field(one)).read(plain(batch[sources[one]]), shop)[0]
+                for one in ID_COLUMNS
+                if one in sources
+            }
+            mine = erased.delivered(settings, ids)
+            if mine is not None:
+                yield from (first + int(at) for at in np.flatnonzero(mine))
+            first += batch.num_rows

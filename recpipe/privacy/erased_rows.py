@@ -1,0 +1,220 @@
+"""Rows of erased users out of the tables: found by their tokens, deleted, and their files and log entries removed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import FileSelector, FileSystem, PyFileSystem
+
+from recpipe.contract import TABLES, USERS
+from recpipe.errors import RecpipeError
+from recpipe.lake import Lake
+from recpipe.lake.lake import COMMIT_TRIES, WRITING
+from recpipe.privacy.erasures import ID_COLUMNS, Erased
+
+USER_TABLES: Final = tuple(table.name for table in TABLES.values() if "user_id" in table.columns)
+"""Tables with a column that names a user; what follows from their rows alone is in `erased_texts`."""
+IDS_A_COMMIT: Final = 500
+UNFINISHED_HOURS: Final = 24
+"""A file that no commit names may belong to a write under way until it is so old."""
+LOG: Final = "_delta_log"
+RETENTION: Final = {"delta.logRetentionDuration": "interval 30 days", "delta.deletedFileRetentionDuration": "interval 7 days"}
+"""Delta's own, where a table says nothing else."""
+Result = TypeVar("Result")
+
+
+@dataclass
+class Removed:
+    """What was taken out of one table."""
+
+    rows: int = 0
+    days: set[date] = field(default_factory=set)
+    files: int = 0
+    bytes: int = 0
+
+    @property
+    def anything(self) -> bool:
+        """Whether a row went."""
+        return self.rows > 0
+
+
+# --- finding
+
+
+def users_in(lake: Lake, table: str, erased: Erased, days: Sequence[date] = ()) -> set[str]:
+    """Return the ids in any column of a table, or of some days, that belong to the list; unregistered days count, too."""
+    delta, found = lake.delta(table), set[str]()
+    if delta is None or not erased:
+        return found
+    seen: set[str] = set()
+    where = ds.field("day").isin(list(days)) if days else None
+    for batch in _batches(lake, delta, table, [name for name in ID_COLUMNS if name in TABLES[table].columns], where):
+        for column in batch.columns:
+            new = set(pc.unique(column).to_pylist()) - seen - {None}
+            seen |= new
+            ids = pa.array(sorted(new), pa.string())
+            found |= set(ids.filter(pa.array(erased.among(ids))).to_pylist())
+    return found
+
+
+def accounts_of(lake: Lake, erased: Erased) -> set[str]:
+    """Return the accounts of the persons who are in the list; a user id without a person is no one's account."""
+    delta, found = lake.delta(USERS.name), set[str]()
+    if delta is None or not erased:
+        return found
+    for batch in _batches(lake, delta, USERS.name, ["user_id", "person_id"]):
+        if "person_id" in batch.schema.names:
+            mine = pa.array(erased.among(batch["person_id"]))
+            found |= set(batch["user_id"].filter(mine).to_pylist())
+    return found
+
+
+def _batches(
+    lake: Lake, delta: DeltaTable, table: str, columns: list[str], where: ds.Expression | None = None
+) -> Iterator[pa.RecordBatch]:
+    dataset = lake.dataset(delta, table)
+    there = [name for name in columns if name in dataset.schema.names]  # a table of an earlier release has fewer
+    yield from dataset.to_batches(columns=there, filter=where)
+
+
+# --- removing
+
+
+def remove_users(lake: Lake, table: str, ids: Iterable[str]) -> Removed:
+    """Delete the rows of some users, and correct the counts of the register."""
+    removed, wanted = Removed(), sorted(ids)
+    delta = lake.delta(table)
+    columns = [] if delta is None else [one.name for one in delta.schema().fields if one.name in ID_COLUMNS]
+    for start in range(0, len(wanted), IDS_A_COMMIT):
+        some = wanted[start : start + IDS_A_COMMIT]
+        for column in columns:
+            remove_rows(lake, table, ds.field(column).isin(some), f"{column} IN ({quoted(some)})", removed)
+    return removed
+
+
+def remove_rows(lake: Lake, table: str, where: ds.Expression, predicate: str, removed: Removed) -> None:
+    """Delete the rows for which a condition holds, said once for Arrow, which counts them, and once for Delta."""
+
+    def change(delta: DeltaTable) -> tuple[int, set[date]]:
+        days = lake.dataset(delta, table).to_table(columns=["day"], filter=where)["day"]
+        if len(days):
+            delta.delete(predicate, writer_properties=WRITING)
+        return len(days), set(days.unique().to_pylist())
+
+    rows, days = tried(lake, table, change)
+    removed.rows += rows
+    removed.days |= days
+
+
+def tried(lake: Lake, table: str, change: Callable[[DeltaTable], Result]) -> Result:
+    """Change a table that exists; a race that was lost to a publish is run again on what the winner left.
+
+    Raises
+    ------
+    RecpipeError
+        If every try was lost.
+    """
+    for attempt in range(COMMIT_TRIES):
+        try:
+            return change(_opened(lake, table))
+        except CommitFailedError:
+            time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))
+    raise RecpipeError(
+        f"Users could not be taken out of table {table}: {COMMIT_TRIES} commits were lost to other writers. The erasure goes on "
+        f"where it stopped when it is run again; run it while fewer days are being published."
+    )
+
+
+def _opened(lake: Lake, table: str) -> DeltaTable:
+    delta = lake.delta(table)
+    if delta is None:
+        raise RecpipeError(f"Table {table} has gone from {lake.root} while users were taken out of it: see who removed it.")
+    return delta
+
+
+def quoted(texts: Iterable[str]) -> str:
+    """Return texts as a list of SQL."""
+    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
+
+
+# --- what the rows leave behind
+
+
+def drop_history(lake: Lake, table: str) -> tuple[Removed, list[str]]:
+    """Remove the files that hold deleted rows, and the log entries that tell of them; what has to stay is said in sentences.
+
+    Delta's log has the least and the greatest id of every file, and the conditions of deletes; so it begins anew with a
+    checkpoint. Versions before can no longer be opened, and a run that was planned with one says so.
+    """
+    removed, files = Removed(), _files(lake, table)
+    before = _sizes(files, "")
+    for hours, full in ((0, False), (UNFINISHED_HOURS, True)):
+        tried(lake, table, lambda delta, hours=hours, full=full: _vacuum(delta, hours, full))  # type: ignore[misc]
+    _restart_log(lake, table)
+    after = _sizes(files, "")
+    gone = before.keys() - after.keys()
+    removed.files, removed.bytes = len(gone), sum(before[path] for path in gone)
+    return removed, _left(lake, table, after)
+
+
+def _vacuum(delta: DeltaTable, hours: int, full: bool) -> None:
+    delta.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=full)
+
+
+def _restart_log(lake: Lake, table: str) -> None:
+    kept = {**RETENTION, **tried(lake, table, lambda delta: _retention(delta))}
+    tried(lake, table, lambda delta: delta.alter.set_table_properties(dict.fromkeys(RETENTION, "interval 0 days")))
+    try:
+        delta = _opened(lake, table)
+        delta.create_checkpoint()
+        delta.cleanup_metadata()
+    finally:
+        tried(lake, table, lambda delta: delta.alter.set_table_properties(kept))
+
+
+def _retention(delta: DeltaTable) -> dict[str, str]:
+    found: Mapping[str, Any] = delta.metadata().configuration
+    # 0 days is what an erasure that was killed here has left
+    return {name: str(found[name]) for name in RETENTION if name in found and found[name] != "interval 0 days"}
+
+
+def _left(lake: Lake, table: str, there: Mapping[str, int]) -> list[str]:
+    delta = _opened(lake, table)
+    named = {path.rsplit("/", 1)[-1] for path in delta.file_uris()}
+    loose = [path for path in there if path.endswith(".parquet") and LOG not in path and path.rsplit("/", 1)[-1] not in named]
+    if not loose:
+        return []
+    hours = timedelta(hours=UNFINISHED_HOURS) // timedelta(hours=1)
+    return [
+        f"{table}: {len(loose)} files that no commit names are younger than {hours} hours and may belong to a write under way; "
+        f"`recpipe maintain` removes them later."
+    ]
+
+
+def _files(lake: Lake, table: str) -> FileSystem:
+    return PyFileSystem(DeltaStorageHandler(lake.uri(table), dict(lake.storage_options) or None))
+
+
+def _sizes(files: FileSystem, folder: str) -> dict[str, int]:
+    found = files.get_file_info(FileSelector(folder, recursive=True))
+    return {info.path: info.size or 0 for info in found if info.is_file}
+
+
+def by_day(pairs: Iterable[tuple[date, Any]]) -> dict[date, list[Any]]:
+    """Return pairs of a day and a value by their day."""
+    found: dict[date, list[Any]] = defaultdict(list)
+    for day, value in pairs:
+        found[day].append(value)
+    return dict(found)
