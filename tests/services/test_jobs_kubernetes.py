@@ -42,7 +42,6 @@ class Pod:
     def __init__(self, body: dict[str, Any]) -> None:
         self.body, self.output = body, Path(tempfile.mkstemp()[1])
         self.created = datetime.now(UTC).isoformat()
-        self.killed = self.stuck = False
         (self.spec,) = body["spec"]["containers"]
         words = [word.replace("$$", "$") for word in self.spec["command"]]
         env = {one["name"]: one["value"].replace("$$", "$") for one in self.spec["env"]}
@@ -56,8 +55,6 @@ class Pod:
             said = "".join(self.output.read_text().splitlines(keepends=True)[-80:])[-2048:]
             state = {"terminated": {"exitCode": code % 256, "reason": "Completed" if code == 0 else "Error", "message": said}}
         phase = "Running" if code is None else "Failed" if code else "Succeeded"
-        if self.stuck:
-            phase, state = "Pending", {"waiting": {"reason": "ContainerCreating"}}
         ready = {"name": "base", "image": IMAGE, "imageID": "", "ready": code is None, "restartCount": 0, "state": state}
         about = {**self.body["metadata"], "creationTimestamp": self.created}
         status = {"phase": phase, "startTime": self.created, "containerStatuses": [ready]}
@@ -75,7 +72,7 @@ class Cluster:
         self.asked.append((method, path, query, body))
         if path.endswith("/events"):
             return 200, {"kind": "EventList", "apiVersion": "events.k8s.io/v1", "metadata": {}, "items": []}
-        namespace, name, part = re.fullmatch(r"/api/v1/namespaces/([^/]+)/pods/?([^/]*)/?(.*)", path).groups()
+        _, name, part = re.fullmatch(r"/api/v1/namespaces/([^/]+)/pods/?([^/]*)/?(.*)", path).groups()
         if method == "POST":
             pod = self.pods[body["metadata"]["name"]] = Pod(body)
             return 201, pod.show()
@@ -224,6 +221,7 @@ def test_kubernetes_is_asked_for_exactly_this_pod(cluster: Cluster, tmp_path: Pa
         "metadata": {"namespace": "shop"},
         "spec": {
             "restartPolicy": "Never",
+            "hostNetwork": False,
             "automountServiceAccountToken": False,
             "activeDeadlineSeconds": 7200,
             "securityContext": {
@@ -268,6 +266,7 @@ def test_the_triggerer_waits_and_the_task_goes_on_with_what_it_saw(
     assert left.timeout > timedelta(hours=2), "the trigger ends it first, and removes the pod"
     event = wait(left)
     assert event["status"] == "success"
+    assert cluster.calls("GET", "/log"), "its lines were read while it ran"
     resumed = declared("", tmp_path)  # another process, with the task as the DAG file declares it
     lines = heard(resumed, monkeypatch)
     getattr(resumed, left.method_name)(context(kept), event)
