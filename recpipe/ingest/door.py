@@ -43,7 +43,9 @@ def behind_the_door(settings: Settings, rows: Rows) -> Rows:
     found: dict[str, pa.Array] = {name: user_keys(settings, there[name]) for name in PERSONS if name in there}
     found |= {name: other_keys(settings, kind, there[name]) for name, kind in OTHER_IDS.items() if name in there}
     found.pop("event_id", None)
-    found |= {name: masked(there[name], owners) for name in TEXTS[rows.plan.table]}
+    # a mark may be longer than a short id, and no text may be longer than the audit allows
+    most = settings.max_text_length
+    found |= {name: pc.utf8_slice_codeunits(masked(there[name], owners), 0, most) for name in TEXTS[rows.plan.table]}
     if "attributes" in there:
         found["attributes"] = _attributes(there["attributes"], owners)
     if "category" in there:
@@ -106,12 +108,16 @@ def payload_behind_the_door(
 
     Of events and users nothing is shown but ids of items, a few plain words, small numbers and times: a row that is
     amiss may have its columns in the wrong places, so the column at fault shows no id of an item either. Of items
-    nothing is left out but mail addresses.
+    nothing is left out but mail addresses, and columns that are ids of people in the other tables.
     """
     of = {delivered: name for name, delivered in plan.sources.items()}
     owners = [canonical(row[plan.sources[name]]) for name in PERSONS if row.get(plan.sources.get(name, "")) is not None]
-    shown = {}
+    renamed = {**settings.event_columns, **settings.user_columns}
+    persons = {*PERSONS, *(name for name, ours in renamed.items() if ours in PERSONS)}
+    shown: dict[str, Any] = {}
     for delivered in kept:
+        if delivered in persons:
+            continue
         name, value = of.get(delivered, ""), row.get(delivered)
         if name in OTHER_IDS and value is not None:
             value = other_keys(settings, OTHER_IDS[name], pa.array([str(value)]))[0].as_py()
