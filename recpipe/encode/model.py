@@ -53,7 +53,7 @@ def open_model(folder: Path) -> TextModel:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours counts texts; theirs counts weights, into the task log
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     recipe = read_recipe(folder)
     if recipe.get("kind") == INT8:
         from recpipe.encode.compress.int8 import open_int8

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from recpipe.errors import RecpipeError
 from recpipe.learn.folder import write_whole
 
 Tensors = dict[str, torch.Tensor]
@@ -33,15 +34,24 @@ def write_checkpoint(file: Path, groups: dict[str, Tensors], state: dict[str, An
 
 
 def read_checkpoint(file: Path, device: str) -> tuple[dict[str, Tensors], dict[str, Any]] | None:
-    """Return what `write_checkpoint` wrote, on a device; None if there is no such file."""
+    """Return what `write_checkpoint` wrote, on a device; None if there is no such file.
+
+    Raises
+    ------
+    RecpipeError
+        If the file is none of safetensors; nothing else is read.
+    """
     if not file.is_file():
         return None
     groups: dict[str, Tensors] = {}
-    with safe_open(file, framework="pt", device=device) as held:
-        state: dict[str, Any] = json.loads(held.metadata()["state"])
-        for key in held.keys():  # noqa: SIM118  # not a dictionary
-            group, name = key.split("/", 1)
-            groups.setdefault(group, {})[name] = held.get_tensor(key)
+    try:
+        with safe_open(file, framework="pt", device=device) as held:
+            state: dict[str, Any] = json.loads(held.metadata()["state"])
+            for key in held.keys():  # noqa: SIM118  # not a dictionary
+                group, name = key.split("/", 1)
+                groups.setdefault(group, {})[name] = held.get_tensor(key)
+    except SafetensorError:
+        raise RecpipeError(f"{file} is no checkpoint that was written here. Remove it: training then begins anew.") from None
     return groups, state
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -83,7 +84,7 @@ def load(folder: Path) -> Learner:
             f"Model folder {folder} holds learner '{config.get('learner')}' in format {config.get('format')}; this version "
             f"of recpipe reads {', '.join(sorted(LEARNERS))} in format {FORMAT}. Use the version that wrote it, or train again."
         )
-    arrays = load_tensors(_checked(folder, "model.safetensors", config))
+    arrays = _arrays(_checked(folder, "model.safetensors", config), folder / "model.safetensors")
     parameters = {**config["parameters"], **_nested(arrays)}
     unknown = sorted(set(parameters) ^ {field.name for field in fields(kind)})
     if unknown:
@@ -146,6 +147,15 @@ def _nested(arrays: Mapping[str, Any]) -> dict[str, Any]:
         else:
             nested[name] = array
     return nested
+
+
+def _arrays(data: bytes, file: Path) -> dict[str, Any]:
+    try:
+        return dict(load_tensors(data))
+    except SafetensorError:
+        raise RecpipeError(
+            f"{file} is no file of safetensors, and nothing else is read: a pickle can run code. Fetch or train the model again."
+        ) from None
 
 
 def _checked(folder: Path, name: str, config: Mapping[str, Any]) -> bytes:

@@ -52,6 +52,9 @@ def test_code_beside_good_weights_is_not_run(tmp_path: Path) -> None:
             (folder / file.name).write_bytes(file.read_bytes())
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "planted.Model"}}))
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    asked = {**tokenizer, "tokenizer_class": "Planted", "auto_map": {"AutoTokenizer": ["planted.Planted", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(asked))
     (folder / "planted.py").write_text(f"import os\nos.mkdir({str(trap)!r})\n")
     open_model(folder)
     assert not trap.exists()

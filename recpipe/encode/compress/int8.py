@@ -80,7 +80,7 @@ def open_int8(folder: Path) -> Any:
     request = openvino.Core().compile_model(folder / "model.xml", "CPU", settings).create_infer_request()
 
     class Int8:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
         def __call__(self, input_ids: Any, attention_mask: Any) -> Any:
             states = request.infer([input_ids.numpy(), attention_mask.numpy()])[0]
