@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -67,6 +67,7 @@ class Cluster:
     def __init__(self) -> None:
         self.pods: dict[str, Pod] = {}
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
+        self.on_log: Callable[[], None] = lambda: None
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
         self.asked.append((method, path, query, body))
@@ -85,6 +86,7 @@ class Cluster:
 
     def change(self, method: str, pod: Pod, part: str, body: Any) -> Any:
         if part == "log":
+            self.on_log()
             return pod.output.read_bytes()
         if method == "PATCH":
             pod.body["metadata"]["labels"].update(body["metadata"]["labels"])
@@ -261,12 +263,14 @@ def test_the_triggerer_waits_and_the_task_goes_on_with_what_it_saw(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Kept()
-    left = begin(declared("import time; print('first'); time.sleep(1.5); print('last')", tmp_path), context(kept))
+    code = f"import pathlib, time\nprint('first')\nwhile not pathlib.Path({str(tmp_path / 'go')!r}).exists(): time.sleep(.05)\nprint('last')"
+    left = begin(declared(code, tmp_path), context(kept))
     assert (type(left.trigger), left.method_name) == (KubernetesPodTrigger, "trigger_reentry")
     assert left.timeout > timedelta(hours=2), "the trigger ends it first, and removes the pod"
+    # it ends when the triggerer has read its lines for the first time
+    cluster.on_log = (tmp_path / "go").touch
     event = wait(left)
     assert event["status"] == "success"
-    assert cluster.calls("GET", "/log"), "its lines were read while it ran"
     resumed = declared("", tmp_path)  # another process, with the task as the DAG file declares it
     lines = heard(resumed, monkeypatch)
     getattr(resumed, left.method_name)(context(kept), event)
