@@ -33,13 +33,14 @@ class RecpipePlugin(AirflowPlugin):
         """The page's place in the navigation: within Airflow's own frame."""
         from airflow.api_fastapi.app import API_ROOT_PATH
 
+        address = f"{API_ROOT_PATH.rstrip('/')}{PREFIX}"
         return [
             {
-                "name": "Recommendations",
-                "href": f"{API_ROOT_PATH.rstrip('/')}{PREFIX}/",
+                "name": "recpipe",
+                "href": f"{address}/",
+                "icon": f"{address}/static/icon.svg",
                 "url_route": "recpipe",
                 "destination": "nav",
-                "category": "browse",
                 "nav_top_level": True,
             }
         ]

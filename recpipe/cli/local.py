@@ -15,11 +15,13 @@ def up() -> None:
     from recpipe.config import load_settings
     from recpipe.local import login
     from recpipe.local import up as start
+    from recpipe.local.home import airflow_pages
 
     settings = load_settings()
     for state in start(settings, say=print):
         if state.url:
             print(f"{state.name}: {state.url}")
+    print(f"page: {airflow_pages(settings)}/recpipe/")
     user, password = login(settings)
     print(f"login: {user} / {password}")
 

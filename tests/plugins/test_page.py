@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
-
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +55,298 @@ def viewer(server: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> 
 
 def addresses(page: Any) -> list[tuple[str, str]]:
     """Return a method and an address for each route of the page, and some that do not exist."""
+    there = {
+        "{name}": "page.css", "{path:path}": "outcomes-2011-09-08.html", "{what}": "run", "{table}": "items", "{day}": "2011-09-02",
+    }  # fmt: skip
     found = [("GET", "/recpipe/no/such/page"), ("GET", "/recpipe/docs"), ("GET", "/recpipe/openapi.json")]
     for route in page.routes:
-        assert hasattr(route, "methods"), f"{route.path} is mounted, and is not asked of by the application's dependencies"
-        there = {"{name}": "page.css", "{path:path}": "outcomes-2011-09-08.html"}  # a file that exists may not tell that it does
+        assert hasattr(route, "methods"), (
+            f"{route.path} is mounted: the application does not ask for it, as it does for its routes"
+        )
         path = re.sub(r"\{[^}]*\}", lambda part: there.get(part[0], "1"), route.path)
         found += [(method, f"/recpipe{path}") for method in route.methods]
     return found
 
 
-def test_an_anonymous_request_gets_nothing_from_any_route(server: Any, page: Any) -> None:
+@pytest.fixture
+def shop(settings: Settings, open_shop: Callable[[Settings], None], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A small shop with a report."""
+    monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
+    open_shop(settings)
+    (settings.reports / "verdicts").mkdir(parents=True)
+    (settings.reports / "outcomes-2011-09-08.html").write_text("<h1>Outcomes</h1><script>steal()</script>")
+    (settings.reports / "verdicts" / "items-2011-09-02.html").write_text("<h1>items</h1>")
+    return settings
+
+
+# --- the door
+
+
+def expired() -> str:
+    return token(expiration_time_in_seconds=-60)
+
+
+def forged() -> str:
+    import jwt
+
+    claims = jwt.decode(token("admin"), options={"verify_signature": False})
+    return jwt.encode(claims, "somebody else's key, which is long enough for HS512: " + "x" * 32, algorithm="HS512")
+
+
+def unsigned() -> str:
+    import jwt
+
+    return jwt.encode(jwt.decode(token("admin"), options={"verify_signature": False}), None, algorithm="none")
+
+
+def without_role() -> str:
+    return token("")
+
+
+@pytest.mark.parametrize(
+    "cookie", [None, expired, forged, unsigned, lambda: "nonsense"], ids=["none", "expired", "forged", "unsigned", "nonsense"]
+)
+def test_without_a_valid_login_no_route_says_anything(
+    server: Any, page: Any, shop: Settings, cookie: Callable[[], str] | None
+) -> None:
     asked = addresses(page)
     assert len(asked) > 10
     for method, address in asked:
         for accept in ("*/*", "text/html"):
-            answer = client(server).request(method, address, headers={"Accept": accept})
-            assert answer.status_code in (401, 303), (method, address)
+            browser = client(server, cookie() if cookie else "")
+            answer = browser.request(
+                method, address, headers={"Accept": accept}, data={"user": "few"} if method == "POST" else None
+            )
+            assert answer.status_code in (401, 403, 303), (method, address)
             assert answer.content == b"", (method, address)
-            if answer.status_code == 303:
+            if accept == "text/html" and method == "GET":
                 assert answer.headers["location"].startswith("/auth/login?next=%2Frecpipe"), address
+
+
+def test_a_token_in_the_header_is_held_to_the_same(server: Any, page: Any, shop: Settings) -> None:
+    for made in (expired, forged, unsigned):
+        for method, address in addresses(page):
+            answer = client(server).request(method, address, headers={"Authorization": f"Bearer {made()}"})
+            assert (answer.status_code in (401, 403), answer.content) == (True, b""), (method, address)
+    assert client(server).get("/recpipe/", headers={"Authorization": f"Bearer {token()}"}).status_code == 200
+
+
+def test_who_is_logged_in_and_may_not_read_the_lists_sees_none(server: Any, page: Any, shop: Settings) -> None:
+    for method, address in addresses(page):
+        answer = client(server, without_role()).request(method, address, headers={"Accept": "text/html"})
+        assert answer.status_code == 403
+        assert (
+            answer.text == "Your Airflow account may not read this page. Ask for a role that may read the DAG recommend_nightly."
+        )
+
+
+@pytest.mark.parametrize("role", ["viewer", "user", "op", "admin"])
+def test_every_role_that_reads_dags_is_let_in(server: Any, page: Any, shop: Settings, role: str) -> None:
+    browser = client(server, token(role))
+    for method, address in addresses(page):
+        answer = browser.request(method, address, data={"user": "few"} if method == "POST" else None)
+        missing = address in (
+            "/recpipe/no/such/page", "/recpipe/docs", "/recpipe/openapi.json", "/recpipe/1", "/recpipe/versions/1/run",
+        )  # fmt: skip
+        assert answer.status_code == (404 if missing else 200), (method, address)
+        assert answer.content
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_page_loads_nothing_from_elsewhere(viewer: Any, shop: Settings) -> None:
+    for address in ("/", "/tables", "/quality", "/quarantine", "/reports"):
+        text = viewer.get(f"/recpipe{address}").text
+        assert set(re.findall(r'(?:src|href|action)="(/recpipe/|[^"])', text)) == {"/recpipe/"}
+        assert "<script" not in text
+        assert "style=" not in text  # the policy would refuse it
+
+
+# --- a user
+
+
+def look_up(viewer: Any, user: str) -> str:
+    answer = viewer.post("/recpipe/user", data={"user": user})
+    assert answer.status_code == 200
+    return str(answer.text)
+
+
+def words_of(text: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+def test_a_new_users_list_is_told_with_reasons_support_and_the_day_before(viewer: Any, shop: Settings) -> None:
+    said = words_of(look_up(viewer, " few "))
+    assert "Cohort few new: few items met" in said
+    assert "Country France" in said
+    assert "1 PAPER &lt;b&gt;LANTERN&lt;/b&gt; because of WHITE HEART A" in said
+    assert "2 RED TEAPOT new because of WHITE HEART D" in said
+    assert "The day before 1 PAPER &lt;b&gt;LANTERN&lt;/b&gt; 2 CAKE STAND went" in said
+    assert "WHITE HEART viewed, bought 1 Sep 2011 B" in said
+    assert "Searched for night light" in said
+
+
+def test_a_users_list_leads_to_the_model_version(viewer: Any, shop: Settings) -> None:
+    assert 'href="http://127.0.0.1:5000/#/models/recpipe/versions/3"' in look_up(viewer, "few")
+
+
+def test_within_airflows_frame_no_link_is_offered_that_the_frame_would_swallow(viewer: Any, shop: Settings) -> None:
+    answer = viewer.post("/recpipe/user", data={"user": "few"}, headers={"Sec-Fetch-Dest": "iframe"})
+    assert "target=" not in answer.text
+    assert "http://127.0.0.1:5000/#/models/recpipe/versions/3" in answer.text
+
+
+def test_a_user_without_a_list_of_the_day_before(viewer: Any, shop: Settings) -> None:
+    said = words_of(look_up(viewer, "warm"))
+    assert "There is no list of this user for the day before" in said
+    assert "WHITE HEART viewed, bought 1 Sep 2011 B" in said
+
+
+def test_an_unknown_user_gets_a_sentence_and_what_was_typed_is_no_markup(viewer: Any, shop: Settings) -> None:
+    said = look_up(viewer, "<img src=x onerror=alert(1)>")
+    assert "<img" not in said
+    assert "has no list. Either the id is not the one that the shop delivers" in said
+
+
+def test_a_raw_id_is_mapped_where_a_key_is_set_and_a_key_can_be_typed(
+    viewer: Any, settings: Settings, open_shop: Any, monkeypatch: Any
+) -> None:
+    from recpipe.config import load_settings
+    from recpipe.privacy.keys import user_key
+
+    monkeypatch.setenv("RECPIPE_USER_KEY", "5f" * 32)
+    keyed = load_settings(home=settings.home)
+    mapped = user_key(keyed, "few")
+    open_shop(keyed, {"few": mapped})
+    for typed in ("few", mapped):
+        assert "2 RED TEAPOT new" in words_of(look_up(viewer, typed))
+    assert "type the shop&#39;s own id, or the 64 digits" in look_up(viewer, "nobody")
+
+
+def test_no_id_stands_in_an_address_or_in_a_log(
+    viewer: Any, shop: Settings, capfd: pytest.CaptureFixture[str], caplog: Any
+) -> None:
+    looked = viewer.post("/recpipe/user", data={"user": "few"})
+    viewer.post("/recpipe/user", data={"user": "nobody-4711"})
+    assert looked.url.path == "/recpipe/user"
+    assert looked.url.query == b""
+    told = "".join(capfd.readouterr()) + caplog.text
+    assert "nobody-4711" not in told
+    assert viewer.get("/recpipe/user?user=few").text.count("few") == 0  # an id in an address is no way in
+
+
+# --- tables
+
+
+def test_late_tables_are_marked_and_lead_to_their_verdict(viewer: Any, shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECPIPE_LAST_DAY", "2011-09-02")
+    fresh = words_of(viewer.get("/recpipe/tables").text)
+    assert "late by" not in fresh
+    monkeypatch.setenv("RECPIPE_LAST_DAY", "2011-09-05")
+    text = viewer.get("/recpipe/tables").text
+    assert words_of(text).count("late by 3 days") == 7
+    assert 'href="/recpipe/reports/verdicts/items-2011-09-02.html"' in text
+    assert text.count("/reports/verdicts/") == 1  # the others have no page
+    assert "Not published yet: item_classes, campaign_audiences" in words_of(text)
+
+
+def test_curves_are_of_the_lists_alone_and_say_where_users_are_too_few(viewer: Any, shop: Settings) -> None:
+    text = viewer.get("/recpipe/quality").text
+    assert "published lists, 2011-08-26: 0.250 (0.250 to 0.250), 40 users" in text
+    assert "popularity, 2011-08-26: 0.125" in text
+    assert "0.900" not in text
+    assert text.count("too few users to say") == 3
+    assert "nDCG@10" in text
+    assert "Recall@10" not in text
+
+
+def test_quarantine_is_told_as_counts_without_what_was_delivered(viewer: Any, shop: Settings) -> None:
+    said = words_of(viewer.get("/recpipe/quarantine").text)
+    assert "events price negative price bad 4 4 part-0.parquet row 4 part-0.parquet row 9 part-0.parquet row 11" in said
+    assert "4711" not in said
+
+
+def test_nights_of_a_version(viewer: Any, shop: Settings) -> None:
+    assert "No published night was made by version 9." in words_of(viewer.get("/recpipe/versions/9").text)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_where_nothing_is_published_each_page_says_so(viewer: Any, settings: Settings, broken: bool) -> None:
+    if broken:
+        log = Path(settings.lake_root) / "days" / "_delta_log"
+        log.mkdir(parents=True)
+        (log / "00000000000000000000.json").write_text("{")
+    for address in ("/", "/tables", "/quality", "/quarantine", "/reports", "/versions/1"):
+        answer = viewer.get(f"/recpipe{address}")
+        assert answer.status_code == 200
+        assert re.search(r'class="(none|said)"', answer.text)
+    said = look_up(viewer, "few")
+    assert ("could not be read" if broken else "No lists are published") in said
+
+
+# --- reports
+
+
+def test_a_report_is_handed_out_and_runs_no_script(viewer: Any, shop: Settings) -> None:
+    answer = viewer.get("/recpipe/reports/outcomes-2011-09-08.html")
+    assert "<h1>Outcomes</h1>" in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox ")
+    assert "allow-scripts" not in policy
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../recpipe.env.html", "..%2Frecpipe.env.html", "%2e%2e/recpipe.env.html", "verdicts/../../recpipe.env.html", "..%5crecpipe.env.html",
+        "//etc/passwd", "%2Fetc%2Fpasswd", "link.html", "folder/secret.html", ".hidden.html", "_verdicts/items/2011-09-02.json",
+        "notes.txt", "verdicts", "x%00.html", "a" * 5000 + ".html",
+    ],
+)  # fmt: skip
+def test_nothing_outside_the_reports_is_handed_out(viewer: Any, shop: Settings, path: str) -> None:
+    secret = shop.home / "recpipe.env.html"
+    secret.write_text("RECPIPE_SMTP=secret")
+    (shop.home / "secret.html").write_text("secret")
+    (shop.reports / "link.html").symlink_to(secret)
+    (shop.reports / "folder").symlink_to(shop.home)
+    (shop.reports / ".hidden.html").write_text("secret")
+    (shop.reports / "notes.txt").write_text("secret")
+    (shop.reports / "_verdicts" / "items").mkdir(parents=True)
+    (shop.reports / "_verdicts" / "items" / "2011-09-02.json").write_text(json.dumps("secret"))
+    answer = viewer.get(f"/recpipe/reports/{path}")
+    assert answer.status_code == 404
+    assert "secret" not in answer.text
+
+
+# --- the plugin
+
+
+def test_airflow_loads_one_file_of_the_plugins_folder_and_builds_no_page_for_it() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from airflow.plugins_manager import _get_plugins; before = set(sys.modules); plugins, errors = _get_plugins(); "
+        "print([p.name for p in plugins], errors, sorted(m for m in set(sys.modules) - before if m.split('.')[0] in "
+        "('fastapi', 'jinja2', 'recpipe', 'deltalake', 'pyarrow') or m.startswith('recpipe_airflow.page')))"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "['recpipe'] {} []"
+
+
+def test_airflow_shows_the_page_in_its_navigation(server: Any) -> None:
+    answer = client(server, token("admin")).get("/api/v2/plugins")
+    views = [view for plugin in answer.json()["plugins"] for view in plugin["external_views"]]
+    assert [(view["url_route"], view["href"], view["destination"]) for view in views] == [("recpipe", "/recpipe/", "nav")]
+
+
+def test_what_is_due_waits_for_the_night_to_be_over(settings: Settings) -> None:
+    from recpipe.consume import due_day
+
+    noon = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
+    assert due_day(settings.model_copy(update={"last_day": None}), noon).isoformat() == "2026-03-04"
+    assert due_day(settings.model_copy(update={"last_day": None, "deadline_hours": 12.5}), noon).isoformat() == "2026-03-03"
+    assert due_day(settings.model_copy(update={"timezone": "Asia/Tokyo"}), noon).isoformat() == "2026-03-04"

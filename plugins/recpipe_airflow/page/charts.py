@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -20,7 +21,7 @@ METRICS: Final = {
 SHOWN: Final = ("all", "zero", "few", "warm")
 
 WIDTH, HEIGHT = 340, 210
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 50, 10, 10, 38
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Section:
 class _Scale:
     first: date
     last: date
-    top: float
+    step: float
+    steps: int
 
     def x(self, day: date) -> float:
         span = (self.last - self.first).days
@@ -44,7 +46,7 @@ class _Scale:
         return LEFT + inner * ((day - self.first).days / span if span else 0.5)
 
     def y(self, value: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / self.top)
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / (self.step * self.steps))
 
 
 def sections(curves: Curves, k: int) -> list[Section]:
@@ -79,28 +81,25 @@ def draw(metric: str, cohort: str, series: dict[str, list[Measured]], scale: _Sc
 def _scale(points: list[Measured]) -> _Scale:
     days = [point.day for point in points]
     highest = max((value for point in points for value in (point.value, point.high) if value is not None), default=1.0)
-    return _Scale(min(days), max(days), _round_up(highest or 1.0))
+    step = _round_step((highest or 1.0) / 4)
+    return _Scale(min(days), max(days), step, math.ceil(round((highest or 1.0) / step, 6)))
 
 
-def _round_up(value: float) -> float:
-    """Return the next of 1, 2, 2.5, 4, 5, 10 times a power of ten, so that the ticks are round.
+def _round_step(value: float) -> float:
+    """Return the next of 1, 2, 2.5, 5 and 10 times a power of ten, so that the ticks are round.
 
-    >>> _round_up(0.113), _round_up(0.47), _round_up(1.0)
-    (0.2, 0.5, 1.0)
+    >>> _round_step(0.028), _round_step(0.06), _round_step(0.25)
+    (0.05, 0.1, 0.25)
     """
-    power = 1.0
-    while power * 10 <= value:
-        power *= 10
-    while power > value:
-        power /= 10
-    return next(round(step * power, 10) for step in (1, 2, 2.5, 4, 5, 10) if step * power >= value - 1e-12)
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(round(step * power, 10) for step in (1, 2, 2.5, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
 def _axes(scale: _Scale, metric: str) -> str:
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = []
-    for step in range(5):
-        value = scale.top * step / 4
+    for step in range(scale.steps + 1):
+        value = scale.step * step
         y = scale.y(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick y" x="{LEFT - 6}" y="{y + 3.5:.1f}">{value:.3g}</text>')
