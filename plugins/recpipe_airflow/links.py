@@ -12,13 +12,28 @@ from collections.abc import Callable
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
 from recpipe.config import Settings, load_settings
 from recpipe.local.home import airflow_pages, mlflow_pages
+
+WRITERS: Final = {
+    **dict.fromkeys(("items", "users", "quarantine", "events"), "ingest_clickstream"),
+    **dict.fromkeys(("episodes", "recommendations"), "recommend_nightly"),
+    "outcomes": "evaluate_recommendations",
+    "item_classes": "classify_items",
+    "complements": "complete_items",
+    "cart_recommendations": "complete_carts",
+    "campaign_audiences": "audience_campaigns",
+    "user_profiles": "profile_users",
+    "search_recommendations": "answer_searches",
+    "review_insights": "insight_reviews",
+    "item_digests": "digest_reviews",
+}
+"""The DAG that writes a table: the register knows the run alone. A test holds it against the DAGs."""
 
 Find = Callable[[Settings, Any], str]
 """From the settings and the task that ended (its instance), the address; empty if there is none."""

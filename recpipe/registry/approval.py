@@ -82,8 +82,7 @@ def question(settings: Settings, decision: dict[str, Any], plots: Sequence[str] 
         "",
         "**Approve**: from the next night on this version makes the lists. **Reject**, or no answer in time: the champion stays.",
         "",
-        *(f"[![{Path(plot).stem}]({reports}/{plot})]({reports}/{plot})" for plot in plots),
-        "",
+        *(f"[![{Path(plot).stem}]({reports}/{plot})]({reports}/{plot})\n" for plot in plots),
         f"Everything of its training: [MLflow, version {decision['version']} of {settings.registered_model}]({model}).",
     ]
     return "\n".join(lines)

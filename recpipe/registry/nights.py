@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
 from recpipe.lake import DayRecord, Lake
-from recpipe.registry.store import SQLITE, client
+from recpipe.registry.store import SQLITE, client, impatience
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,7 +25,6 @@ PAGE: Final = "nights_page"
 TABLES: Final = ("recommendations",)
 """Tables that are made by a version of the registry."""
 _NUMBER: Final = re.compile(r"(\d+)(?:\+.*)?")
-_IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 def nights(settings: Settings, version: str) -> list[DayRecord]:
@@ -91,7 +88,7 @@ def note_night(settings: Settings, table: str, day: date) -> list[str]:
     noted = []
     for version in sorted(named, key=int):
         try:
-            with _impatience():
+            with impatience():
                 _note(settings, client(settings), version)
         except Exception as error:  # whatever MLflow has: the night is published, and stays so
             log.warning(
@@ -119,16 +116,3 @@ def _no_store(settings: Settings) -> bool:
     """Whether MLflow's file does not exist, which nobody wants to be made for a note."""
     uri = settings.tracking_uri
     return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
-
-
-@contextmanager
-def _impatience() -> Iterator[None]:
-    """Let MLflow's client give up within seconds where it would try again for minutes."""
-    before = {name: os.environ.get(name) for name in _IMPATIENT}
-    os.environ.update({name: value for name, value in _IMPATIENT.items() if before[name] is None})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)

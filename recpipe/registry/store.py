@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +24,9 @@ QUIET: Final = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 """MLflow reads these when it is imported; a shop's own values win, except that pickle stays shut."""
+
+
+_IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 def client(settings: Settings) -> MlflowClient:
@@ -60,3 +65,16 @@ def experiment_id(store: MlflowClient, settings: Settings) -> str:
         if again is None:
             raise
         return str(again.experiment_id)
+
+
+@contextmanager
+def impatience() -> Iterator[None]:
+    """Let MLflow's client give up within seconds where it would try again for minutes."""
+    before = {name: os.environ.get(name) for name in _IMPATIENT}
+    os.environ.update({name: value for name, value in _IMPATIENT.items() if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)

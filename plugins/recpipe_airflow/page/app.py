@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import FastAPI, Form, HTTPException, Request
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException as AnyHTTPException
 
@@ -19,6 +20,7 @@ from recpipe.errors import RecpipeError
 from recpipe_airflow.page import charts, words
 from recpipe_airflow.page.door import HEADERS, MAY_READ, REPORT_POLICY, refuse
 from recpipe_airflow.page.reports import find_report, list_reports
+from recpipe_airflow.page.traces import in_mlflow, written
 from recpipe_airflow.page.world import mlflow_version, read_settings, verdict_of
 
 log = logging.getLogger(__name__)
@@ -36,12 +38,15 @@ def build() -> FastAPI:
     """Return the application; nothing of it is open without a login, addresses that do not exist included."""
     app = FastAPI(title="recpipe", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[MAY_READ])
     app.add_exception_handler(AnyHTTPException, refuse)  # type: ignore[arg-type]  # it is asked for this error alone
+    app.add_exception_handler(RequestValidationError, _no_such_address)  # after the door: it raises first
     app.middleware("http")(_with_headers)
     for path, answer in (("/", user_form), ("/user", user_form), ("/tables", tables), ("/quality", quality)):
         app.get(path, response_class=HTMLResponse)(answer)
     app.post("/user", response_class=HTMLResponse)(user)  # the id stands in the body: addresses end in access logs
     app.get("/quarantine", response_class=HTMLResponse)(quarantine)
     app.get("/versions/{version}", response_class=HTMLResponse)(version_nights)
+    app.get("/versions/{version}/{what}", response_class=HTMLResponse)(version_elsewhere)
+    app.get("/tables/{table}/{day}", response_class=HTMLResponse)(table_day)
     app.get("/reports", response_class=HTMLResponse)(reports)
     app.get("/reports/{path:path}")(report)
     app.get("/static/{name}")(static)
@@ -133,6 +138,25 @@ def version_nights(request: Request, version: str) -> Response:
     return _page(request, "version.html", read, version=version, nights=[], model="")
 
 
+def version_elsewhere(request: Request, version: str, what: Literal["model", "run"]) -> Response:
+    """Send a browser on to a model version in MLflow, or to its run; ``version`` is a number or the hash of the model."""
+    try:
+        return RedirectResponse(in_mlflow(read_settings(), version, what), 303)
+    except RecpipeError as error:
+        said = str(error)
+    except Exception as error:  # MLflow is elsewhere, and may be down
+        log.warning("MLflow did not answer: %s.", type(error).__name__)
+        said = f"MLflow did not answer ({type(error).__name__}). Try again, or run `recpipe doctor` on the server."
+    return _page(request, "version.html", status=404, version=version[:12], nights=[], model="", said=said)
+
+
+def table_day(request: Request, table: str, day: date) -> Response:
+    """Show each time that a day of a table was written: by which run and model, from what."""
+    return _page(
+        request, "table_day.html", lambda settings: written(settings, table, day), table=table, day=day, times=[], verdict=""
+    )
+
+
 def reports(request: Request) -> Response:
     """List the reports."""
 
@@ -160,6 +184,10 @@ def static(name: str) -> Response:
 def nothing_here(request: Request) -> Response:
     """Say that an address does not exist, to those who may know."""
     return _page(request, "nothing.html", status=404)
+
+
+async def _no_such_address(request: Request, error: Exception) -> Response:
+    return nothing_here(request)  # what FastAPI would answer repeats what was typed
 
 
 # --- answers
