@@ -91,6 +91,9 @@ class Program:
                 member.kill()
         if self.process is not None:
             self.process.wait()
+        until = time.monotonic() + 10
+        while any(runs(member) for member in members) and time.monotonic() < until:
+            time.sleep(0.05)
         return members
 
     def ask_to_end(self, number: int = signal.SIGTERM) -> None:
@@ -111,6 +114,14 @@ class Program:
     def last_lines(self, count: int = 30) -> str:
         """Return the end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:]) if self.log.exists() else ""
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process has not ended; one that nobody has collected yet has."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def wait_until(what: str, true: Callable[[], bool], programs: Sequence[Program] = (), seconds: float = 180) -> None:
