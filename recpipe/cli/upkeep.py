@@ -21,3 +21,33 @@ def maintain(
     print("\n".join(report.lines()))
     if report.failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="a list of findings, for programs")] = False,
+) -> None:
+    """Look at this installation, and say what has to be mended; exit code 1 if something is wrong."""
+    import json
+    from dataclasses import asdict
+
+    from recpipe.config import load_settings
+    from recpipe.errors import BadSetting
+    from recpipe.upkeep.doctor import examine
+    from recpipe.upkeep.doctor.finding import wrong
+
+    try:
+        findings = examine(load_settings())
+    except BadSetting as error:
+        findings = [wrong("settings", str(error), "Mend them: nothing else can be looked at before.")]
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    for finding in [] if as_json else findings:
+        print(f"{finding.level:5}  {finding.check}: {finding.says}")
+        if finding.remedy and finding.level != "ok":
+            print(f"       -> {finding.remedy}")
+    bad = sum(finding.level == "wrong" for finding in findings)
+    if not as_json:
+        print(f"{bad} wrong, {sum(finding.level == 'warn' for finding in findings)} to look at, of {len(findings)} findings.")
+    if bad:
+        raise typer.Exit(1)
