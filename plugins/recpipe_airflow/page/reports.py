@@ -7,7 +7,7 @@ from typing import Final
 
 from recpipe.config import Settings
 
-HANDED_OUT: Final = frozenset({".html", ".png", ".svg", ".css", ".json", ".csv"})
+HANDED_OUT: Final = frozenset({".html", ".png", ".svg", ".css"})
 """Kinds of files that are handed out; no other file that happens to lie there is."""
 
 
