@@ -25,6 +25,7 @@ TRAINED = date(2011, 8, 28)
 NIGHTS = (date(2011, 9, 1), date(2011, 9, 10))
 TAKEN_IN = ("items", "users", "quarantine", "events")
 LISTS = ("episodes", "recommendations")
+DAGS = ("ingest_clickstream", "recommend_nightly")
 
 
 def rows(settings: Settings, table: str) -> pa.Table:
@@ -165,7 +166,7 @@ def test_tasks_of_a_killed_worker_are_taken_up_again(platform: Cluster, killed: 
 def test_all_runs_end_well_though_postgres_was_restarted(platform: Cluster, restarted: str) -> None:
     assert "10 of 10 runs of recommend_nightly succeeded" in restarted
     states = platform.query("SELECT dag_id, state, count(*) FROM dag_run GROUP BY 1, 2 ORDER BY 1")
-    assert states == [("ingest_clickstream", "success", 10), ("recommend_nightly", "success", 10)]
+    assert [entry for entry in states if entry[0] in DAGS] == [(dag_id, "success", 10) for dag_id in DAGS]
 
 
 def test_both_workers_had_a_part(platform: Cluster, restarted: str) -> None:
