@@ -140,13 +140,14 @@ def test_who_is_logged_in_and_may_not_read_the_lists_sees_none(server: Any, page
         )
 
 
-@pytest.mark.parametrize("role", ["viewer", "user", "op", "admin"])
+@pytest.mark.parametrize("role", ["viewer", "admin"])
 def test_every_role_that_reads_dags_is_let_in(server: Any, page: Any, shop: Settings, role: str) -> None:
     browser = client(server, token(role))
-    for method, address in addresses(page):
+    asked = [one for one in addresses(page) if one[1] != "/recpipe/versions/1/run"]  # that one asks MLflow: see test_links.py
+    for method, address in asked:
         answer = browser.request(method, address, data={"user": "few"} if method == "POST" else None)
         missing = address in (
-            "/recpipe/no/such/page", "/recpipe/docs", "/recpipe/openapi.json", "/recpipe/1", "/recpipe/versions/1/run",
+            "/recpipe/no/such/page", "/recpipe/docs", "/recpipe/openapi.json", "/recpipe/1",
         )  # fmt: skip
         assert answer.status_code == (404 if missing else 200), (method, address)
         assert answer.content
@@ -183,7 +184,7 @@ def test_a_new_users_list_is_told_with_reasons_support_and_the_day_before(viewer
     assert "1 PAPER &lt;b&gt;LANTERN&lt;/b&gt; because of WHITE HEART A" in said
     assert "2 RED TEAPOT new because of WHITE HEART D" in said
     assert "The day before 1 PAPER &lt;b&gt;LANTERN&lt;/b&gt; 2 CAKE STAND went" in said
-    assert "WHITE HEART viewed, bought 1 Sep 2011 B" in said
+    assert "WHITE HEART viewed, bought, 1 Sep 2011 B" in said
     assert "Searched for night light" in said
 
 
@@ -200,7 +201,7 @@ def test_within_airflows_frame_no_link_is_offered_that_the_frame_would_swallow(v
 def test_a_user_without_a_list_of_the_day_before(viewer: Any, shop: Settings) -> None:
     said = words_of(look_up(viewer, "warm"))
     assert "There is no list of this user for the day before" in said
-    assert "WHITE HEART viewed, bought 1 Sep 2011 B" in said
+    assert "WHITE HEART viewed, bought, 1 Sep 2011 B" in said
 
 
 def test_an_unknown_user_gets_a_sentence_and_what_was_typed_is_no_markup(viewer: Any, shop: Settings) -> None:
