@@ -183,7 +183,7 @@ def heard(operator: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -284,8 +284,10 @@ def test_a_retry_goes_on_with_the_container_that_still_runs(
     left_behind(engine, declared(code, tmp_path))
     again = declared(code, tmp_path)
     lines = heard(again, monkeypatch)
-    (tmp_path / "go").touch()
+    looked = threading.Thread(target=lambda: (until(lambda: len(engine.calls("GET", "/logs")) == 2), (tmp_path / "go").touch()))
+    looked.start()
     again.execute(RUN)
+    looked.join()
     assert len(engine.calls("POST", "/create")) == 1
     assert lines[1:] == ["first", "last"]
     assert "goes on with it" in lines[0]
