@@ -150,12 +150,11 @@ def _remove_rows(settings: Settings, lake: Lake, erased: Erased, found: dict[str
             f"quarantine: {unknown} rows of delivered files that are gone; nobody can say whose they were, and they name nobody.",
         )
     for table in (*USER_TABLES, *TEXT_TABLES, QUARANTINE.name):
-        if lake.delta(table) is not None:
-            lake.recount(table)
-            files, left = drop_history(lake, table)
-            done.add(table, files)
-            for sentence in left:
-                _say(done, sentence)
+        lake.recount(table)
+        files, left = drop_history(lake, table)
+        done.add(table, files)
+        for sentence in left:
+            _say(done, sentence)
 
 
 def _remove_scratch(settings: Settings, erased: Erased, done: Erasure) -> None:

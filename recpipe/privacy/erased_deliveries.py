@@ -15,7 +15,7 @@ from recpipe.config import Settings
 from recpipe.contract import QUARANTINE, TABLES
 from recpipe.errors import BadDelivery
 from recpipe.lake import Lake
-from recpipe.privacy.erased_rows import Removed, quoted, remove_rows
+from recpipe.privacy.erased_rows import Removed, remove_rows
 from recpipe.privacy.erasures import ID_COLUMNS, Erased
 
 Place = tuple[date, str, str]
@@ -36,11 +36,8 @@ def remove_quarantined(settings: Settings, lake: Lake, erased: Erased) -> tuple[
         if mine is None:
             unknown += len(numbers)
             continue
-        day, table, name = place
         if at := sorted(numbers & mine):
-            where = _where(place) & ds.field("row_number").isin(at)
-            said = f"day = DATE '{day}' AND source_table = '{table}' AND source_file IN ({quoted([name])})"
-            remove_rows(lake, QUARANTINE.name, where, f"{said} AND row_number IN ({', '.join(map(str, at))})", removed)
+            remove_rows(lake, QUARANTINE.name, _where(place) & ds.field("row_number").isin(at), removed)
     return removed, unknown
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import FileSelector, FileSystem, PyFileSystem
@@ -26,13 +28,16 @@ from recpipe.privacy.erasures import ID_COLUMNS, Erased
 
 USER_TABLES: Final = tuple(table.name for table in TABLES.values() if "user_id" in table.columns)
 """Tables with a column that names a user; what follows from their rows alone is in `erased_texts`."""
-IDS_A_COMMIT: Final = 500
+DAYS_A_COMMIT: Final = 30
+READING: Final = {"use_threads": False, "batch_readahead": 1, "fragment_readahead": 1}
+"""A dataset that is written again is read no faster than it is written."""
 UNFINISHED_HOURS: Final = 24
 """A file that no commit names may belong to a write under way until it is so old."""
 LOG: Final = "_delta_log"
 RETENTION: Final = {"delta.logRetentionDuration": "interval 30 days", "delta.deletedFileRetentionDuration": "interval 7 days"}
 """Delta's own, where a table says nothing else."""
 Result = TypeVar("Result")
+Make = Callable[[ds.Dataset, ds.Expression], Iterable[pa.RecordBatch]]
 
 
 @dataclass
@@ -93,29 +98,56 @@ def _batches(
 
 
 def remove_users(lake: Lake, table: str, ids: Iterable[str]) -> Removed:
-    """Delete the rows of some users, and correct the counts of the register."""
-    removed, wanted = Removed(), sorted(ids)
-    delta = lake.delta(table)
-    columns = [] if delta is None else [one.name for one in delta.schema().fields if one.name in ID_COLUMNS]
-    for start in range(0, len(wanted), IDS_A_COMMIT):
-        some = wanted[start : start + IDS_A_COMMIT]
-        for column in columns:
-            remove_rows(lake, table, ds.field(column).isin(some), f"{column} IN ({quoted(some)})", removed)
+    """Take the rows of some users out, by any column that names them."""
+    removed, wanted, delta = Removed(), sorted(ids), lake.delta(table)
+    if delta is None or not wanted:
+        return removed
+    columns = [one.name for one in delta.schema().fields if one.name in ID_COLUMNS]  # an earlier release has fewer
+    where = reduce(or_, (ds.field(column).isin(wanted) for column in columns))
+    remove_rows(lake, table, where, removed)
     return removed
 
 
-def remove_rows(lake: Lake, table: str, where: ds.Expression, predicate: str, removed: Removed) -> None:
-    """Delete the rows for which a condition holds, said once for Arrow, which counts them, and once for Delta."""
+def remove_rows(lake: Lake, table: str, where: ds.Expression, removed: Removed) -> None:
+    """Take out the rows for which a condition holds; it may not be null for any."""
+    rewrite(lake, table, where, lambda dataset, days: dataset.filter(days & ~where).scanner(**READING).to_batches(), removed)
 
-    def change(delta: DeltaTable) -> tuple[int, set[date]]:
-        days = lake.dataset(delta, table).to_table(columns=["day"], filter=where)["day"]
-        if len(days):
-            delta.delete(predicate, writer_properties=WRITING)
-        return len(days), set(days.unique().to_pylist())
 
-    rows, days = tried(lake, table, change)
-    removed.rows += rows
-    removed.days |= days
+def rewrite(lake: Lake, table: str, where: ds.Expression, make: Make, removed: Removed) -> None:
+    """Write the days anew that hold rows for which a condition holds, some days a commit, and count both.
+
+    Not with Delta's own delete and update: these write texts as Arrow's views, on which pyarrow can filter no more.
+
+    Parameters
+    ----------
+    lake, table
+        A table that exists.
+    where
+        Which rows are meant.
+    make
+        Makes the rows of some days from the table and a condition that says which days.
+    removed
+        Gets the counts.
+    """
+    rows = Counter[date]()
+    for batch in lake.dataset(_opened(lake, table), table).to_batches(columns=["day"], filter=where):
+        rows.update(batch["day"].to_pylist())
+    days = sorted(rows)
+    for start in range(0, len(days), DAYS_A_COMMIT):
+        some = days[start : start + DAYS_A_COMMIT]
+        tried(lake, table, lambda delta, some=some: _rewrite_days(lake, table, delta, some, make))  # type: ignore[misc]
+    removed.rows += rows.total()
+    removed.days |= set(days)
+
+
+def _rewrite_days(lake: Lake, table: str, delta: DeltaTable, days: Sequence[date], make: Make) -> None:
+    dataset = lake.dataset(delta, table)
+    plain = pa.schema([pa.field(one.name, one.type, one.nullable) for one in dataset.schema])
+    made = make(dataset, ds.field("day").isin(list(days)))
+    batches = pa.RecordBatchReader.from_batches(plain, (pa.RecordBatch.from_arrays(one.columns, schema=plain) for one in made))
+    named = ", ".join(f"DATE '{day}'" for day in days)
+    # the table as it was read: a commit on these days since then makes this one fail, and it is made anew
+    write_deltalake(delta, batches, mode="overwrite", predicate=f"day IN ({named})", writer_properties=WRITING)
 
 
 def tried(lake: Lake, table: str, change: Callable[[DeltaTable], Result]) -> Result:
@@ -144,11 +176,6 @@ def _opened(lake: Lake, table: str) -> DeltaTable:
     return delta
 
 
-def quoted(texts: Iterable[str]) -> str:
-    """Return texts as a list of SQL."""
-    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
-
-
 # --- what the rows leave behind
 
 
@@ -158,6 +185,8 @@ def drop_history(lake: Lake, table: str) -> tuple[Removed, list[str]]:
     Delta's log has the least and the greatest id of every file, and the conditions of deletes; so it begins anew with a
     checkpoint. Versions before can no longer be opened, and a run that was planned with one says so.
     """
+    if lake.delta(table) is None:
+        return Removed(), []
     removed, files = Removed(), _files(lake, table)
     before = _sizes(files, "")
     for hours, full in ((0, False), (UNFINISHED_HOURS, True)):

@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import date
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from recpipe.config import Settings
 from recpipe.contract import EVENTS, ITEM_DIGESTS, REVIEW_INSIGHTS, SEARCH_RECOMMENDATIONS
 from recpipe.lake import Lake
-from recpipe.privacy.erased_rows import IDS_A_COMMIT, Removed, by_day, quoted, remove_rows, tried
+from recpipe.privacy.erased_rows import READING, Removed, by_day, remove_rows, rewrite
 
 TEXT_TABLES: Final = (REVIEW_INSIGHTS.name, ITEM_DIGESTS.name, SEARCH_RECOMMENDATIONS.name)
 """Tables that hold words of users under no user id."""
@@ -51,22 +53,29 @@ def _remove_insights(lake: Lake, days: Sequence[date]) -> Removed:
 def _blank_quotes(lake: Lake, days: Sequence[date]) -> Removed:
     """Take quotes out of digests; the counts, which are of all reviewers of an item, stay."""
     removed = Removed()
-    lone = sorted(_lone_quotes(lake, days))
-    for start in range(0, len(lone), IDS_A_COMMIT):
-        some = lone[start : start + IDS_A_COMMIT]
-        for column, quote in QUOTES.items():
-            days = _days_of(lake, ITEM_DIGESTS.name, ds.field(column).isin(some))
-            if days:
-                where, nothing = f"{column} IN ({quoted(some)})", {quote: "NULL", column: "NULL"}
-                tried(lake, ITEM_DIGESTS.name, lambda delta, where=where, nothing=nothing: delta.update(nothing, where))  # type: ignore[misc]
-            removed.rows += len(days)
-            removed.days |= set(days)
+    for column, quote in QUOTES.items():
+        lone = pa.array(sorted(_lone_quotes(lake, column, days)), pa.string())
+        if len(lone):
+            make = partial(_without_quotes, column=column, quote=quote, lone=lone)
+            rewrite(lake, ITEM_DIGESTS.name, ds.field(column).isin(lone), make, removed)
     return removed
 
 
-def _lone_quotes(lake: Lake, days: Sequence[date]) -> set[str]:
-    quoted_ids = {one for column in QUOTES for _, one in _pairs(lake, ITEM_DIGESTS.name, column, _of(days))}
-    return quoted_ids - {one for _, one in _pairs(lake, EVENTS.name, "event_id", ds.field("event_type") == "review")}
+def _without_quotes(
+    dataset: ds.Dataset, days: ds.Expression, *, column: str, quote: str, lone: pa.Array
+) -> Iterator[pa.RecordBatch]:
+    for batch in dataset.scanner(filter=days, **READING).to_batches():
+        gone = pc.is_in(batch[column], lone)
+        for name in (column, quote):
+            place = batch.schema.get_field_index(name)
+            batch = batch.set_column(place, batch.schema.field(name), pc.if_else(gone, pa.scalar(None, pa.string()), batch[name]))
+        yield batch
+
+
+def _lone_quotes(lake: Lake, column: str, days: Sequence[date]) -> set[str]:
+    return {one for _, one in _pairs(lake, ITEM_DIGESTS.name, column, _of(days))} - {
+        one for _, one in _pairs(lake, EVENTS.name, "event_id", ds.field("event_type") == "review")
+    }
 
 
 # --- searches
@@ -150,14 +159,5 @@ def _pairs(lake: Lake, table: str, column: str, only: ds.Expression | None = Non
     return found
 
 
-def _days_of(lake: Lake, table: str, where: ds.Expression) -> list[date]:
-    delta = lake.delta(table)
-    found = [] if delta is None else lake.dataset(delta, table).to_table(columns=["day"], filter=where)["day"].to_pylist()
-    return list(found)
-
-
 def _remove_of_day(lake: Lake, table: str, day: date, column: str, values: list[str], removed: Removed) -> None:
-    for start in range(0, len(values), IDS_A_COMMIT):
-        some = values[start : start + IDS_A_COMMIT]
-        where = (ds.field("day") == day) & ds.field(column).isin(some)
-        remove_rows(lake, table, where, f"day = DATE '{day}' AND {column} IN ({quoted(some)})", removed)
+    remove_rows(lake, table, (ds.field("day") == day) & ds.field(column).isin(values), removed)
