@@ -22,10 +22,10 @@ def probe() -> dict[str, Any]:
         "executor": conf.get("core", "executor"),
         "database": conn.split(":", 1)[0].split("+", 1)[0],
         "everybody_is_admin": conf.getboolean("core", "simple_auth_manager_all_admins", fallback=False),
-        "unset": _unset(conf.as_dict(display_source=True, display_sensitive=False, raw=True)),
+        "unset": _unset(conf.as_dict(display_source=True, display_sensitive=True, raw=True)),
         "backfill": _has_backfill(),
         **_database(conn),
-        "broken_dags": _broken_dags(),
+        **_dags(),
     }
 
 
@@ -67,14 +67,15 @@ def _database(conn: str) -> dict[str, Any]:
     return {"database_error": "", "pools": pools}
 
 
-def _broken_dags() -> dict[str, str]:
-    """Return the last line of the error of each DAG file that cannot be imported, by file."""
+def _dags() -> dict[str, Any]:
+    """Return how many DAGs there are, and the last line of the error of each file that cannot be imported, by file."""
     from airflow import settings
     from airflow.dag_processing.dagbag import DagBag
 
     settings.prepare_syspath_for_config_and_plugins()
     bag = DagBag()
-    return {Path(file).name: error.strip().splitlines()[-1] for file, error in bag.import_errors.items()}
+    broken = {Path(file).name: error.strip().splitlines()[-1] for file, error in bag.import_errors.items()}
+    return {"dags": len(bag.dags), "broken_dags": broken}
 
 
 if __name__ == "__main__":

@@ -79,8 +79,12 @@ def command(known: Mapping[str, Any]) -> Finding:
 def dags(known: Mapping[str, Any]) -> Finding:
     """Say whether every DAG file can be imported."""
     broken = known["broken_dags"]
+    if not broken and not known["dags"]:
+        return wrong(
+            "dags", "there are none in Airflow's folder of DAGs", "Set AIRFLOW__CORE__DAGS_FOLDER to the folder dags/ of recpipe."
+        )
     if not broken:
-        return ok("dags", "every DAG file is imported without errors")
+        return ok("dags", f"{known['dags']} are imported without errors")
     file, error = next(iter(broken.items()))
     return wrong(
         "dags", f"{len(broken)} DAG files cannot be imported; {file}: {error}", "Mend them: airflow dags list-import-errors"

@@ -151,7 +151,8 @@ def _listening_everywhere() -> set[int]:
         found = psutil.net_connections("tcp")
     except (psutil.Error, OSError):
         return set()
-    return {entry.laddr[1] for entry in found if entry.status == psutil.CONN_LISTEN and entry.laddr[0] in ("0.0.0.0", "::")}  # noqa: S104  # compared, not bound
+    addresses: list[Any] = [entry.laddr for entry in found if entry.status == psutil.CONN_LISTEN]
+    return {address.port for address in addresses if address.ip in ("0.0.0.0", "::")}  # noqa: S104  # compared, not bound
 
 
 def _connects(url: str) -> bool:
