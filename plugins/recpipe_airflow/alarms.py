@@ -76,7 +76,11 @@ def tell_timeout(context: Any) -> None:
 
 
 def deadline(settings: Settings) -> dict[str, Any]:
-    """Return the arguments of a daily DAG whose table people wait for in the morning; none without ``deadline_hours``."""
+    """Return the arguments of a daily DAG whose table people wait for in the morning; none without ``deadline_hours``.
+
+    Airflow counts hours from the beginning of the run's day: on the two days a year of which the clock is changed, whose length
+    is another, people are told an hour early (autumn) or late (spring).
+    """
     if not settings.deadline_hours:
         return {}
     # the logical date is the beginning of the day that the run is for

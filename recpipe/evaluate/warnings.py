@@ -64,4 +64,13 @@ def notify(settings: Settings, warnings: Sequence[str], day: str = "") -> bool:
     day
         The evaluated day.
     """
-    return bool(send(settings, [Notice(FLOOR, day, sentence) for sentence in warnings]))
+    link = _report_page(settings, day)
+    return bool(send(settings, [Notice(FLOOR, day, sentence, "The report:" if link else "", link) for sentence in warnings]))
+
+
+def _report_page(settings: Settings, day: str) -> str:
+    """Return the address of the report on a day, behind Airflow's login; empty if there is none."""
+    from recpipe.local.home import airflow_pages
+
+    name = f"outcomes-{day}.html"
+    return f"{airflow_pages(settings)}/recpipe/reports/{name}" if (settings.reports / name).is_file() else ""

@@ -9,6 +9,7 @@ from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from pydantic import SecretStr
 
 from recpipe.evaluate import evaluate_day, notify
 
@@ -38,7 +39,7 @@ def listener():
 
 
 def with_webhook(settings, server):
-    return settings.model_copy(update={"webhook": f"http://127.0.0.1:{server.server_port}/secret-hook"})
+    return settings.model_copy(update={"webhook": SecretStr(f"http://127.0.0.1:{server.server_port}/secret-hook")})
 
 
 def test_a_calm_day_warns_of_nothing(settings):
@@ -69,6 +70,17 @@ def test_warnings_are_posted_as_json(settings, listener, caplog):
     assert "The floor was crossed" in caplog.text
 
 
+def test_a_floor_is_told_with_its_report(settings, listener):
+    strict = with_webhook(settings, listener).model_copy(update={"floor_ndcg": 0.9, "max_drift": 0.0001})
+    found = evaluate_day(strict, DAY)
+    notify(strict, found["warnings"], found["day"])
+    ((_, body),) = listener.posted
+    report = "http://127.0.0.1:8080/recpipe/reports/outcomes-2026-03-15.html"
+    assert [(one["kind"], one["day"], one["link"]) for one in body["notices"]] == [("floor", "2026-03-15", report)] * 2
+    assert "take the version back" in body["notices"][0]["what"]
+    assert "look at the deliveries of these days" in body["notices"][1]["what"]
+
+
 def test_nothing_is_posted_without_warnings(settings, listener):
     assert not notify(with_webhook(settings, listener), [], "2026-03-15")
     assert listener.posted == []
@@ -83,13 +95,13 @@ def test_a_webhook_that_refuses_harms_nothing(settings, listener, caplog):
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1/secret-hook\x7f", "http://127.0.0.1:secret-port/", "ftp://secret-hook"])
 def test_an_address_that_is_none_harms_nothing_and_stays_secret(settings, address, caplog):
-    assert not notify(settings.model_copy(update={"webhook": address}), ["A floor."], "2026-03-15")
+    assert not notify(settings.model_copy(update={"webhook": SecretStr(address)}), ["A floor."], "2026-03-15")
     assert "did not take" in caplog.text
     assert "secret" not in caplog.text
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "file:///etc/passwd", "no address"])
 def test_a_webhook_that_is_not_there_harms_nothing(settings, address, caplog):
-    assert not notify(settings.model_copy(update={"webhook": address}), ["A floor."], "2026-03-15")
+    assert not notify(settings.model_copy(update={"webhook": SecretStr(address)}), ["A floor."], "2026-03-15")
     assert "A floor." in caplog.text
     assert "did not take" in caplog.text
