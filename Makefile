@@ -5,13 +5,15 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# pip-audit and what it needs, in an environment of its own: only `make lint` waits for it
+AUDIT := .venv-audit
 # what a cluster needs beside it, and a server of S3: an environment that lies over the first
 SERVICES := .venv-services
 SERVICES_READY := $(SERVICES)/.ready
 # Beside the others, one process on each of two cores: the tests of the running Airflow, and as many more as make both take as long.
 BESIDE := $(addprefix tests/,provider end_to_end local plugins dags tasks)
 
-.PHONY: demo test test-services test-fast lint bench up down lock clean help
+.PHONY: audit demo test test-services test-fast lint bench up down lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -49,9 +51,17 @@ test-services: $(SERVICES_READY)  ## the same on Postgres, Redis, Celery and S3:
 test-fast: $(READY)  ## what is quick
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: $(READY)  ## ruff, ruff format, mypy --strict, hadolint
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: $(READY)  ## ruff, ruff format, mypy --strict, hadolint, pip-audit
+	@log=$$(mktemp); $(MAKE) -s audit > $$log 2>&1 & audit=$$!; \
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy; others=$$?; \
+	wait $$audit; audit=$$?; cat $$log; rm $$log; exit $$((others + audit))
 	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint docker/Dockerfile; else echo "hadolint comes for Linux on x86-64 alone: docker/Dockerfile was not looked at"; fi
+
+audit: $(READY) $(AUDIT)/.ready  ## known vulnerabilities of the pinned packages; .ci/exceptions.toml says which are left standing, and why
+	@$(BIN)/python .ci/audit.py $(AUDIT)/bin/pip-audit
+
+$(AUDIT)/.ready: .ci/requirements-audit.txt
+	@$(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install -q --disable-pip-version-check --no-deps -r $< && touch $@ || echo "pip-audit could not be installed."
 
 bench: $(READY)  ## timings, as ratios to a peer in the same run
 	$(BIN)/python -m benchmarks
