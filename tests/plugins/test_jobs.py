@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import signal
 import subprocess
 import sys
@@ -11,7 +13,8 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow.sdk.execution_time.timeout import timeout
 from recpipe_airflow.jobs import JobOperator
 
 PLUGINS = Path(__file__).parent.parent.parent / "plugins"
@@ -83,6 +86,69 @@ def test_the_whole_group_ends_with_the_task(tmp_path: Path, number: int) -> None
     assert task.wait(timeout=20) != 0
     if number == signal.SIGTERM:
         assert "ended with exit code" in task.stderr.read()
+
+
+def test_the_time_limit_of_the_task_ends_the_job_and_what_it_started(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    operator = JobOperator(task_id="job", command=[sys.executable, "-c", STUBBORN, str(pids)])
+    with pytest.raises(AirflowTaskTimeout), timeout(3):
+        operator.execute({})
+    started = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
+    operator.on_kill()  # as the task runner does
+    _, left = psutil.wait_procs(started, timeout=20)
+    assert not left
+
+
+@pytest.fixture(scope="module")
+def training_input(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small shop of the tests of learning, as `export` leaves it."""
+    from recpipe.learn.episodes_folder import write_episodes_folder
+
+    spec = importlib.util.spec_from_file_location("shop_of_learn", Path(__file__).parents[1] / "learn" / "conftest.py")
+    shop = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(shop)
+    folder = tmp_path_factory.mktemp("input")
+    write_episodes_folder(folder, shop._evidence(), shop.FACTS)
+    return folder
+
+
+SMALL = {"steps": 40, "warmup_steps": 5, "batch_users": 16, "width": 8, "cutoffs": 4, "evaluate_every": 5, "patience": 100}
+
+
+@pytest.mark.slow
+def test_a_retry_goes_on_from_the_checkpoint_to_the_same_bytes(
+    tmp_path: Path, training_input: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small.json").write_text(json.dumps({**SMALL, "device": "cpu"}))
+
+    def train(out: str) -> JobOperator:
+        words = ["recpipe", "train", "--episodes", str(training_input), "--out", str(tmp_path / out)]
+        return JobOperator(
+            task_id="train", command=[*words, "--settings", str(tmp_path / "small.json")], env={"OMP_NUM_THREADS": "1"}
+        )
+
+    lines: list[str] = []
+
+    def hear(text: str, *words: object) -> None:
+        lines.append(text % words)
+        if killed and lines[-1].startswith("step 15 of"):
+            for process in psutil.Process().children(recursive=True):
+                if "--out" in process.cmdline() and "tether" not in " ".join(process.cmdline()):
+                    process.kill()
+
+    monkeypatch.setattr(JobOperator, "log", SimpleNamespace(info=hear, warning=print))
+    killed = False
+    train("in_one_go").execute({})
+    killed = True
+    with pytest.raises(AirflowException, match="recpipe ended with exit code 137"):
+        train("twice").execute({})
+    assert not (tmp_path / "twice" / "config.json").exists()
+    killed, lines[:] = False, []
+    train("twice").execute({})
+    assert any(line.startswith("going on from step ") for line in lines)
+    assert not any(line.startswith("step 0 of") for line in lines)
+    for name in ("config.json", "model.safetensors", "metrics.jsonl", "summary.json", "checkpoint.safetensors"):
+        assert (tmp_path / "twice" / name).read_bytes() == (tmp_path / "in_one_go" / name).read_bytes(), name
 
 
 def test_what_a_job_leaves_behind_is_ended(tmp_path: Path) -> None:
