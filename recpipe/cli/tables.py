@@ -47,7 +47,8 @@ def profile(
     from recpipe.privacy.asking import asked_user
 
     settings = load_settings()
-    found, rows = read_profile(settings, asked_user(settings, user), parse_day(day) if day else None)
+    user = asked_user(settings, user)
+    found, rows = read_profile(settings, user, parse_day(day) if day else None)
     shown = Table("tag", "weight", "because")
     for _, of_kind in groupby(rows, key=lambda row: row["kind"]):
         for row in islice(of_kind, most):
