@@ -15,7 +15,9 @@ import requests
 pytest.importorskip("airflow.providers.celery", reason="needs the Celery provider: make test-services installs it")
 
 from cluster import Cluster
-from programs import wait_until
+from programs import runs, wait_until
+
+pytestmark = pytest.mark.timeout(1800)  # the first test waits for the services, too
 
 SMALL = {
     "steps": 300, "warmup_steps": 5, "batch_users": 16, "width": 8, "cutoffs": 4, "evaluate_every": 5, "patience": 1000, "device": "cpu",
@@ -53,7 +55,7 @@ def jobs_of(out: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if str(out) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            if str(out) in process.cmdline() and runs(process):
                 found.append(process)
         except psutil.Error:
             continue
@@ -82,17 +84,16 @@ def test_a_worker_that_dies_takes_the_job_along_and_the_retry_goes_on_to_the_sam
     airflow_cluster.run("env", "OMP_NUM_THREADS=1", "recpipe", "train", *options, "--out", str(alone))
 
     trigger(airflow_cluster, "celery_train", "killed", out=str(out), **training)
-    wait_until("a checkpoint", lambda: (out / "checkpoint.safetensors").exists())
+    wait_until("a checkpoint", lambda: (out / "checkpoint.safetensors").exists(), seconds=400)
     at_work = jobs_of(out)
     worker = [one for one in airflow_cluster.programs["worker-gpu"].members() if one not in at_work]
     assert at_work
     for one in worker:
         one.kill()
-    _, left = psutil.wait_procs(at_work, timeout=30)
-    assert not left, "the job outlived its worker"
+    wait_until("the job ends with its worker", lambda: not any(runs(one) for one in at_work), seconds=60)
     assert not (out / "config.json").exists(), "it was done before the worker died"
 
-    wait_until("the second try is done", lambda: task(airflow_cluster, "killed")[0] in ("success", "failed"), seconds=300)
+    wait_until("the second try is done", lambda: task(airflow_cluster, "killed")[0] in ("success", "failed"), seconds=400)
     assert task(airflow_cluster, "killed") == ("success", 2, "gpu")
     said = log(airflow_cluster, "celery_train", "killed", 2)
     assert re.search(r"going on from step [1-9]", said)
@@ -105,7 +106,7 @@ def test_a_worker_that_dies_takes_the_job_along_and_the_retry_goes_on_to_the_sam
 def started(cluster: Cluster, dag: str, run: str, out: Path) -> list[psutil.Process]:
     """Trigger a run whose job has a child that ignores SIGTERM, and return both."""
     trigger(cluster, dag, run, code=WITH_CHILD, out=str(out))
-    wait_until("the job is up", lambda: out.exists() and " " in out.read_text())
+    wait_until("the job is up", lambda: out.exists() and " " in out.read_text(), seconds=400)
     return [psutil.Process(int(number)) for number in out.read_text().split()]
 
 
@@ -113,8 +114,7 @@ def test_a_task_that_a_person_marks_failed_ends_its_job(airflow_cluster: Cluster
     processes = started(airflow_cluster, "celery_code", "marked", tmp_path / "pids")
     path = "/api/v2/dags/celery_code/dagRuns/marked/taskInstances/job"
     patch(airflow_cluster, path, {"new_state": "failed"})
-    _, left = psutil.wait_procs(processes, timeout=90)
-    assert not left
+    wait_until("the job ends with its task", lambda: not any(runs(one) for one in processes))
     assert task(airflow_cluster, "marked")[:2] == ("failed", 1)
 
 
@@ -125,9 +125,8 @@ def patch(cluster: Cluster, path: str, body: dict[str, Any]) -> None:
 
 def test_a_task_out_of_time_ends_its_job(airflow_cluster: Cluster, tmp_path: Path) -> None:
     processes = started(airflow_cluster, "celery_limited", "late", tmp_path / "pids")
-    wait_until("it is out of time", lambda: task(airflow_cluster, "late")[0] == "failed")
-    _, left = psutil.wait_procs(processes, timeout=60)
-    assert not left
+    wait_until("it is out of time", lambda: task(airflow_cluster, "late")[0] == "failed", seconds=400)
+    wait_until("the job ends with its task", lambda: not any(runs(one) for one in processes), seconds=60)
     assert "Timeout" in log(airflow_cluster, "celery_limited", "late", 1)
 
 
@@ -135,7 +134,7 @@ def test_a_task_out_of_time_ends_its_job(airflow_cluster: Cluster, tmp_path: Pat
 def test_a_refusal_is_not_tried_again_and_a_crash_is(airflow_cluster: Cluster, code: int, tries: int) -> None:
     run = f"ends_with_{code}"
     trigger(airflow_cluster, "celery_code", run, code=f"print('said before the end'); raise SystemExit({code})")
-    wait_until("it is given up", lambda: task(airflow_cluster, run)[0] == "failed")
+    wait_until("it is given up", lambda: task(airflow_cluster, run)[0] == "failed", seconds=400)
     assert task(airflow_cluster, run) == ("failed", tries, "gpu")
     said = log(airflow_cluster, "celery_code", run, 1)
     assert f"ended with exit code {code}. Its last lines:" in said
