@@ -34,10 +34,11 @@ COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())[
 ADMIN = ("admin", "of-the-tests-4")
 STOP_SECONDS = 8.0
 PATIENCE = {
-    # a worker that was killed is missed after half a minute, what it had not begun is handed to another after one
+    # a worker that was killed is missed after half a minute; what it had not begun is handed to another after two, so that a
+    # busy machine is not taken for a dead one
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "45",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "120",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
     "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",

@@ -7,6 +7,8 @@ import urllib.error
 import pytest
 from cluster import Cluster
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # whoever comes first starts the cluster
+
 
 def test_pages_ask_for_a_login_and_the_administrator_of_init_has_one(airflow_cluster: Cluster) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):

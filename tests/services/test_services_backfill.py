@@ -16,7 +16,12 @@ from cluster import Cluster
 from recpipe.config import Settings, load_settings
 from recpipe.contract import TABLES
 from recpipe.days import days_between
+from recpipe.ingest import ingest_day, ingest_history
 from recpipe.lake import Lake
+from recpipe.learn import save
+from recpipe.learn.closed_forms import ItemKNN
+from recpipe.recommend import recommend_day
+from recpipe.registry import adopt
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -39,7 +44,6 @@ def rows(settings: Settings, table: str) -> pa.Table:
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home without services: two months of the shop (of its 22), and a model of closed form that serves from September on."""
     from recpipe.demo.shop import SETTINGS, land
-    from recpipe.ingest import ingest_history
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SETTINGS.items():
@@ -53,10 +57,6 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def adopt_model(settings: Settings) -> None:
     """Register one and the same model of closed form, and promote it."""
-    from recpipe.learn import save
-    from recpipe.learn.closed_forms import ItemKNN
-    from recpipe.registry import adopt
-
     folder = settings.home / "neighbours"
     save(ItemKNN(), folder, {"trained_until": str(TRAINED), "fitted_until": str(TRAINED), "seed": 1, "encoder": "", "inputs": []})
     assert adopt(settings, str(folder), TRAINED).promoted
@@ -116,13 +116,10 @@ def restarted(platform: Cluster, killed: list[tuple[str, str, int]]) -> str:
 @pytest.fixture(scope="module")
 def same_by_hand(laptop: Settings) -> Settings:
     """The laptop's home with the ten days taken in and their lists made, in one process, one after another."""
-    from recpipe.ingest import ingest_day
-    from recpipe.recommend import recommend_day
-
     for day in days_between(*NIGHTS):
         ingest_day(laptop, day)
     for day in days_between(*NIGHTS):
-        recommend_day(laptop, day)
+        recommend_day(laptop, day, shards=3)
     return laptop
 
 
