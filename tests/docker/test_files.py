@@ -84,6 +84,16 @@ def test_every_service_waits_for_what_it_needs_and_says_whether_it_is_well() -> 
     assert asked <= set(SERVICES)
 
 
+def test_compose_is_not_open_to_the_network() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert set(published) == {"api-server", "mlflow"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+    assert all("network_mode" not in service and not service.get("privileged") for service in SERVICES.values())
+    hosts = SERVICES["mlflow"]["environment"]["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    assert "*" not in "".join(hosts)
+    assert SERVICES["mlflow"]["environment"]["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+
+
 def test_the_example_names_every_variable_and_no_secret() -> None:
     assert variables(COMPOSE_TEXT) == set(example())
     secret = [name for name in example() if re.search("PASSWORD|SECRET|FERNET", name)]
