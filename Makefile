@@ -47,6 +47,7 @@ $(SERVICES_READY): $(READY) docker/requirements-cluster.txt tests/services/requi
 test-services: $(SERVICES_READY)  ## the same on Postgres, Redis, Celery and S3: installs them with apt-get, if missing
 	tests/services/install.sh
 	$(SERVICES)/bin/python -m pytest tests/services --durations 10
+	RECPIPE_TEST_DOOR=services $(BIN)/python -m pytest tests/privacy/test_behind_the_door.py
 
 test-fast: $(READY)  ## what is quick
 	$(BIN)/python -m pytest -m "not slow"
