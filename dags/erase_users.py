@@ -11,7 +11,8 @@ scratch, training inputs and the encoder's cache; removes the files and log entr
 
 - `wait_for_quiet` waits: runs of other DAGs are under way. An erasure takes away the table versions that they were planned with, so it
   lets them end first, and goes on without them after three hours; then the task shows as skipped, and that is no failure.
-- `erase` failed on `ids`: an entry is no token; the message says which place it has.
+- `erase` failed on `ids`: an entry is no token; the message says which place it has. Airflow refuses such a run when it is triggered, but
+  keeps what was typed in its audit log: if that was a raw id, `airflow db clean --tables log --clean-before-timestamp NOW` takes it out.
 - `erase` failed otherwise, or was killed: clear it. It looks for what is left, and ends in the same state. Its users are in the list
   from its first second on, so no day brings them back meanwhile.
 - A run of another DAG says that a version "is no longer kept": it was planned before. Run it again from its first task on.
