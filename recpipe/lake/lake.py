@@ -363,6 +363,7 @@ class Reader:
         self._versions = versions
         self._tables: dict[str, DeltaTable | None] = {}
         self._complete: dict[str, list[date]] = {}
+        self._register: list[DayRecord] | None = None
         self._datasets: dict[str, ds.Dataset] = {}  # opening one costs a look at every file
         self.inputs: list[Input] = []
 
@@ -437,8 +438,10 @@ class Reader:
     def _pin(self, table: str) -> DeltaTable | None:
         if table not in self._tables:
             # the register first: data may then be newer than it, but no registered day can be missing from the data
-            register = self._lake.days(table, self._versions.get(DAYS.name))
-            self._complete[table] = [record.day for record in register if record.complete]
+            # and once for all tables: in an object store it is some hundred requests
+            if self._register is None:
+                self._register = self._lake.days(version=self._versions.get(DAYS.name))
+            self._complete[table] = [record.day for record in self._register if record.table == table and record.complete]
             self._tables[table] = self._lake.delta(table, self._versions.get(table))
         return self._tables[table]
 

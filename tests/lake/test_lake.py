@@ -256,3 +256,13 @@ def test_the_order_of_days_never_matters(tmp_path_factory, order, seed):
     for n in range(5):
         expected |= contents[n]
     assert titles(lake.reader().as_of("items", day(4))) == expected
+
+
+def test_a_reader_sees_the_days_of_all_tables_as_of_one_moment(lake):
+    """The register is read once, which is what makes a night quick where each reading is some hundred requests."""
+    lake.publish("items", [day(0)], items(0, {"a": "cup"}))
+    reader = lake.reader()
+    assert reader.days("items") == [day(0)]
+    lake.publish("episodes", [day(0)], EPISODES.schema.empty_table())
+    assert reader.days("episodes") == []
+    assert lake.reader().days("episodes") == [day(0)]
