@@ -8,6 +8,7 @@ from datetime import date
 from itertools import islice
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
@@ -175,12 +176,20 @@ def stored_support(reader: Reader, user_id: str, day: date) -> tuple[list[dict[s
     return (rows[0]["support"][::-1], tuple(rows[0]["query_texts"])) if rows else ([], ())
 
 
-def _newest_items(reader: Reader, settings: Settings, account: Account, day: date) -> tuple[str, ...]:
+def events_with_items(reader: Reader, settings: Settings, account: Account, day: date, columns: list[str]) -> pa.Table:
+    """Return the events of a person's accounts that have an item, as far back as a night looks."""
     first, last = window(day, settings.lookback_days)
     mine = ds.field("user_id").isin(account.of_person)
-    met = mine & ds.field("event_type").isin(POSITIVE_EVENT_TYPES) & ds.field("item_id").is_valid()
-    events = reader.events(first, last, ["item_id", "ts"], only=met)
-    newest = events.group_by("item_id").aggregate([("ts", "max")]).sort_by([("ts_max", "descending"), ("item_id", "ascending")])
+    days = pc.unique(
+        reader.read("events", first, last, ["day"], only=mine)["day"]
+    )  # few days hold any: the others are not read whole
+    return reader.events(first, last, columns, only=mine & ds.field("day").isin(days) & ds.field("item_id").is_valid())
+
+
+def _newest_items(reader: Reader, settings: Settings, account: Account, day: date) -> tuple[str, ...]:
+    events = events_with_items(reader, settings, account, day, ["item_id", "event_type", "ts"])
+    met = events.filter(pc.is_in(events["event_type"], pa.array(POSITIVE_EVENT_TYPES)))
+    newest = met.group_by("item_id").aggregate([("ts", "max")]).sort_by([("ts_max", "descending"), ("item_id", "ascending")])
     return tuple(islice(newest["item_id"].to_pylist(), NEWEST_SHOWN))
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import pyarrow.dataset as ds
-
 from recpipe.config import Settings
 from recpipe.consume.lists import (
     NEWEST_SHOWN,
     Account,
     Entry,
     entries_of,
+    events_with_items,
     list_rows,
     named_items,
     read_account,
@@ -26,7 +25,6 @@ from recpipe.contract import EVENT_TYPES, POSITIVE_EVENT_TYPES, WARM
 from recpipe.days import ONE_DAY, day_of
 from recpipe.errors import MissingDay
 from recpipe.lake import Reader
-from recpipe.lake.lake import window
 
 
 @dataclass(frozen=True)
@@ -143,9 +141,7 @@ def _made_from(
 
 def _done_with(reader: Reader, settings: Settings, account: Account, day: date) -> dict[str, tuple[tuple[str, ...], date]]:
     """Return for each item that the person's accounts had to do with: types of events, and the last day; newest first."""
-    first, last = window(day, settings.lookback_days)
-    mine = ds.field("user_id").isin(account.of_person) & ds.field("item_id").is_valid()
-    events = reader.events(first, last, ["item_id", "event_type", "ts"], only=mine)
+    events = events_with_items(reader, settings, account, day, ["item_id", "event_type", "ts"])
     grouped = events.group_by("item_id").aggregate([("ts", "max"), ("event_type", "distinct")])
     found: list[dict[str, Any]] = grouped.sort_by([("ts_max", "descending"), ("item_id", "ascending")]).to_pylist()
     return {
