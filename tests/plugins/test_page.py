@@ -99,12 +99,22 @@ def unsigned() -> str:
     return jwt.encode(jwt.decode(token("admin"), options={"verify_signature": False}), None, algorithm="none")
 
 
+def revoked() -> str:
+    from airflow.api_fastapi.app import get_auth_manager
+
+    known = token("admin")
+    get_auth_manager().revoke_token(known)  # what a logout does
+    return known
+
+
 def without_role() -> str:
     return token("")
 
 
 @pytest.mark.parametrize(
-    "cookie", [None, expired, forged, unsigned, lambda: "nonsense"], ids=["none", "expired", "forged", "unsigned", "nonsense"]
+    "cookie",
+    [None, expired, forged, unsigned, revoked, lambda: "nonsense"],
+    ids=["none", "expired", "forged", "unsigned", "revoked", "nonsense"],
 )
 def test_without_a_valid_login_no_route_says_anything(
     server: Any, page: Any, shop: Settings, cookie: Callable[[], str] | None
@@ -235,6 +245,17 @@ def test_no_id_stands_in_an_address_or_in_a_log(
     told = "".join(capfd.readouterr()) + caplog.text
     assert "nobody-4711" not in told
     assert viewer.get("/recpipe/user?user=few").text.count("few") == 0  # an id in an address is no way in
+
+
+def test_what_is_published_next_is_seen_at_once(viewer: Any, shop: Settings, open_shop: Callable[..., None]) -> None:
+    from recpipe.consume.opened import open_reader
+
+    assert "RED TEAPOT" in look_up(viewer, "few")
+    kept = open_reader(shop)
+    assert open_reader(shop) is kept  # nothing was published: the tables are not opened again
+    open_shop(shop, {"few": "somebody else"})
+    assert "has no list" in look_up(viewer, "few")
+    assert "RED TEAPOT" in look_up(viewer, "somebody else")
 
 
 # --- tables
