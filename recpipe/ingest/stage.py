@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recpipe.config import Settings
-from recpipe.contract import DELIVERED, QUARANTINE, TABLES
+from recpipe.contract import DELIVERED, QUARANTINE, TABLES, USERS
 from recpipe.errors import AuditFailed, BadDelivery
 from recpipe.ingest.catalogue import Known, known_before
 from recpipe.ingest.checks import DUPLICATE, TAKEN_IN, Bounds, Judged, judge, leave_out
@@ -37,7 +37,7 @@ from recpipe.ingest.duplicates import ROW, RowNumbers, count_duplicates, write_d
 from recpipe.ingest.quarantine import duplicate_rows, refused_rows
 from recpipe.ingest.values import Shop
 from recpipe.lake import Lake
-from recpipe.privacy.erasures import Erased, erased_users
+from recpipe.privacy.erasures import Erased, erased_users, note_accounts
 
 log = logging.getLogger(__name__)
 
@@ -154,12 +154,11 @@ def stage_days(settings: Settings, days: Sequence[date]) -> Path:
     Lake.from_settings(settings).claim()
     folder = _fresh_folder(settings, days)
     known = known_before(settings, days[0]) if settings.items_must_be_known else None
-    erased = erased_users(settings)
     tallies: dict[date, dict[str, Tally]] = {}
     for day in days:
         with left_open_if_refused(settings, day), values_kept_back(settings, f"The delivery of {day} cannot be taken in"):
             delivery = require_delivery(settings, day)
-            tallies[day] = _stage_delivery(settings, delivery, folder, known, erased)
+            tallies[day] = _stage_delivery(settings, delivery, folder, known)
             for table, tally in tallies[day].items():
                 _refuse_bad_share(settings, table, day, tally)
     for table in (table.name for table in DELIVERED):
@@ -218,15 +217,15 @@ def staged_files(folder: Path, table: str, days: Sequence[date]) -> list[Path]:
 # --- rows
 
 
-def _stage_delivery(
-    settings: Settings, delivery: Delivery, folder: Path, known: Known | None, erased: Erased
-) -> dict[str, Tally]:
-    day = delivery.day
+def _stage_delivery(settings: Settings, delivery: Delivery, folder: Path, known: Known | None) -> dict[str, Tally]:
+    day, erased = delivery.day, erased_users(settings)
     tallies = {}
     with RowWriter(folder / "quarantine" / f"{day}.parquet", QUARANTINE.schema) as refused:
         for table in (table.name for table in DELIVERED):
             with RowWriter(folder / table / f"{day}.parquet", _staged_schema(table)) as accepted:
                 tallies[table] = _stage_table(settings, delivery, table, accepted, refused, known, erased)
+            if table == USERS.name and tallies[table].erased_rows:
+                erased = erased_users(settings)  # with the accounts that came in
             if table == "items" and known is not None:
                 known.add(staged_files(folder, "items", [day]))
     return tallies
@@ -251,6 +250,8 @@ def _stage_table(
             plan = plan_columns(settings, table, name, opened.schema_arrow)
             for batch in read_batches(file, name, opened, settings.batch_rows):
                 judged = judge(settings, convert(plan, batch, shop), bounds, known.ids if known else None)
+                if table == USERS.name:
+                    note_accounts(settings, erased, judged.rows.columns)
                 judged = leave_out(judged, erased.delivered(settings, judged.rows.columns))
                 good = _accepted(settings, judged, delivery.day, tally.delivered_rows)
                 tally.add(judged)

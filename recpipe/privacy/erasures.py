@@ -155,6 +155,25 @@ def note(settings: Settings, tokens: Sequence[str], *, finished: bool) -> Erased
     return erased_users(settings)
 
 
+def note_accounts(settings: Settings, erased: Erased, columns: Mapping[str, pa.Array]) -> None:
+    """Add to the list the accounts of its persons that are delivered for the first time, so that their events stay out, too.
+
+    Parameters
+    ----------
+    settings
+        Name the lake, and the key if there is one.
+    erased
+        The list as it was read.
+    columns
+        Delivered rows of users, with raw ids.
+    """
+    theirs = erased.among(user_keys(settings, columns["person_id"])) if erased else np.zeros(0, np.bool_)
+    if theirs.any():
+        accounts = user_keys(settings, columns["user_id"].filter(pa.array(theirs))).drop_null()
+        if new := {erased.token(one) for one in accounts.to_pylist()} - erased.finished.keys():
+            note(settings, sorted(new), finished=True)
+
+
 def _open(lake: Lake) -> DeltaTable | None:
     return lake.delta(ERASURES.name)
 
