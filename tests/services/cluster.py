@@ -219,8 +219,15 @@ def _addresses(stores: Stores, ports: Mapping[str, int]) -> Any:
 
 
 def _filled(value: str, given: Mapping[str, str]) -> str:
-    """Fill in the variables of compose.yaml as docker compose does."""
-    return re.sub(r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda found: given.get(found[1], found[2] or ""), value)
+    """Fill in the variables of compose.yaml as docker compose does: with a default, an error, or another text where one is set."""
+
+    def fill(found: re.Match[str]) -> str:
+        name, how, other = found.groups()
+        if how == "+":
+            return other if given.get(name) else ""
+        return given.get(name, other or "")
+
+    return re.sub(r"\$\{(\w+)(?::([-?+])([^}]*))?\}", fill, value)
 
 
 def _programs_here(folder: Path) -> Path:
