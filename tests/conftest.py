@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,8 +69,54 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass
+class Receiver:
+    """A webhook of somebody's chat."""
+
+    url: str
+    notices: list[dict[str, Any]]
+
+    def wait_for(self, kind: str, seconds: float = 120) -> dict[str, Any]:
+        """Return the newest notice of a kind, when there is one."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if found := [notice for notice in self.notices if notice["kind"] == kind]:
+                return found[-1]
+            time.sleep(0.2)
+        raise AssertionError(f"nobody was told of anything that {kind}")
+
+
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def receiver() -> Iterator[Receiver]:
+    """Where the services of `services` post their notices."""
+    told: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["notices"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Receiver(f"http://127.0.0.1:{server.server_port}/", told)
+    server.shutdown()
+    server.server_close()
+
+
+def asked_before_promotion(dag_file: Path) -> str:
+    """Return the code of train_meta_model as another DAG, where a person is asked of every candidate."""
+    given = 'import os\n\nos.environ.update({"RECPIPE_APPROVAL_HOURS": "1", "RECPIPE_PROMOTION_MARGIN": "-2", "RECPIPE_MIN_USERS": "5"})\n'
+    code = dag_file.read_text().replace("train_meta_model", "train_and_ask")
+    head, future, rest = code.partition("from __future__ import annotations\n")
+    return head + future + given + rest
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Settings]:
     """An embedded home whose Airflow and MLflow run, shared by all tests: the shipped shop's settings, the real DAGs, tiny ones."""
     from recpipe.demo.shop import SETTINGS
     from recpipe.local import down, up
@@ -72,13 +124,16 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     folder = tmp_path_factory.mktemp("services")
     dags = folder / "dags"
     shutil.copytree(REPOSITORY / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(REPOSITORY / "tests" / "provider" / "dags", dags, dirs_exist_ok=True)
+    for room in ("provider", "end_to_end"):
+        shutil.copytree(REPOSITORY / "tests" / room / "dags", dags, dirs_exist_ok=True)
+    (dags / "train_and_ask.py").write_text(asked_before_promotion(dags / "train_meta_model.py"))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SETTINGS.items():
             patch.setenv(name, value)
         settings = load_settings(
             home=folder / "home", dags_folder=str(dags), airflow_port=free_port(), mlflow_port=free_port(),
             dags_paused=False, retry_seconds=1.0, backfill_wait_minutes=0.05, poll_seconds=0.5, train_options=["--steps", "20"],
+            webhook=receiver.url,
         )  # fmt: skip
     try:
         up(settings)
