@@ -235,6 +235,25 @@ def test_a_raw_id_is_mapped_where_a_key_is_set_and_a_key_can_be_typed(
     assert "type the shop&#39;s own id, or the 64 digits" in look_up(viewer, "nobody")
 
 
+def test_the_key_may_stand_in_a_connection_of_airflow(viewer: Any, settings: Settings, open_shop: Any) -> None:
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    from recpipe.config import load_settings
+    from recpipe.privacy.keys import user_key
+
+    key = "5f" * 32
+    open_shop(load_settings(home=settings.home, user_key=key), {"few": user_key(load_settings(user_key=key), "few")})
+    with create_session() as session:
+        session.add(Connection(conn_id="recpipe_user_key", conn_type="generic", password=key))
+    try:
+        assert "2 RED TEAPOT new" in words_of(look_up(viewer, "few"))
+    finally:
+        with create_session() as session:
+            session.query(Connection).delete()
+    assert "has no list" in look_up(viewer, "few")
+
+
 def test_no_id_stands_in_an_address_or_in_a_log(
     viewer: Any, shop: Settings, capfd: pytest.CaptureFixture[str], caplog: Any
 ) -> None:

@@ -21,7 +21,7 @@ from recpipe_airflow.page import charts, words
 from recpipe_airflow.page.door import HEADERS, MAY_READ, REPORT_POLICY, refuse
 from recpipe_airflow.page.reports import find_report, list_reports
 from recpipe_airflow.page.traces import in_mlflow, written
-from recpipe_airflow.page.world import mlflow_version, read_settings, verdict_of
+from recpipe_airflow.page.world import mlflow_version, read_settings, verdict_of, with_key
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ def user(request: Request, typed: Annotated[str, Form(alias="user")] = "") -> Re
         return _page(request, "user.html", typed="", story=None, said="Type the id of a user.")
 
     def read(settings: Settings) -> dict[str, Any]:
+        settings = with_key(settings)
         story = consume.read_story(settings, typed_user(settings, typed))
         said = "" if story else words.unknown_user(typed, has_key(settings))
         model = mlflow_version(settings, story.model_version) if story else ""

@@ -13,6 +13,32 @@ def read_settings() -> Settings:
     return load_settings()
 
 
+def with_key(settings: Settings) -> Settings:
+    """Return settings with the key of user ids: of Airflow's connection ``recpipe_user_key`` where they have none.
+
+    Tasks ask Airflow's API for it (`recpipe_airflow.runs.with_key`); a server looks into its own backends.
+
+    Raises
+    ------
+    BadSetting
+        If the connection is there and has no password.
+    """
+    from airflow.exceptions import AirflowNotFoundException
+    from airflow.models.connection import Connection
+    from pydantic import SecretStr
+
+    from recpipe.privacy.keys import has_key
+    from recpipe_airflow.connections import READ
+
+    if has_key(settings):
+        return settings
+    try:
+        connection = Connection.get_connection_from_secrets("recpipe_user_key")
+    except AirflowNotFoundException:
+        return settings
+    return settings.model_copy(update={"user_key": SecretStr(READ["user_key"](connection))})
+
+
 def mlflow_version(settings: Settings, version: str) -> str:
     """Return the address of a model version in MLflow; empty where the rows were made by something else."""
     from recpipe.local.home import mlflow_pages
