@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 
 import typer
 
 from recpipe.errors import RecpipeError
+
+NO_SPACE = ("No space left on device", "database or disk is full")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
@@ -21,6 +24,20 @@ def main() -> None:
     except RecpipeError as error:
         print(f"recpipe: {error}", file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        if not _no_space(error):
+            raise
+        print(
+            f"recpipe: There is no space left where it had to write ({error}). Days are published whole or not at all, so none is half done. "
+            f"Make room (docs/operations.md, A full disk), then run the same command again.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+def _no_space(error: Exception) -> bool:
+    """Whether a disk was full: Arrow and Python say so by a number, Delta and SQLite by their words alone."""
+    return getattr(error, "errno", None) == errno.ENOSPC or any(words in str(error) for words in NO_SPACE)
 
 
 from recpipe.cli import benchmark
