@@ -44,10 +44,10 @@ def task(cluster: Cluster, run: str) -> tuple[str, int, str]:
 
 
 def log(cluster: Cluster, dag: str, run: str, number: int) -> str:
-    """The log of a try, as a person reads it."""
+    """The log of a try as the page has it: messages, and with them the errors."""
     path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/job/logs/{number}"
     lines = cluster.api(path, cluster.token())["content"]
-    return "\n".join(str(line.get("event", line)) for line in lines)
+    return "\n".join(json.dumps(line) for line in lines)
 
 
 def jobs_of(out: Path) -> list[psutil.Process]:
