@@ -199,6 +199,7 @@ def test_a_plan_older_than_the_retention_is_told_to_plan_anew(lake: Lake) -> Non
     with pytest.raises(MissingDay, match="Version 1 of table items is no longer kept"):
         lake.reader({"items": 1}).read("items")
     assert lake.reader().read("items")["title"].to_pylist() == ["c"]
+    assert vacuum(lake, "items", KEEP) == Swept()
     assert lake.delta("never_made", 3) is None
 
 
