@@ -248,6 +248,7 @@ erase.erase(load_settings(home=sys.argv[1]), sys.argv[3:])
 """
 
 
+@pytest.mark.slow
 def test_killed_anywhere_and_run_again_it_ends_in_the_same_state(tmp_path: Path, find_bytes: FindBytes) -> None:
     """A process is killed before its first, seventh and twelfth change of a table, and each time started again."""
     whole, killed = (load_settings(home=tmp_path / name) for name in ("whole", "killed"))
