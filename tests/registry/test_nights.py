@@ -70,6 +70,21 @@ def test_nights_in_parallel_end_in_all_of_them(two: Settings) -> None:
     assert tags(two, "2")[NIGHTS] == "2026-03-16 … 2026-03-21, 6 nights"
 
 
+def test_a_night_that_is_published_while_another_is_noted_is_noted_too(two: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    real = MlflowClient.set_model_version_tag
+
+    def publishes_meanwhile(store: MlflowClient, name: str, version: str, key: str, value: str) -> None:
+        if value == "2026-03-16, 1 night":
+            publish(two, 1, "2")
+        real(store, name, version, key, value)
+
+    monkeypatch.setattr(MlflowClient, "set_model_version_tag", publishes_meanwhile)
+    note_night(two, "recommendations", publish(two, 0, "2"))
+    assert tags(two, "2")[NIGHTS] == "2026-03-16 … 2026-03-17, 2 nights"
+
+
 def test_mlflow_that_is_down_harms_no_night(two: Settings, caplog: pytest.LogCaptureFixture) -> None:
     down = two.model_copy(update={"mlflow_uri": "http://127.0.0.1:9"})
     assert note_night(down, "recommendations", publish(down, 0, "2")) == []
