@@ -12,7 +12,7 @@ file of words (RECPIPE_SEARCH_WORDS). **Writes** `search_recommendations` of D.
 - `plan` failed on RECPIPE_SEARCH_WORDS: the file is not where the setting says.
 - `make` failed: a line of the file of words is wrong; the message names file and line. "Planned with version": the file was
   changed while the run was under way; clear it from `plan` on. Killed: clear it, the rows are the same.
-- `publish` failed on an expectation: the link Verdict beside the task says which; what was published before stays.
+- `publish` failed on an expectation: the link Verdict under the task's Details says which; what was published before stays.
 - A text has no rows: nothing in the shop answers it, or it may hold an address or a number of a person. The verdict counts
   both (`unanswered_texts`, `withheld_texts`).
 

@@ -14,7 +14,7 @@ whose first day is RECPIPE_CAMPAIGN_LEAD_DAYS after D; on other days none, and t
 - `make` failed: a list of users or the file of answers is amiss; the message names file and line. `user_profiles` of D − 1 is not published: run `profile_users`
   of that day first. "Planned with version": a file was changed
   while the run was under way; clear it from `plan` on. Killed: clear it, the rows are the same.
-- `publish` failed on an expectation: the link Verdict beside the task says which; what was published before stays.
+- `publish` failed on an expectation: the link Verdict under the task's Details says which; what was published before stays.
 
 Backfills run oldest day first and one day at a time where a cap is set: a day counts what the days before it addressed. A day whose
 earlier campaigns are not published is refused ("obey a cap"; the message names the day to run first); `recpipe stale` lists the days

@@ -11,7 +11,7 @@
 - `plan` failed on RECPIPE_LABELS: the file is not where the setting says.
 - `make` failed: a row of the labels is wrong; the message names file and row. "Planned with version": the labels were changed
   while the run was under way; clear it from `plan` on. Killed: clear it, the rows are the same.
-- `publish` failed on an expectation: the link Verdict beside the task says which; the classes of D - 1 stay.
+- `publish` failed on an expectation: the link Verdict under the task's Details says which; the classes of D - 1 stay.
 
 **Whom to call.** The owner, in working hours.
 """

@@ -10,7 +10,7 @@ country or age. **Writes** `cart_recommendations` of D.
 
 - `wait_for_day` failed: D is not published; look at `ingest_clickstream` of D first.
 - `plan`, `make` failed: the message says what to do. Killed: clear it, the rows are the same.
-- `publish` failed on an expectation: the link Verdict beside the task says which; the carts of D - 1 stay.
+- `publish` failed on an expectation: the link Verdict under the task's Details says which; the carts of D - 1 stay.
 - No rows: nobody filled a cart in the last RECPIPE_CART_DAYS that was not bought, or the shop delivers no cart events.
 
 **Whom to call.** The owner, in working hours.

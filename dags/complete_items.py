@@ -9,7 +9,7 @@
 
 - `wait_for_day` failed: D is not published; look at `ingest_clickstream` of D first.
 - `plan`, `make` failed: the message says what to do. Killed: clear it, the rows are the same.
-- `publish` failed on an expectation: the link Verdict beside the task says which; the complements of D - 1 stay.
+- `publish` failed on an expectation: the link Verdict under the task's Details says which; the complements of D - 1 stay.
 
 **Whom to call.** The owner, in working hours.
 """

@@ -9,7 +9,7 @@
 
 - `wait_for_day` failed: `review_insights` of D is not published; look at `insight_reviews` of D first.
 - `plan`, `make` failed: the message says what to do. Killed: clear it, the rows are the same.
-- `publish` failed on an expectation: the link Verdict beside the task says which; what was published before stays.
+- `publish` failed on an expectation: the link Verdict under the task's Details says which; what was published before stays.
 - A trend is missing for all items: `review_insights` of the days before is not there; backfill `insight_reviews`, then this.
 - Reviews of an earlier day were corrected, or came in late: `recpipe stale` lists the digests of the 56 days that hold it. Nothing runs
   them by itself; backfill `insight_reviews` first, then this.

@@ -9,7 +9,7 @@
 
 - `wait_for_day` failed: `events` of D - 6 to D or `recommendations` of D - 7 are not published; look at the DAG that writes them. In the
   first week of a shop there are no lists of D - 7 yet: start a week later.
-- `evaluate` failed on an expectation: the link Verdict beside the task says which; nothing was published. Killed: clear it,
+- `evaluate` failed on an expectation: the link Verdict under the task's Details says which; nothing was published. Killed: clear it,
   the rows are the same.
 - `warn` shows a crossed floor: look at the report of the day, cohort by cohort, beside the baselines. If popularity fell as
   well, the shop changed (season, a sale, missing deliveries); if only the model fell, see which version served the day, and

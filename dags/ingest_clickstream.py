@@ -12,7 +12,7 @@ of D get none. Nothing is lost: deliver the day, then clear the run or backfill 
   which nothing happened still needs the three `_SUCCESS` files.
 - `stage` failed: a file cannot be read, or too many rows are bad; the message names file, column and remedy. The day
   before stays published. After a corrected delivery: `airflow dags backfill -s D -e D --reset-dagruns -y ingest_clickstream`.
-- `publish` failed: an expectation did not hold; the links Verdict beside the task say which. Nothing was published.
+- `publish` failed: an expectation did not hold; the links Verdict under the task's Details say which. Nothing was published.
 - A warning in a verdict (volume, freshness) does not stop anything: look at it in the morning.
 
 **Whom to call.** Missing or broken files: the shop's data team. Everything else: the owner, in working hours; by noon of

@@ -11,7 +11,7 @@
 - `plan` failed on RECPIPE_REVIEW_ASPECTS: the file is not where the setting says.
 - `make` failed: a line of the file of aspects is wrong; the message names file and line. "Planned with version": the file was
   changed while the run was under way; clear it from `plan` on. Killed: clear it, the rows are the same.
-- `publish` failed on an expectation: the link Verdict beside the task says which; what was published before stays.
+- `publish` failed on an expectation: the link Verdict under the task's Details says which; what was published before stays.
 - Every row of a day is `abstained` without a confidence: the days before D hold no rated reviews of both sides.
 
 **Whom to call.** The owner, in working hours.

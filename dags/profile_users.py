@@ -11,7 +11,7 @@ days before D. Attributes of users are not read. **Writes** `user_profiles` of D
 - `wait_for_day` failed: D is not published; look at `ingest_clickstream` of D first.
 - `plan`, `make` failed: the message says what to do. Killed: clear it, the rows are the same. The first night with searches encodes the catalogue, unless
   `recommend_nightly` has: some 300 items a second.
-- `publish` failed on an expectation: the link Verdict beside the task says which; what was published before stays.
+- `publish` failed on an expectation: the link Verdict under the task's Details says which; what was published before stays.
 
 **Whom to call.** The owner, in working hours.
 """

@@ -12,7 +12,7 @@ Users of D who are new see the shop's popular items. After three days the lists 
 - `wait_for_day` failed: `events` of D is not published; look at `ingest_clickstream` of D first.
 - `plan` failed with "no promoted model version": train and promote one (`train_meta_model`), or name a version in the
   parameter `model_version`.
-- `episodes` or `publish` failed on an expectation: the link Verdict beside the task says which; nothing was published,
+- `episodes` or `publish` failed on an expectation: the link Verdict under the task's Details says which; nothing was published,
   and the lists of D - 1 stay.
 - `rank` failed or was killed: clear it; every shard is staged apart, and a rerun ends in the same rows. Out of memory:
   raise RECPIPE_SHARDS and clear from `plan` on; the rows do not depend on it.
