@@ -4,7 +4,6 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 
 from recpipe.config import Settings
@@ -38,11 +37,8 @@ def test_each_recpipe_command_exists(line: str) -> None:
 
     name, *words = shlex.split(line)[1:]
     command = typer.main.get_command(app).commands[name]
-    required = [parameter.name for parameter in command.params if parameter.required]
-    try:
+    if words or not any(parameter.required for parameter in command.params):  # else it is only named
         command.make_context(name, list(words))
-    except click.MissingParameter:
-        assert words == [], f"{line} lacks one of {required}"  # a command that is only named
 
 
 @pytest.mark.parametrize("line", of("airflow"))
