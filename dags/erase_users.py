@@ -18,6 +18,8 @@ scratch, training inputs and the encoder's cache; removes the files and log entr
 - A run of another DAG says that a version "is no longer kept": it was planned before. Run it again from its first task on.
 - The report says what was left, and why. Copies that the tables' consumers keep, and the shop's landing files, are theirs to clean.
 
+Step by step: docs/operations.md (an erasure).
+
 **Whom to call.** The owner, in working hours; who answers for privacy in the shop gets the report.
 """
 

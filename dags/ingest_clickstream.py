@@ -15,6 +15,8 @@ of D get none. Nothing is lost: deliver the day, then clear the run or backfill 
 - `publish` failed: an expectation did not hold; the links Verdict under the task's Details say which. Nothing was published.
 - A warning in a verdict (volume, freshness) does not stop anything: look at it in the morning.
 
+Step by step: docs/operations.md (a failed day).
+
 **Whom to call.** Missing or broken files: the shop's data team. Everything else: the owner, in working hours; by noon of
 D + 2 at the latest, as new users are served without their events until then.
 """

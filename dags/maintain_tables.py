@@ -17,6 +17,8 @@ is to be done, and then nothing.
 - A run says that a version "is no longer kept": it was planned longer than RECPIPE_KEEP_DAYS ago. Run it again from its first task on.
 - The disk is full before Sunday: `recpipe maintain --dry-run` says what would go, `recpipe maintain` does it now.
 
+Step by step: docs/operations.md (a full disk).
+
 **Whom to call.** The owner, in working hours; nothing here is urgent.
 """
 

@@ -17,6 +17,8 @@ Users of D who are new see the shop's popular items. After three days the lists 
 - `rank` failed or was killed: clear it; every shard is staged apart, and a rerun ends in the same rows. Out of memory:
   raise RECPIPE_SHARDS and clear from `plan` on; the rows do not depend on it.
 
+Step by step: docs/operations.md (a failed day, a wrong model, a full disk).
+
 **Whom to call.** The owner, in working hours; at once if the lists of three days are missing.
 """
 

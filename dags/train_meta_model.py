@@ -24,6 +24,8 @@ is while this shop has seen too little to learn from.
 - A bad champion: `recpipe withdraw VERSION --reason TEXT`; the next night takes the newest version that is still promoted. A
   published day keeps its version: run it anew with `recpipe recommend --day DAY --model-version VERSION`.
 
+Step by step: docs/operations.md (a wrong model).
+
 **Whom to call.** The owner, in working hours; nothing here is urgent.
 """
 
