@@ -20,7 +20,9 @@ from recpipe.errors import AuditFailed, BadDelivery, BadSetting, MissingDay, Mis
 from recpipe_airflow.alarms import tell_failure, tell_timeout
 from recpipe_airflow.connections import with_secrets
 
-TAGS = frozenset({"recpipe", "daily", "weekly", "by-hand", "ingest", "train", "recommend", "evaluate", "task", "tier-1", "tier-2"})
+TAGS = frozenset(
+    {"recpipe", "daily", "weekly", "by-hand", "ingest", "train", "recommend", "evaluate", "task", "tier-1", "tier-2"}
+)
 """The tags that DAGs may carry. Tier 1: consumers notice within hours. Tier 2: within a week."""
 
 OWNER = "recommendations"
