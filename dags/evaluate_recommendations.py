@@ -11,7 +11,7 @@
   first week of a shop there are no lists of D - 7 yet: start a week later.
 - `evaluate` failed on an expectation: the link Verdict under the task's Details says which; nothing was published. Killed: clear it,
   the rows are the same.
-- `warn` shows a crossed floor: look at the report of the day, cohort by cohort, beside the baselines. If popularity fell as
+- `warn` shows a crossed floor (told to people, but for backfills): look at the report of the day, cohort by cohort, beside the baselines. If popularity fell as
   well, the shop changed (season, a sale, missing deliveries); if only the model fell, see which version served the day, and
   consider the version before it.
 - A task was backfilled after its outcomes were due: `recpipe stale` lists the days to evaluate again.
@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import dag, task
-from recpipe_airflow.connections import with_secrets
+from airflow.sdk import dag, get_current_context, task
+from recpipe_airflow.alarms import tell_floors
 from recpipe_airflow.links import link, report_link, table_links
 from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
 from recpipe_airflow.waiting import DaySensor
@@ -59,10 +59,8 @@ def evaluate_recommendations() -> None:
     @task
     def warn(outcome: dict[str, Any]) -> bool:
         """Tell of floors that were crossed; returns whether somebody was told."""
-        from recpipe import evaluate as evaluation
-
         with refusals():
-            return evaluation.notify(with_secrets(run_settings(), "webhook", "smtp"), outcome["warnings"], outcome["day"])
+            return tell_floors(get_current_context(), run_settings(), outcome)
 
     measured = link(evaluate(), report_link(), *table_links("outcomes"))
     wait_for_day >> measured

@@ -1,12 +1,13 @@
-"""Alarms: what a failed task, late lists and a question that waits tell people.
+"""Alarms: what a failed task, late lists, a crossed floor and a question that waits tell people.
 
-Failed and late runs of backfills tell nobody: somebody sits before them. A question is told of whatever run asks it, for the run stands still until it is answered.
+Backfills tell nobody of failures, of lateness and of floors: somebody sits before them. A question is told of whatever run asks it, for the run stands still until it is answered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,9 @@ from recpipe.config import Settings, load_settings
 from recpipe.errors import BadSetting
 from recpipe.local.home import airflow_pages
 from recpipe.notify import AUDIT, FAILED, LATE, WAITS, Notice
-from recpipe_airflow.connections import send
+from recpipe_airflow.connections import send, with_secrets
+
+log = logging.getLogger(__name__)
 
 BACKFILL = "backfill"
 
@@ -37,6 +40,27 @@ def tell_failure(context: Any) -> None:
     what = f"{instance.dag_id}, task {instance.task_id}, failed for {day or 'no day'}: {_first_lines(error)}"
     todo = f"The page of the DAG {instance.dag_id} says under Docs what to do. Log:"
     send(settings, [Notice(kind, day, what, todo, str(instance.log_url))])
+
+
+def tell_floors(context: Any, settings: Settings, outcome: Mapping[str, Any]) -> bool:
+    """Tell of floors that were crossed; return whether a channel took it. Those of a backfill stand in its log alone.
+
+    Parameters
+    ----------
+    context
+        Of the task that tells.
+    settings
+        Of its run.
+    outcome
+        What `recpipe.evaluate.evaluate_day` returned.
+    """
+    from recpipe.evaluate import notify
+
+    if _run_type(context["dag_run"]) == BACKFILL:
+        for sentence in outcome["warnings"]:
+            log.warning("%s", sentence)
+        return False
+    return notify(with_secrets(settings, "webhook", "smtp"), outcome["warnings"], outcome["day"])
 
 
 class TellQuestion(BaseNotifier):

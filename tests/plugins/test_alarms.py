@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DeadlineReference
-from recpipe_airflow.alarms import TellQuestion, deadline, tell_failure, tell_late, tell_timeout
+from recpipe_airflow.alarms import TellQuestion, deadline, tell_failure, tell_floors, tell_late, tell_timeout
 from recpipe_airflow.runs import Refused, default_args, refusals, run_limit
 
 from recpipe.config import load_settings
@@ -74,6 +74,18 @@ def test_a_failed_task_is_told_with_its_day_and_its_log(
     assert notice["day"] == "2011-09-01"
     assert notice["what"] == f"recommend_nightly, task {task_id}, failed for 2011-09-01: {str(error) or 'MemoryError'}"
     assert notice["link"] == "http://127.0.0.1:8080/log"
+
+
+@pytest.mark.parametrize(("run_type", "tells"), [("scheduled", True), ("manual", True), ("backfill", False)])
+def test_a_crossed_floor_is_told_but_not_of_a_backfill(
+    told: list[dict[str, Any]], caplog: pytest.LogCaptureFixture, run_type: str, tells: bool
+) -> None:
+    outcome = {"warnings": ["ndcg@10 of zero fell under its floor."], "day": "2011-09-01"}
+    assert tell_floors(context("warn", RuntimeError(), run_type), load_settings(), outcome) is tells
+    assert [(notice["kind"], notice["day"], notice["what"]) for notice in told] == (
+        [("floor", "2011-09-01", outcome["warnings"][0])] if tells else []
+    )
+    assert outcome["warnings"][0] in caplog.text
 
 
 def test_a_long_error_is_cut(told: list[dict[str, Any]]) -> None:
