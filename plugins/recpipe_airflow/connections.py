@@ -8,12 +8,18 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException, AirflowRuntimeError
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowNotFoundException,
+    AirflowRuntimeError,
+    AirflowSecretsBackendAccessDenied,
+    ErrorType,
+)
 from pydantic import SecretStr
 
 from recpipe import notify
 from recpipe.config import Settings
-from recpipe.errors import BadSetting
+from recpipe.errors import BadSetting, RecpipeError
 from recpipe.notify import Notice
 
 log = logging.getLogger(__name__)
@@ -36,9 +42,13 @@ def with_secrets(settings: Settings, *names: str) -> Settings:
     ------
     BadSetting
         If a connection is there and lacks what is needed; the text holds nothing of it.
+    RecpipeError
+        If nobody can tell whether there is a key of user ids: without it a new lake would be begun with raw ids.
     """
     missing = [name for name in names if not getattr(settings, name).get_secret_value()]
     found = {name: SecretStr(READ[name](connection)) for name in missing if (connection := _connection(f"recpipe_{name}"))}
+    if "user_key" in missing and "user_key" not in found:
+        _require_absent("recpipe_user_key")
     return settings.model_copy(update=found) if found else settings
 
 
@@ -46,7 +56,7 @@ def send(settings: Settings, notices: Sequence[Notice]) -> list[str]:
     """Tell people as `recpipe.notify.send` does; where the channels are may stand in connections. Without them it is logged alone."""
     try:
         known = with_secrets(settings, "webhook", "smtp") if notices else settings
-    except (BadSetting, AirflowException, AirflowRuntimeError) as error:
+    except (BadSetting, AirflowException, AirflowRuntimeError, AirflowSecretsBackendAccessDenied) as error:
         log.warning("Where notices go could not be read from Airflow's connections (%s).", type(error).__name__)
         known = settings
     return notify.send(known, notices)
@@ -58,6 +68,33 @@ def _connection(conn_id: str) -> Any:
         return Connection.get(conn_id)
     except AirflowNotFoundException:
         return None
+
+
+def _require_absent(conn_id: str) -> None:
+    """Refuse to go on unless every backend says that it has no such connection: `Connection.get` takes a failure for a no, too."""
+    # Airflow offers no other way to tell the two apart
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetConnection
+    from airflow.sdk.execution_time.secrets import ExecutionAPISecretsBackend
+    from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
+
+    for backend in ensure_secrets_backend_loaded():
+        name = type(backend).__name__
+        try:
+            if isinstance(backend, ExecutionAPISecretsBackend):  # this one itself makes nothing of every error
+                answer = task_runner.SUPERVISOR_COMMS.send(GetConnection(conn_id=conn_id))
+                absent = getattr(answer, "error", None) == ErrorType.CONNECTION_NOT_FOUND
+            else:
+                absent = not backend.get_connection(conn_id=conn_id)
+        except AirflowRuntimeError as error:
+            absent = error.error.error == ErrorType.CONNECTION_NOT_FOUND
+        except Exception as error:  # whatever a backend of the shop's raises; its text may hold an address with a password
+            absent, name = False, f"{name}, {type(error).__name__}"
+        if not absent:
+            raise RecpipeError(
+                f"Airflow cannot say whether there is a connection {conn_id} ({name}): nothing is done without knowing whether user ids "
+                f"have a key. Look at Airflow's API server and its secrets backend; the task is tried again."
+            )
 
 
 def _password(connection: Any) -> str:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.cache import SecretCache
+from airflow.sdk.execution_time.comms import CommsDecoder, ErrorResponse, _ResponseFrame
 from recpipe_airflow.connections import send, with_secrets
 
 from recpipe.config import Settings, load_settings
-from recpipe.errors import BadSetting
+from recpipe.errors import BadSetting, RecpipeError
 from recpipe.notify import LATE, Notice
 
 PASSWORD = "pa55/w0rd@x"
@@ -90,6 +94,45 @@ def test_a_key_of_user_ids_is_taken_whole(settings: Settings, connection: Any) -
 def test_without_connections_nothing_changes(settings: Settings, connection: Any) -> None:
     assert with_secrets(settings, "user_key", "webhook", "smtp") == settings
     assert send(settings, [NOTICE]) == []
+
+
+@pytest.fixture
+def supervisor(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[ErrorType, bool], None]]:
+    """Stand at the other end of a task's line to its supervisor, and answer everything with one error."""
+    ours, theirs = socket.socketpair()
+
+    def answer(error: ErrorType, in_body: bool) -> None:
+        said = ErrorResponse(error=error).model_dump(mode="json")
+
+        def serve() -> None:
+            number = 0
+            while length := theirs.recv(4, socket.MSG_WAITALL):
+                theirs.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL)
+                theirs.sendall(_ResponseFrame(number, *((said, None) if in_body else (None, said))).as_bytes())
+                number += 1
+
+        threading.Thread(target=serve, daemon=True).start()
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", CommsDecoder(socket=ours), raising=False)
+    yield answer
+    ours.close()  # which ends the thread
+    theirs.close()
+
+
+def test_a_task_goes_on_without_a_key_where_airflow_says_that_there_is_none(settings: Settings, supervisor: Any) -> None:
+    supervisor(ErrorType.CONNECTION_NOT_FOUND, True)
+    assert with_secrets(settings, "user_key") == settings
+
+
+@pytest.mark.parametrize("in_body", [True, False])
+def test_a_task_does_not_go_on_without_a_key_where_airflow_cannot_tell(
+    settings: Settings, supervisor: Any, in_body: bool
+) -> None:
+    supervisor(ErrorType.API_SERVER_ERROR, in_body)
+    with pytest.raises(RecpipeError, match="cannot say whether there is a connection recpipe_user_key") as caught:
+        with_secrets(settings, "user_key")
+    assert not isinstance(caught.value, BadSetting)  # the task is tried again
+    assert with_secrets(settings, "webhook") == settings  # a notice is no reason to fail
 
 
 def test_a_connection_without_what_is_needed_is_named(settings: Settings, connection: Any) -> None:
