@@ -33,7 +33,7 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## the main job on the shipped shop: history, training, ten nights, outcomes
 	@$(BIN)/recpipe demo
 
-test: lint  ## everything that CI runs, in two processes side by side
+test: lint  ## lint, and all tests that need no service, in two processes side by side
 	@log=$$(mktemp); $(BIN)/python -m pytest $(BESIDE) --durations 10 > $$log 2>&1 & beside=$$!; \
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE) tests/services tests/privacy/test_behind_the_door.py) --durations 10; others=$$?; \
 	echo "The tests beside them:"; wait $$beside; beside=$$?; cat $$log; rm $$log; exit $$((others + beside))
@@ -77,5 +77,5 @@ lock: $(READY)  ## compile requirements.in to requirements.txt
 	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-header --annotation-style=line -o requirements.txt requirements.in
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.txt
 
-clean:  ## remove the environment and the demo's home
-	rm -rf $(VENV) $(SERVICES) .recpipe
+clean:  ## remove the environments and the demo's home
+	rm -rf $(VENV) $(SERVICES) $(AUDIT) .recpipe
