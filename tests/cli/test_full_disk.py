@@ -18,7 +18,8 @@ def write_text() -> None:
 
 
 def write_parquet() -> None:
-    pq.write_table(pa.table({"rank": range(100_000)}), "/dev/full")
+    with pa.OSFile("/dev/full", "wb") as file:  # by its path alone, Arrow would remove the device when it fails, if root may
+        pq.write_table(pa.table({"rank": range(100_000)}), file)
 
 
 def write_sqlite() -> None:
