@@ -1,5 +1,11 @@
 """Errors are sentences for a person: what happened, where, and what to do about it."""
 
+from __future__ import annotations
+
+import errno
+
+NO_SPACE = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+
 
 class RecpipeError(Exception):
     """Anything that recpipe refuses; its text can be shown to a person as it stands."""
@@ -27,3 +33,8 @@ class MissingModel(RecpipeError):
 
 class TrainingFailed(RecpipeError):
     """A training run ended without a usable model."""
+
+
+def no_space(error: Exception) -> bool:
+    """Whether a disk was full: Arrow and Python say so by a number, Delta and SQLite by their words alone."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(error) for words in NO_SPACE)

@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import sys
 
 import typer
 
-from recpipe.errors import RecpipeError
-
-NO_SPACE = ("No space left on device", "database or disk is full")
+from recpipe.errors import RecpipeError, no_space
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
@@ -25,7 +22,7 @@ def main() -> None:
         print(f"recpipe: {error}", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
-        if not _no_space(error):
+        if not no_space(error):
             raise
         print(
             f"recpipe: There is no space left where it had to write ({error}). Days are published whole or not at all, so none is half done. "
@@ -33,11 +30,6 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
-
-
-def _no_space(error: Exception) -> bool:
-    """Whether a disk was full: Arrow and Python say so by a number, Delta and SQLite by their words alone."""
-    return getattr(error, "errno", None) == errno.ENOSPC or any(words in str(error) for words in NO_SPACE)
 
 
 from recpipe.cli import benchmark

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -173,6 +174,34 @@ def test_a_disk_that_takes_no_byte_more_is_wrong(settings: Settings) -> None:
     done = subprocess.run([sys.executable, "-c", FULL, settings.home], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['wrong', 'wrong', 'wrong', 'wrong']"
     assert not [path for path in settings.home.rglob("*") if "doctor" in path.name]
+
+
+SMALL_DISK = """
+import contextlib, json, subprocess, sys
+from recpipe.config import load_settings
+from recpipe.upkeep.doctor import places
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", sys.argv[1]], check=True)
+with open(f"{sys.argv[1]}/rest", "wb", buffering=0) as rest, contextlib.suppress(OSError):
+    while rest.write(bytes(4096)):
+        pass
+settings = load_settings(home=sys.argv[1])
+print(json.dumps([[finding.says, finding.remedy] for finding in [*places.folders(settings), *places.store(settings)]]))
+"""
+
+
+def test_a_full_disk_is_called_one_and_nobody_is_told_to_change_owners(settings: Settings) -> None:
+    own_disk = ["unshare", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*own_disk, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small disk of their own")
+    done = subprocess.run(
+        [*own_disk, sys.executable, "-c", SMALL_DISK, settings.home], capture_output=True, text=True, check=True
+    )
+    said = [(says, remedy) for says, remedy in json.loads(done.stdout) if "cannot be written" in says]
+    assert len(said) == 4  # home, work, reports, lake
+    for says, remedy in said:
+        assert "the disk is full" in says
+        assert "recpipe maintain" in remedy
+        assert "chown" not in remedy
 
 
 def test_the_lake_refuses_a_second_commit_and_nothing_stays_of_the_test(settings: Settings) -> None:

@@ -12,26 +12,20 @@ from pathlib import Path
 from typing import Final
 
 from recpipe.config import Settings
-from recpipe.errors import RecpipeError
+from recpipe.errors import RecpipeError, no_space
 from recpipe.lake import Lake
 from recpipe.local.home import airflow_home
 from recpipe.upkeep.doctor.finding import Finding, ok, warn, wrong
 
 PRIVATE: Final = ("airflow.cfg", "login.json", "keys.json")
+MAKE_ROOM: Final = "Make room: `recpipe maintain` frees some; docs/operations.md (a full disk) says the rest."
 
 
 def folders(settings: Settings) -> Iterator[Finding]:
     """Say whether files can be written, renamed and flushed to disk in the home, and the landing is there."""
     places = {"RECPIPE_HOME": settings.home, "work": settings.work, "reports": settings.reports}
     for name, place in places.items():
-        if why := _unwritable(place):
-            yield wrong(
-                "folders",
-                f"{place} ({name}) cannot be written: {why}",
-                f"Give this user the folder: chown $(id -u) {place}, or free the disk.",
-            )
-        else:
-            yield ok("folders", f"{place} can be written")
+        yield _writable(place, name)
     landing = settings.landing_root
     if not landing.is_dir():
         yield warn(
@@ -54,9 +48,10 @@ def store(settings: Settings) -> Iterator[Finding]:
     except RecpipeError as error:
         yield wrong("lake", str(error), "Mend that setting.")
     except Exception as error:  # of Delta, of a store, of a disk: it says which
-        yield wrong(
-            "lake", f"{root} cannot be written ({type(error).__name__})", "Look at RECPIPE_LAKE and RECPIPE_STORAGE_OPTIONS."
-        )
+        full = no_space(error)
+        why = "the disk is full" if full else type(error).__name__
+        remedy = MAKE_ROOM if full else "Look at RECPIPE_LAKE and RECPIPE_STORAGE_OPTIONS."
+        yield wrong("lake", f"{root} cannot be written ({why})", remedy)
     else:
         if refused:
             yield ok("lake", f"{root} takes a commit, and refuses a second one of the same version")
@@ -80,10 +75,10 @@ def modes(settings: Settings) -> Iterator[Finding]:
         yield ok("modes", f"{len(there)} files with secrets, readable by their owner alone")
 
 
-def _unwritable(place: Path) -> str:
-    """Return why a file cannot be written there, flushed and renamed; empty if it can."""
+def _writable(place: Path, name: str) -> Finding:
+    """Say whether a file can be written there, flushed and renamed."""
     if place.exists() and not place.is_dir():
-        return "it is no folder"
+        return wrong("folders", f"{place} ({name}) cannot be written: it is no folder", f"Move that file away: {place}")
     probe = nearest_folder(place) / f".recpipe-doctor-{uuid.uuid4().hex}"
     try:
         with probe.open("wb") as file:
@@ -93,12 +88,15 @@ def _unwritable(place: Path) -> str:
         probe.replace(probe.with_suffix(".done"))
         probe.with_suffix(".done").unlink()
     except OSError as error:
-        return error.strerror or type(error).__name__
+        full = no_space(error)
+        why = "the disk is full" if full else error.strerror or type(error).__name__
+        remedy = MAKE_ROOM if full else f"Give this user the folder: chown $(id -u) {place}"
+        return wrong("folders", f"{place} ({name}) cannot be written: {why}", remedy)
     finally:
         for left in (probe, probe.with_suffix(".done")):
             with suppress(OSError):
                 left.unlink(missing_ok=True)
-    return ""
+    return ok("folders", f"{place} can be written")
 
 
 def nearest_folder(path: Path) -> Path:
