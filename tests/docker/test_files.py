@@ -94,6 +94,17 @@ def test_compose_is_not_open_to_the_network() -> None:
     assert SERVICES["mlflow"]["environment"]["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 
 
+def test_links_lead_where_a_browser_can_go() -> None:
+    """A browser knows what compose publishes, and no name of a service."""
+    for page, service in (("AIRFLOW_PAGES", "api-server"), ("MLFLOW_PAGES", "mlflow")):
+        (published,) = SERVICES[service]["ports"]
+        address = f"http://{published.rpartition(':')[0]}"
+        assert example()[page] == address
+        assert SERVICES["worker"]["environment"][f"RECPIPE_{page}"] == f"${{{page}:-{address}}}"
+    in_the_cluster = {entry["name"]: entry["value"] for entry in HELM["env"]}
+    assert all(in_the_cluster[f"RECPIPE_{page}"].startswith("https://") for page in ("AIRFLOW_PAGES", "MLFLOW_PAGES"))
+
+
 def test_the_example_names_every_variable_and_no_secret() -> None:
     assert variables(COMPOSE_TEXT) == set(example())
     secret = [name for name in example() if re.search("PASSWORD|SECRET|FERNET", name)]

@@ -207,7 +207,8 @@ def _addresses(stores: Stores, ports: Mapping[str, int]) -> Any:
     known = {
         "@postgres/": f"@127.0.0.1:{stores.postgres_port}/", "@redis:6379": f"@127.0.0.1:{stores.redis_port}",
         "s3:9000": f"127.0.0.1:{stores.s3_port}", "api-server:8080": f"127.0.0.1:{ports['api-server']}",
-        "127.0.0.1:5000": f"127.0.0.1:{ports['mlflow']}", "http://mlflow:5000": f"http://127.0.0.1:{ports['mlflow']}",
+        "127.0.0.1:8080": f"127.0.0.1:{ports['api-server']}", "127.0.0.1:5000": f"127.0.0.1:{ports['mlflow']}",
+        "http://mlflow:5000": f"http://127.0.0.1:{ports['mlflow']}",
     }  # fmt: skip
 
     def here(value: str) -> str:
