@@ -275,7 +275,9 @@ class Lake:
         changed = [
             replace(record, rows=counts[record.day], status=CLOSED if counts[record.day] else EMPTY, recorded_at=now)
             for record in self.days(table)
-            if record.complete and record.rows != counts[record.day]
+            if record.complete
+            and record.table_version <= delta.version()  # else published since the count, which knows nothing of it
+            and record.rows != counts[record.day]
         ]
         if changed:
             self._append(changed)

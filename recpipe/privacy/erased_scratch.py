@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from recpipe.config import Settings
 from recpipe.encode.cache import forget
+from recpipe.errors import RecpipeError
 from recpipe.privacy.erased_texts import TEXT_TABLES
 from recpipe.privacy.erasures import ID_COLUMNS, Erased
 
@@ -33,9 +34,20 @@ def training_inputs(settings: Settings) -> Iterator[Path]:
 
 
 def remove_folder(folder: Path) -> tuple[int, int]:
-    """Remove a folder and return how many files and bytes it had."""
+    """Remove a folder and return how many files and bytes it had.
+
+    Raises
+    ------
+    RecpipeError
+        If it is still there: an erasure may not say of anything that it is gone which is not.
+    """
     sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
     shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        raise RecpipeError(
+            f"{folder} may hold rows of users that are to be erased, and could not be removed whole. Give recpipe the right to "
+            f"remove it, or let the run that writes there end; then run the erasure again, which goes on where it stopped."
+        )
     return len(sizes), sum(sizes)
 
 

@@ -266,3 +266,19 @@ def test_a_reader_sees_the_days_of_all_tables_as_of_one_moment(lake):
     lake.publish("episodes", [day(0)], EPISODES.schema.empty_table())
     assert reader.days("episodes") == []
     assert lake.reader().days("episodes") == [day(0)]
+
+
+def test_a_day_that_is_published_while_rows_are_counted_anew_keeps_its_count(lake):
+    class Beside(Lake):
+        """Publishes as soon as the table was opened for the count."""
+
+        def dataset(self, delta, table):
+            lake.publish("items", [day(1)], items(1, {"b": "new", "c": "new"}))
+            return super().dataset(delta, table)
+
+    lake.publish("items", [day(0)], items(0, {"a": "kept"}))
+    assert Beside(lake.root).recount("items") == []
+    assert [(record.day, record.status, record.rows) for record in lake.days("items")] == [
+        (day(0), "closed", 1),
+        (day(1), "closed", 2),
+    ]
