@@ -259,8 +259,8 @@ class Lake:
             record = DayRecord(table, day, OPEN, -1, (), None, __version__, self.run_id, 0, datetime.now(UTC))
             self._append([record])
 
-    def recount(self, table: str) -> list[DayRecord]:
-        """Register anew the days of a table that hold another number of rows than the register says; return them.
+    def recount(self, table: str, days: Sequence[date] = ()) -> list[DayRecord]:
+        """Register anew the days of a table, or some of them, that hold another number of rows than the register says; return them.
 
         For rows that were taken away for good. All else that is said of such a day stays, the version at which it was made
         among it: what was built from it is as good as before.
@@ -269,13 +269,15 @@ class Lake:
         if delta is None:
             return []
         counts: Counter[date] = Counter()
-        for batch in self.dataset(delta, table).to_batches(columns=["day"]):
+        where = ds.field("day").isin(list(days)) if days else None
+        for batch in self.dataset(delta, table).to_batches(columns=["day"], filter=where):
             counts.update({entry["values"]: entry["counts"] for entry in pc.value_counts(batch["day"]).to_pylist()})
         now = datetime.now(UTC)
         changed = [
             replace(record, rows=counts[record.day], status=CLOSED if counts[record.day] else EMPTY, recorded_at=now)
             for record in self.days(table)
             if record.complete
+            and (not days or record.day in days)
             and record.table_version <= delta.version()  # else published since the count, which knows nothing of it
             and record.rows != counts[record.day]
         ]

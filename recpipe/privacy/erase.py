@@ -186,9 +186,10 @@ def check_published(settings: Settings, table: str, days: Sequence[date]) -> Non
         removed = remove_users(lake, table, users_in(lake, table, erased, days))
     elif table in TEXT_TABLES:
         removed = remove_texts(lake, table, days)
+    # also where nothing is left to remove: an erasure may have done so between the commit and the register's row
+    lake.recount(table, () if removed.anything else days)
     if not removed.anything:
         return
-    lake.recount(table)
     drop_history(lake, table)
     log.warning(
         "%s of %s held %d rows of users who were erased while it was made: they are out again.", table, days[0], removed.rows

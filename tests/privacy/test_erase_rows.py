@@ -25,7 +25,7 @@ from recpipe.ingest import stage_day
 from recpipe.lake import Lake
 from recpipe.lake.stale import stale_days
 from recpipe.privacy.erase import check_published, erase
-from recpipe.privacy.erased_rows import USER_TABLES
+from recpipe.privacy.erased_rows import USER_TABLES, remove_users
 from recpipe.privacy.erasures import check_tokens, erased_users, erasure_tokens, note
 
 FIRST = date(2026, 3, 1)
@@ -284,6 +284,17 @@ def test_what_was_read_before_and_is_published_after_is_taken_out_again(settings
         check_published(settings, table, [day])
         assert find_bytes(settings.home, [GONE]) == []
     assert Lake.from_settings(settings).require("events", day).rows == 5
+
+
+def test_a_day_whose_rows_went_between_its_commit_and_its_row_in_the_register_is_counted_anew(settings: Settings) -> None:
+    fill(settings)
+    lake = Lake.from_settings(settings)
+    erase(settings, erasure_tokens(settings, [GONE]))
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    publish(settings, "users", DAYS[0], *({"user_id": user, "registered_at": since} for user in (GONE, "user-b")))
+    remove_users(lake, "users", [GONE])  # as the erasure does that meets the commit
+    check_published(settings, "users", [DAYS[0]])
+    assert [record.rows for record in lake.days("users")] == [1, 2, 2, 2]
 
 
 def test_a_run_that_was_planned_before_is_told_to_begin_anew(settings: Settings) -> None:
