@@ -89,12 +89,18 @@ def killed(platform: Cluster) -> list[tuple[str, str, int]]:
     """Ingest ten days, and kill a worker with -9 while it works on some; returns its tasks: task, run, try."""
     lost: list[tuple[str, str, int]] = []
 
+    def at_work(pids: set[int]) -> list[tuple[str, str, int]]:
+        running = platform.query("SELECT task_id, run_id, try_number, pid FROM task_instance WHERE state = 'running'")
+        return [(task, run, number) for task, run, number, pid in running if pid in pids]
+
     def kill_one_at_work() -> bool:
         pids = {process.pid for process in platform.programs["worker-1"].members()}
-        at_work = platform.query("SELECT task_id, run_id, try_number, pid FROM task_instance WHERE state = 'running'")
-        lost.extend((task, run, number) for task, run, number, pid in at_work if pid in pids)
-        if lost:
-            platform.kill("worker-1")
+        if not at_work(pids):
+            return False
+        platform.kill("worker-1")
+        lost.extend(at_work(pids))  # asked again: a task that ended just before is not lost
+        if not lost:
+            platform.revive("worker-1")
         return bool(lost)
 
     backfill(platform, "ingest_clickstream", kill_one_at_work)
