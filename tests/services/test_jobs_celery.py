@@ -84,7 +84,10 @@ def test_a_worker_that_dies_takes_the_job_along_and_the_retry_goes_on_to_the_sam
     airflow_cluster.run("env", "OMP_NUM_THREADS=1", "recpipe", "train", *options, "--out", str(alone))
 
     trigger(airflow_cluster, "celery_train", "killed", out=str(out), **training)
-    wait_until("a checkpoint", lambda: (out / "checkpoint.safetensors").exists(), seconds=400)
+    checkpoint = out / "checkpoint.safetensors"
+    wait_until("a checkpoint", checkpoint.exists, seconds=400)
+    first = checkpoint.stat().st_mtime_ns  # of step 0: going on from it would show nothing
+    wait_until("a further one", lambda: checkpoint.stat().st_mtime_ns > first, seconds=100)
     at_work = jobs_of(out)
     worker = [one for one in airflow_cluster.programs["worker-gpu"].members() if one not in at_work]
     assert at_work
