@@ -6,22 +6,18 @@ joins files has no row in the register and needs none: a reader that meets its v
 
 from __future__ import annotations
 
-import random
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
-from deltalake.exceptions import CommitFailedError
-from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import FileSelector, FileSystem, FileType, PyFileSystem
+from pyarrow.fs import FileSelector, FileSystem, FileType
 
-from recpipe.errors import RecpipeError
-from recpipe.lake.lake import COMMIT_TRIES, WRITING, Lake
+from recpipe.lake.changes import files_of, newest, tried
+from recpipe.lake.lake import WRITING, Lake
 
 SMALL_BYTES: Final = 64 * 2**20
 """A file below this is joined with others of its day."""
@@ -30,6 +26,7 @@ DAYS_A_COMMIT: Final = 30
 UNFINISHED: Final = timedelta(days=1)
 """A file that stands in no commit may belong to a write under way until it is so old."""
 LOG_FOLDER: Final = "_delta_log"
+LOST: Final = "Nothing is broken; run `recpipe maintain` again when fewer days are being published."
 
 
 @dataclass(frozen=True)
@@ -61,11 +58,11 @@ def compact(lake: Lake, table: str, *, dry_run: bool = False) -> Swept:
     if dry_run or not small.files:
         return small
     if days is None:
-        _tried(lake, table, lambda found: _join(found, None))
+        tried(lake, table, lambda found: _join(found, None), LOST)
         return small
     for start in range(0, len(days), DAYS_A_COMMIT):
         some = [("day", "in", [str(day) for day in days[start : start + DAYS_A_COMMIT]])]
-        _tried(lake, table, lambda found, some=some: _join(found, some))  # type: ignore[misc]  # mypy wants no default here
+        tried(lake, table, lambda found, some=some: _join(found, some), LOST)  # type: ignore[misc]  # mypy wants no default here
     return small
 
 
@@ -89,7 +86,7 @@ def vacuum(lake: Lake, table: str, keep: timedelta, *, dry_run: bool = False) ->
     since = datetime.now(UTC) - keep
     versions = kept_versions(lake, delta, table, since)
     found = {path for hours, full in _looks(keep) for path in _vacuum(delta, hours, full, versions, dry_run=True)}
-    swept = _there(_files(lake, table), sorted(found))
+    swept = _there(files_of(lake, table), sorted(found))
     if swept.files and not dry_run:
         for hours, full in _looks(keep):
             _vacuum(delta, hours, full, versions, dry_run=False)
@@ -105,11 +102,11 @@ def clean_log(lake: Lake, table: str, keep: timedelta, *, dry_run: bool = False)
     delta = lake.delta(table)
     if delta is None:
         return Swept()
-    files = _files(lake, table)
+    files = files_of(lake, table)
     if dry_run:
         return _old_entries(files, delta, datetime.now(UTC) - 2 * keep)
     _set_retention(lake, table, keep)
-    delta, before = _newest(lake, table), _log(files)
+    delta, before = newest(lake, table), _log(files)
     if f"{LOG_FOLDER}/{delta.version():020d}.checkpoint.parquet" not in before:
         delta.create_checkpoint()
     delta.cleanup_metadata()
@@ -171,23 +168,6 @@ def _join(delta: DeltaTable, where: Any) -> None:
     )
 
 
-def _tried(lake: Lake, table: str, change: Callable[[DeltaTable], None]) -> None:
-    """Change a table; a race that was lost is run again on what the winner left."""
-    for attempt in range(COMMIT_TRIES):
-        try:
-            return change(_newest(lake, table))
-        except CommitFailedError:
-            time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))
-    raise RecpipeError(
-        f"Table {table} could not be tidied: {COMMIT_TRIES} commits were lost to other writers. Nothing is broken; run "
-        f"`recpipe maintain` again when fewer days are being published."
-    )
-
-
-def _newest(lake: Lake, table: str) -> DeltaTable:
-    return DeltaTable(lake.uri(table), storage_options=dict(lake.storage_options) or None)
-
-
 def _looks(keep: timedelta) -> list[tuple[int, bool]]:
     """Return hours and kind of the vacuums to run: what a commit took away, and what stands in no commit."""
     hours, unfinished = (int(span.total_seconds() // 3600) for span in (keep, UNFINISHED))
@@ -208,11 +188,7 @@ def _set_retention(lake: Lake, table: str, keep: timedelta) -> None:
         if any(delta.metadata().configuration.get(name) != value for name, value in wanted.items()):
             delta.alter.set_table_properties(wanted)
 
-    _tried(lake, table, change)
-
-
-def _files(lake: Lake, table: str) -> FileSystem:
-    return PyFileSystem(DeltaStorageHandler(lake.uri(table), dict(lake.storage_options) or None))
+    tried(lake, table, change, LOST)
 
 
 def _there(files: FileSystem, paths: Sequence[str]) -> Swept:

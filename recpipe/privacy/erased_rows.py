@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import reduce
 from operator import or_
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError
-from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import FileSelector, FileSystem, PyFileSystem
+from pyarrow.fs import FileSelector, FileSystem
 
 from recpipe.contract import TABLES, USERS
-from recpipe.errors import RecpipeError
 from recpipe.lake import Lake
-from recpipe.lake.lake import COMMIT_TRIES, WRITING
+from recpipe.lake.changes import files_of, newest, tried
+from recpipe.lake.lake import WRITING
 from recpipe.privacy.erasures import ID_COLUMNS, Erased
 
 USER_TABLES: Final = tuple(table.name for table in TABLES.values() if "user_id" in table.columns)
@@ -34,9 +30,9 @@ READING: Final = {"use_threads": False, "batch_readahead": 1, "fragment_readahea
 UNFINISHED_HOURS: Final = 24
 """A file that no commit names may belong to a write under way until it is so old."""
 LOG: Final = "_delta_log"
+LOST: Final = "The erasure goes on where it stopped when it is run again; run it while fewer days are being published."
 RETENTION: Final = {"delta.logRetentionDuration": "interval 30 days", "delta.deletedFileRetentionDuration": "interval 7 days"}
 """Delta's own, where a table says nothing else."""
-Result = TypeVar("Result")
 Make = Callable[[ds.Dataset, ds.Expression], Iterable[pa.RecordBatch]]
 
 
@@ -130,12 +126,12 @@ def rewrite(lake: Lake, table: str, where: ds.Expression, make: Make, removed: R
         Gets the counts.
     """
     rows = Counter[date]()
-    for batch in lake.dataset(_opened(lake, table), table).to_batches(columns=["day"], filter=where):
+    for batch in lake.dataset(newest(lake, table), table).to_batches(columns=["day"], filter=where):
         rows.update(batch["day"].to_pylist())
     days = sorted(rows)
     for start in range(0, len(days), DAYS_A_COMMIT):
         some = days[start : start + DAYS_A_COMMIT]
-        tried(lake, table, lambda delta, some=some: _rewrite_days(lake, table, delta, some, make))  # type: ignore[misc]
+        tried(lake, table, lambda delta, some=some: _rewrite_days(lake, table, delta, some, make), LOST)  # type: ignore[misc]
     removed.rows += rows.total()
     removed.days |= set(days)
 
@@ -150,32 +146,6 @@ def _rewrite_days(lake: Lake, table: str, delta: DeltaTable, days: Sequence[date
     write_deltalake(delta, batches, mode="overwrite", predicate=f"day IN ({named})", writer_properties=WRITING)
 
 
-def tried(lake: Lake, table: str, change: Callable[[DeltaTable], Result]) -> Result:
-    """Change a table that exists; a race that was lost to a publish is run again on what the winner left.
-
-    Raises
-    ------
-    RecpipeError
-        If every try was lost.
-    """
-    for attempt in range(COMMIT_TRIES):
-        try:
-            return change(_opened(lake, table))
-        except CommitFailedError:
-            time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))
-    raise RecpipeError(
-        f"Users could not be taken out of table {table}: {COMMIT_TRIES} commits were lost to other writers. The erasure goes on "
-        f"where it stopped when it is run again; run it while fewer days are being published."
-    )
-
-
-def _opened(lake: Lake, table: str) -> DeltaTable:
-    delta = lake.delta(table)
-    if delta is None:
-        raise RecpipeError(f"Table {table} has gone from {lake.root} while users were taken out of it: see who removed it.")
-    return delta
-
-
 # --- what the rows leave behind
 
 
@@ -187,10 +157,10 @@ def drop_history(lake: Lake, table: str) -> tuple[Removed, list[str]]:
     """
     if lake.delta(table) is None:
         return Removed(), []
-    removed, files = Removed(), _files(lake, table)
+    removed, files = Removed(), files_of(lake, table)
     before = _sizes(files, "")
     for hours, full in ((0, False), (UNFINISHED_HOURS, True)):
-        tried(lake, table, lambda delta, hours=hours, full=full: _vacuum(delta, hours, full))  # type: ignore[misc]
+        tried(lake, table, lambda delta, hours=hours, full=full: _vacuum(delta, hours, full), LOST)  # type: ignore[misc]
     _restart_log(lake, table)
     after = _sizes(files, "")
     gone = before.keys() - after.keys()
@@ -203,14 +173,14 @@ def _vacuum(delta: DeltaTable, hours: int, full: bool) -> None:
 
 
 def _restart_log(lake: Lake, table: str) -> None:
-    kept = {**RETENTION, **tried(lake, table, lambda delta: _retention(delta))}
-    tried(lake, table, lambda delta: delta.alter.set_table_properties(dict.fromkeys(RETENTION, "interval 0 days")))
+    kept = {**RETENTION, **tried(lake, table, lambda delta: _retention(delta), LOST)}
+    tried(lake, table, lambda delta: delta.alter.set_table_properties(dict.fromkeys(RETENTION, "interval 0 days")), LOST)
     try:
-        delta = _opened(lake, table)
+        delta = newest(lake, table)
         delta.create_checkpoint()
         delta.cleanup_metadata()
     finally:
-        tried(lake, table, lambda delta: delta.alter.set_table_properties(kept))
+        tried(lake, table, lambda delta: delta.alter.set_table_properties(kept), LOST)
 
 
 def _retention(delta: DeltaTable) -> dict[str, str]:
@@ -220,7 +190,7 @@ def _retention(delta: DeltaTable) -> dict[str, str]:
 
 
 def _left(lake: Lake, table: str, there: Mapping[str, int]) -> list[str]:
-    delta = _opened(lake, table)
+    delta = newest(lake, table)
     named = {path.rsplit("/", 1)[-1] for path in delta.file_uris()}
     loose = [path for path in there if path.endswith(".parquet") and LOG not in path and path.rsplit("/", 1)[-1] not in named]
     if not loose:
@@ -230,10 +200,6 @@ def _left(lake: Lake, table: str, there: Mapping[str, int]) -> list[str]:
         f"{table}: {len(loose)} files that no commit names are younger than {hours} hours and may belong to a write under way; "
         f"`recpipe maintain` removes them later."
     ]
-
-
-def _files(lake: Lake, table: str) -> FileSystem:
-    return PyFileSystem(DeltaStorageHandler(lake.uri(table), dict(lake.storage_options) or None))
 
 
 def _sizes(files: FileSystem, folder: str) -> dict[str, int]:
