@@ -111,11 +111,13 @@ def erasure_tokens(settings: Settings, ids: Sequence[str]) -> list[str]:
     Raises
     ------
     BadSetting
-        If an id is empty.
+        If an id is empty, or the lake is kept under another key: such tokens would find nobody.
     """
     if any(not one.strip() for one in ids):
         raise BadSetting("One of the ids to erase is empty: leave it out, or name the user.")
-    delta = _ensured(Lake.from_settings(settings))
+    lake = Lake.from_settings(settings)
+    lake.claim()
+    delta = _ensured(lake)
     known = Erased(_secret(settings, delta), {}, delta.version())
     return list(dict.fromkeys(known.token(typed_user(settings, one)) for one in ids))
 
@@ -138,8 +140,15 @@ def check_tokens(tokens: Sequence[str]) -> None:
 
 
 def note(settings: Settings, tokens: Sequence[str], *, finished: bool) -> Erased:
-    """Add tokens to the list, as begun or as done, and return the list."""
+    """Add tokens to the list, as begun or as done, and return the list.
+
+    Raises
+    ------
+    BadSetting
+        If the lake is kept under another key: an erasure would find nobody, and say that it is done.
+    """
     lake, now = Lake.from_settings(settings), datetime.now(UTC)
+    lake.claim()
     _ensured(lake)
     known = erased_users(settings).finished
     new = [token for token in dict.fromkeys(tokens) if token not in known or (finished and not known[token])]

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from recpipe.config import Settings, load_settings
 from recpipe.contract import TABLES
@@ -27,6 +28,7 @@ from recpipe.lake.stale import stale_days
 from recpipe.privacy.erase import check_published, erase
 from recpipe.privacy.erased_rows import USER_TABLES, remove_users
 from recpipe.privacy.erasures import check_tokens, erased_users, erasure_tokens, note
+from recpipe.privacy.keys import user_key
 
 FIRST = date(2026, 3, 1)
 DAYS = [FIRST + timedelta(days=offset) for offset in range(4)]
@@ -105,13 +107,23 @@ def test_a_token_is_the_same_for_the_same_user_and_names_nobody(settings: Settin
 
 
 def test_with_a_key_the_raw_id_and_its_key_have_one_token(settings: Settings) -> None:
-    from recpipe.privacy.keys import user_key
-
-    keyed = load_settings(home=settings.home, user_key="ab" * 32)
+    keyed = load_settings(home=settings.home / "keyed", user_key="ab" * 32)
     (token,) = erasure_tokens(keyed, [GONE])
     assert erasure_tokens(keyed, [user_key(keyed, GONE)]) == [token]
     assert erasure_tokens(settings, [GONE]) != [token]
     assert token.removeprefix("erase-") != user_key(keyed, GONE)
+
+
+def test_without_the_key_of_the_lake_nobody_is_said_to_be_erased(settings: Settings) -> None:
+    keyed, other = (settings.model_copy(update={"user_key": SecretStr(digits * 32)}) for digits in ("5e", "5f"))
+    publish(keyed, "users", FIRST, {"user_id": user_key(keyed, GONE), "registered_at": datetime(2026, 1, 1, tzinfo=UTC)})
+    tokens = erasure_tokens(keyed, [GONE])
+    for wrong in (settings, other):
+        with pytest.raises(BadSetting, match="kept under"):
+            erasure_tokens(wrong, [GONE])
+        with pytest.raises(BadSetting, match="kept under"):
+            erase(wrong, tokens)
+    assert erase(keyed, tokens)["tables"]["users"]["rows"] == 1
 
 
 @pytest.mark.parametrize("wrong", [[], [GONE], ["erase-xyz"], ["erase-" + "0" * 64 + "\n"]])
