@@ -30,6 +30,13 @@ def user_key(settings: Settings) -> Iterator[Finding]:
         given = fingerprint(settings)
         lake = Lake.from_settings(settings)
         kept = fingerprint_of(lake.root, dict(lake.storage_options))
+        if kept and not given:
+            yield warn(
+                "user key",
+                f"none is set here, and the lake is kept under one (its fingerprint is {kept})",
+                "Where Airflow's connection recpipe_user_key has it, that is right; else set RECPIPE_USER_KEY or RECPIPE_USER_KEY_FILE.",
+            )
+            return
         hold_against(lake.root, kept, given, bool(lake.days()))
     except BadSetting as error:
         yield wrong("user key", str(error), "Mend RECPIPE_USER_KEY or RECPIPE_USER_KEY_FILE.")

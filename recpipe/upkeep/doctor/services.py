@@ -109,7 +109,11 @@ def channels(settings: Settings) -> Iterator[Finding]:
                 name, f"the address in {setting} cannot be reached", f"Look at {setting}, at the name service, and at firewalls."
             )
     if not asked["webhook"][0] and not (asked["mail"][0] and settings.mail_to):
-        yield warn("notices", "nobody is told of failures", "Set RECPIPE_WEBHOOK, or RECPIPE_SMTP and RECPIPE_MAIL_TO.")
+        yield warn(
+            "notices",
+            "nobody is told of failures, unless Airflow's connection recpipe_webhook or recpipe_smtp says whom",
+            "Make one of them, or set RECPIPE_WEBHOOK, or RECPIPE_SMTP and RECPIPE_MAIL_TO.",
+        )
 
 
 def _not_running(check: str, says: str, start: str) -> Finding:
