@@ -78,6 +78,7 @@ def _say_where(settings: Settings, console: Console) -> None:
         f"  Spark    spark.read.format('delta').load('{table}').where(\"day = '2011-09-03'\")",
         "[bold]The pages[/]",
         f"  Airflow  {base_url(settings)}  (login {user} / {password})",
+        f"  recpipe  {base_url(settings)}/recpipe/  (a user's list, freshness, quality, quarantine; the same login)",
         f"  MLflow   {mlflow_url(settings)}",
         f"  reports  {settings.reports.resolve()}",
         "make down stops the services, make up starts them again.",
