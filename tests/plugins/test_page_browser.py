@@ -129,7 +129,7 @@ def test_a_person_logs_in_and_looks_up_a_user(services: Settings, browser: Brows
     browser.click(".ask button")
     browser.wait_for("location.pathname == '/recpipe/user' && document.querySelector('ol.list')")
     assert browser.say("document.querySelector('ol.list').children.length") == places
-    assert browser.say("getComputedStyle(document.querySelector('.facts')).display") == "flex"  # the style was let in, too
+    browser.wait_for("getComputedStyle(document.querySelector('.facts')).display == 'flex'")  # the style was let in, too
     assert browser.say("location.search") == ""
 
     browser.open(f"{address}/plugin/recpipe")  # the same page within Airflow's own frame and navigation
