@@ -128,6 +128,26 @@ def test_a_server_whose_clock_is_off_is_told(settings: Settings, ahead: float, l
     assert ("behind this machine's clock" in found.says) == (ahead < 0)
 
 
+def test_files_that_go_meanwhile_keep_no_disk_from_being_looked_at(settings: Settings) -> None:
+    folder, ended = Path(settings.lake_root) / "items", threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(20):
+                (folder / str(number)).touch()
+            shutil.rmtree(folder)
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(300):
+            assert set(levels(machine.disk(settings))) <= {"ok", "warn"}
+    finally:
+        ended.set()
+        other.join()
+
+
 def test_a_disk_whose_clock_is_off_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time
     monkeypatch.setattr(machine.time, "time", lambda: now() - 3600)

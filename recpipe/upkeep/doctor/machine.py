@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -163,7 +164,12 @@ def _installed(name: str) -> str:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # a run, or another check, removes files of its own meanwhile
+                total += Path(root, name).lstat().st_size
+    return total
 
 
 def _disk_skew(folder: Path) -> float | None:
