@@ -59,6 +59,35 @@ SETTINGS = load_settings()
 MODEL = Asset(name="recpipe.model", uri=f"recpipe://models/{SETTINGS.registered_model}")
 
 
+def ask_before(promoted: Any, registered: Any) -> None:
+    """Set a question to a person before the promotion, where the gate would let the candidate pass."""
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    @task.branch
+    def propose(version: str) -> str:
+        """Ask the gate, and go on with the question to a person if it would let the candidate pass."""
+        from recpipe import registry
+        from recpipe.registry.approval import pictures
+
+        with run_day() as (settings, day):
+            decision = asdict(registry.propose(settings, version, day))
+            asked = registry.question(settings, decision, pictures(settings, version))
+            get_current_context()["ti"].xcom_push("question", asked)
+        return "approve" if decision["promoted"] else "promote"
+
+    approve = ApprovalOperator(
+        task_id="approve",
+        subject="Promote version {{ ti.xcom_pull('register') }} of the recommender?",
+        body="{{ ti.xcom_pull('propose', key='question') }}",
+        defaults=ApprovalOperator.REJECT,
+        response_timeout=timedelta(hours=SETTINGS.approval_hours),
+        execution_timeout=None,
+        notifiers=TellQuestion(),
+    )
+    propose(registered) >> [approve, promoted]
+    approve >> promoted
+
+
 @dag(
     **schedule(SETTINGS, WEEKLY, days=7),
     doc_md=__doc__,
@@ -94,18 +123,6 @@ def train_meta_model() -> None:
         with run_day() as (settings, day):
             return registry.register(settings, folder, day)
 
-    @task.branch
-    def propose(version: str) -> str:
-        """Ask the gate, and go on with the question to a person if it would let the candidate pass."""
-        from recpipe import registry
-        from recpipe.registry.approval import pictures
-
-        with run_day() as (settings, day):
-            decision = asdict(registry.propose(settings, version, day))
-            asked = registry.question(settings, decision, pictures(settings, version))
-            get_current_context()["ti"].xcom_push("question", asked)
-        return "approve" if decision["promoted"] else "promote"
-
     @task(outlets=[MODEL], trigger_rule="none_failed_min_one_success")
     def promote(version: str) -> dict[str, Any]:
         """Let the candidate pass the gate, or not; returns what was decided and why."""
@@ -119,16 +136,8 @@ def train_meta_model() -> None:
         SETTINGS,
         task_id="train",
         command=[
-            "recpipe",
-            "train",
-            "--episodes",
-            exported["episodes"],
-            "--out",
-            exported["model"],
-            "--from",
-            exported["start"],
-            exported["shop"],
-            *SETTINGS.train_options,
+            *("recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]),
+            *("--from", exported["start"], exported["shop"], *SETTINGS.train_options),
         ],
         pool="gpu",
         queue=SETTINGS.train_queue,
@@ -139,20 +148,7 @@ def train_meta_model() -> None:
     train >> registered
     promoted = link(promote(registered), *model_links(lambda decision: decision["version"]))
     if SETTINGS.approval_hours:
-        from airflow.providers.standard.operators.hitl import ApprovalOperator
-
-        approve = ApprovalOperator(
-            task_id="approve",
-            subject="Promote version {{ ti.xcom_pull('register') }} of the recommender?",
-            body="{{ ti.xcom_pull('propose', key='question') }}",
-            defaults=ApprovalOperator.REJECT,
-            response_timeout=timedelta(hours=SETTINGS.approval_hours),
-            execution_timeout=None,
-            notifiers=TellQuestion(),
-        )
-        proposed = propose(registered)
-        proposed >> [approve, promoted]
-        approve >> promoted
+        ask_before(promoted, registered)
 
 
 train_meta_model()

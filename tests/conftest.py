@@ -10,8 +10,9 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -86,14 +87,28 @@ class Receiver:
         raise AssertionError(f"nobody was told of anything that {kind}")
 
 
-@pytest.fixture(scope="session")
-def receiver() -> Iterator[Receiver]:
-    """Where the services of `services` post their notices."""
-    told: list[dict[str, Any]] = []
+@dataclass
+class Webhook:
+    """A listener, and what was posted to it: path and body of each request, and the notices in all of them."""
+
+    url: str = ""
+    paths: list[str] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    notices: list[dict[str, Any]] = field(default_factory=list)
+
+    def hear(self, path: str, body: dict[str, Any]) -> None:
+        self.paths.append(path)
+        self.bodies.append(body)
+        self.notices.extend(body.get("notices", ()))
+
+
+@contextmanager
+def listening(hear: Callable[[str, dict[str, Any]], None]) -> Iterator[str]:
+    """Listen on a port of this machine; gives the address, and tells path and body of each request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["notices"])
+            hear(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200)
             self.end_headers()
 
@@ -102,9 +117,27 @@ def receiver() -> Iterator[Receiver]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Receiver(f"http://127.0.0.1:{server.server_port}/", told)
-    server.shutdown()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    """A webhook of one test."""
+    heard = Webhook()
+    with listening(heard.hear) as heard.url:
+        yield heard
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    """Where the services of `services` post their notices."""
+    told: list[dict[str, Any]] = []
+    with listening(lambda _, body: told.extend(body["notices"])) as address:
+        yield Receiver(address, told)
 
 
 def asked_before_promotion(dag_file: Path) -> str:

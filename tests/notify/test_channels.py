@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socketserver
 import threading
 from collections.abc import Iterator
 from email import message_from_string, policy
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -60,27 +58,6 @@ def mail_server() -> Iterator[MailServer]:
         server.shutdown()
 
 
-@pytest.fixture
-def posted() -> Iterator[tuple[str, list[Any]]]:
-    """The address of a webhook, and what was posted to it."""
-    bodies: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/hook", bodies
-    server.shutdown()
-    server.server_close()
-
-
 def settings(**values: Any) -> Settings:
     return load_settings(home="unused", mail_to=["a@example.org", "b@example.org"], mail_from="recpipe@example.org", **values)
 
@@ -94,16 +71,16 @@ def test_a_notice_is_mailed_to_everybody_who_is_named(mail_server: MailServer) -
     assert [to.split(">")[0].lstrip("<") for to in mail_server.recipients] == ["a@example.org", "b@example.org"]
 
 
-def test_both_channels_take_it(mail_server: MailServer, posted: tuple[str, list[Any]]) -> None:
-    address, bodies = posted
+def test_both_channels_take_it(mail_server: MailServer, webhook: Any) -> None:
+    address, bodies = webhook.url, webhook.bodies
     assert send(settings(smtp=mail_server.address, webhook=address), [NOTICE]) == ["webhook", "mail"]
     assert bodies[0]["warnings"] == [in_words(NOTICE)]
     assert bodies[0]["notices"][0]["kind"] == AUDIT
     assert bodies[0]["day"] == "2011-09-03"
 
 
-def test_a_notice_of_no_day_is_posted_without_one(posted: tuple[str, list[Any]]) -> None:
-    address, bodies = posted
+def test_a_notice_of_no_day_is_posted_without_one(webhook: Any) -> None:
+    address, bodies = webhook.url, webhook.bodies
     assert send(settings(webhook=address), [Notice(LATE, "", "It is late.")]) == ["webhook"]
     assert bodies[0]["text"] == "recpipe:\n- It is late."
 
@@ -120,10 +97,8 @@ def test_a_password_is_not_sent_where_the_line_cannot_be_closed(
 
 
 @pytest.mark.parametrize("address", ["smtp://127.0.0.1:9", "http://127.0.0.1", "no address", "smtp://planted\x7f:port/"])
-def test_a_mail_server_that_is_not_there_stops_nothing(
-    address: str, posted: tuple[str, list[Any]], caplog: pytest.LogCaptureFixture
-) -> None:
-    hook, bodies = posted
+def test_a_mail_server_that_is_not_there_stops_nothing(address: str, webhook: Any, caplog: pytest.LogCaptureFixture) -> None:
+    hook, bodies = webhook.url, webhook.bodies
     with caplog.at_level(logging.WARNING):
         assert send(settings(smtp=address, webhook=hook), [NOTICE]) == ["webhook"]
     assert len(bodies) == 1

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,27 +17,12 @@ from recpipe.errors import AuditFailed, BadSetting
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+def told(monkeypatch: pytest.MonkeyPatch, webhook: Any) -> list[dict[str, Any]]:
     """The notices that a listener gets."""
-    notices: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            notices.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["notices"])
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("RECPIPE_WEBHOOK", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setenv("RECPIPE_WEBHOOK", webhook.url)
     monkeypatch.setenv("RECPIPE_TIMEZONE", "Europe/London")
     monkeypatch.setenv("RECPIPE_DEADLINE_HOURS", "6")
-    yield notices
-    server.shutdown()
-    server.server_close()
+    return webhook.notices
 
 
 def context(task_id: str, error: BaseException, run_type: str = "scheduled") -> dict[str, Any]:

@@ -7,7 +7,6 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -41,36 +40,15 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Any:
     return write
 
 
-@pytest.fixture
-def listener() -> Iterator[tuple[str, list[str]]]:
-    """Yield the address of a listener, and the paths that it was asked for."""
-    paths: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            paths.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", paths
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_notice_goes_to_the_webhook_of_the_connection(settings: Settings, connection: Any, listener: Any) -> None:
-    address, paths = listener
+def test_a_notice_goes_to_the_webhook_of_the_connection(settings: Settings, connection: Any, webhook: Any) -> None:
+    address, paths = webhook.url, webhook.paths
     connection("recpipe_webhook", conn_type="generic", password=f"{address}/services/secret")
     assert send(settings, [NOTICE]) == ["webhook"]
     assert paths == ["/services/secret"]
 
 
-def test_the_environment_goes_before_the_connection(connection: Any, listener: Any) -> None:
-    address, paths = listener
+def test_the_environment_goes_before_the_connection(connection: Any, webhook: Any) -> None:
+    address, paths = webhook.url, webhook.paths
     connection("recpipe_webhook", conn_type="generic", password=f"{address}/connection")
     assert send(load_settings(webhook=f"{address}/environment"), [NOTICE]) == ["webhook"]
     assert paths == ["/environment"]
