@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from recpipe.config import Settings
-from recpipe.contract import DELIVERED, TABLES
+from recpipe.contract import DELIVERED
 from recpipe.errors import RecpipeError
-from recpipe.ingest.stage import DONE, FACTS, left_open_if_refused, staged_files
+from recpipe.ingest.staged import DONE, FACTS, left_open_if_refused, staged_rows
 from recpipe.lake import Input, Lake, stream
 from recpipe.privacy.erase import check_published
 
@@ -111,13 +111,6 @@ def _refuse_lost_rows(folder: Path, days: Sequence[date], facts: dict[str, Any])
 
 def _count(rows: ds.Dataset | pa.Table) -> int:
     return int(rows.num_rows if isinstance(rows, pa.Table) else rows.count_rows())
-
-
-def staged_rows(folder: Path, table: str, days: Sequence[date]) -> ds.Dataset | pa.Table:
-    """Return the staged rows of some days in the schema of the contract; a dataset, so that it can be streamed."""
-    schema = TABLES[table].schema
-    files = staged_files(folder, table, days)
-    return ds.dataset([str(file) for file in files], schema=schema, format="parquet") if files else schema.empty_table()
 
 
 def _read_facts(folder: Path, days: Sequence[date]) -> dict[str, Any]:

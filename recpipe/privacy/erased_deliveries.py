@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,9 @@ from recpipe.errors import BadDelivery
 from recpipe.lake import Lake
 from recpipe.privacy.erased_rows import Removed, remove_rows
 from recpipe.privacy.erasures import ID_COLUMNS, Erased
+
+if TYPE_CHECKING:
+    from recpipe.ingest.landing import LandedFile
 
 Place = tuple[date, str, str]
 """Day, table and file of a quarantined row."""
@@ -63,21 +66,23 @@ def _rows_of(settings: Settings, place: Place, erased: Erased) -> set[int] | Non
     from recpipe.ingest.delivery import find_delivery, shown_name
 
     day, table, name = place
-    for file in find_delivery(settings, day).files[table]:
-        if shown_name(settings, file).rpartition("/")[2] == name:
+    delivery = find_delivery(settings, day)
+    for file in delivery.files[table]:
+        shown = shown_name(settings, delivery, file)
+        if shown.rpartition("/")[2] == name:
             try:
-                return set(_numbers(settings, file, table, erased))
+                return set(_numbers(settings, file, shown, table, erased))
             except BadDelivery:  # delivered anew, and broken
                 return None
     return None
 
 
-def _numbers(settings: Settings, file: Path, table: str, erased: Erased) -> Iterator[int]:
+def _numbers(settings: Settings, file: LandedFile, name: str, table: str, erased: Erased) -> Iterator[int]:
     from recpipe.ingest.columns import plan_columns
-    from recpipe.ingest.delivery import open_file, read_batches, shown_name
+    from recpipe.ingest.reading import open_file, read_batches
     from recpipe.ingest.values import Shop, kind_of, plain
 
-    name, first = shown_name(settings, file), 0
+    first = 0
     shop = Shop(settings.zone, settings.category_separator)
     with open_file(file, name) as opened:
         sources = plan_columns(settings, table, name, opened.schema_arrow).sources

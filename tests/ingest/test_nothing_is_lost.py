@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recpipe.config import load_settings
 from recpipe.contract import EVENTS, QUARANTINE
-from recpipe.ingest.stage import FACTS, stage_days
+from recpipe.ingest.stage import stage_days
+from recpipe.ingest.staged import FACTS
 
 DAY = date(2011, 9, 1)
 MIDNIGHT = datetime(2011, 9, 1)

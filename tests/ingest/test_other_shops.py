@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from recpipe.config import load_settings
 from recpipe.ingest import ingest_history, stage_day
-from recpipe.ingest.publish import staged_rows
+from recpipe.ingest.staged import staged_rows
 
 DAY = date(2015, 5, 3)
 RETAILROCKET = {

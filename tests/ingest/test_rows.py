@@ -12,7 +12,7 @@ import pytest
 from recpipe.config import load_settings
 from recpipe.contract import EVENTS, ITEMS, QUARANTINE, USERS
 from recpipe.ingest import stage_day
-from recpipe.ingest.publish import staged_rows
+from recpipe.ingest.staged import staged_rows
 
 DAY = date(2011, 9, 1)
 NOON = datetime(2011, 9, 1, 12, tzinfo=UTC)
