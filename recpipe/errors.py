@@ -23,6 +23,10 @@ class AuditFailed(RecpipeError):
     """A staged day did not pass its suite; nothing was published."""
 
 
+class StageFailed(RecpipeError):
+    """A step could not be done for a reason outside of its data (a full disk, lost rights, damaged scratch): worth another try."""
+
+
 class MissingDay(RecpipeError):
     """A day that a step needs does not stand in the register yet."""
 
