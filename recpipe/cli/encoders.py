@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 
 def encoder_folder(name: str) -> str:
@@ -42,7 +43,7 @@ def install_encoder(profile: Annotated[str, typer.Argument(help="multilingual: m
         raise BadSetting(f"There is no encoder profile '{profile}'. Choose {', '.join(ENCODER_PROFILES)}.")
     folder = Path(load_settings(encoder=profile).encoder)
     facts = install(folder)
-    print(f"{folder}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
+    say(f"{folder}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 
 
 @app.command(name="finetune-encoder")
@@ -80,7 +81,7 @@ def finetune_encoder(
     from recpipe.encode.finetune import Config, finetune
     from recpipe.encode.finetune.measure import table
 
-    print(table(finetune(episodes, encoder, out, Config(**given))))
+    say(table(finetune(episodes, encoder, out, Config(**given))))
 
 
 @app.command(name="distill-encoder")
@@ -115,4 +116,4 @@ def export_encoder(
     if form not in ("int8", "pruned"):
         raise BadSetting(f"There is no format '{form}'. Choose int8 or pruned.")
     facts = export_int8(encoder, out) if form == "int8" else prune(encoder, out, share)
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    say(", ".join(f"{name} {value}" for name, value in facts.items()))

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recpipe.config import Settings
+from recpipe.printable import NAME, named, printable
 from recpipe.privacy.keys import has_key
 
 MAIL: Final = "[mail]"
@@ -23,6 +24,8 @@ LONG_ID: Final = 9
 """Characters from which an id is masked inside of words, too: nothing else in a text is like it by chance."""
 LEAST_DIGITS: Final = 4
 """Digits of an id below which a number in a text is no id: "5 candles" is no user."""
+COLUMNS_SHOWN: Final = 40
+"""Columns of a file that a sentence names."""
 _WORD: Final = re.compile(r"[^\W\d]{1,40}")
 _SIGNS: Final = re.compile("@|%40")
 _EACH: Final = re.compile(rf"[^{_ENDS}]++(?P<rest>\s?(?:@|%40)\s?[^{_ENDS}]+\.[^\W\d_][^\W_]+)?")
@@ -131,11 +134,21 @@ def shown_columns(settings: Settings, names: Sequence[str]) -> str:
 
     A file that was written without a header has its first row's values for names.
     """
-    if not has_key(settings):
-        return ", ".join(names)
-    return ", ".join(name if _WORD.fullmatch(name) else f"[column {place}]" for place, name in enumerate(names, 1))
+    keyed = has_key(settings)
+    shown = [
+        named(name) if not keyed or _WORD.fullmatch(name) else f"[column {place}]"
+        for place, name in enumerate(names[:COLUMNS_SHOWN], 1)
+    ]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def shown_value(settings: Settings, value: object) -> str:
     """Return a value of one of the shop's files for a message; with a key of user ids it is kept back."""
-    return "another text (kept back)" if has_key(settings) else repr(value)
+    return (
+        "another text (kept back)"
+        if has_key(settings)
+        else named(str(value))
+        if isinstance(value, str)
+        else printable(repr(value), NAME)
+    )
