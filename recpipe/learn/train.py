@@ -119,6 +119,7 @@ def train(
     start_from: Path | None = None,
     other_shop: bool = False,
     on_look: Callable[[int, float], None] | None = None,
+    start_note: str = "",
 ) -> dict[str, Any]:
     """Train, or go on training, and write the model folder.
 
@@ -138,6 +139,9 @@ def train(
         episodes it is taken as it is (`recpipe.learn.other_shop`).
     on_look
         Called with (step, nDCG) after each look at the later weeks, once the checkpoint is written. What it raises ends the run.
+    start_note
+        A sentence on what the run goes on from, such as where it starts afresh though a champion serves; it is logged and stands
+        in the summary.
 
     Returns
     -------
@@ -153,6 +157,8 @@ def train(
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts: the same sums every time
     given = read_input(episodes_dir, config, start_from, other_shop)
+    if start_note:
+        say(start_note)
     if given.other_shop and not learns(given):
         return take_over(given, out_dir)
     lessons = look_back(given)
@@ -183,6 +189,8 @@ def train(
     if given.begun:
         came_from = facts_of_start(given, given.begun)
         summary["continual"] = {**came_from, **measure_forgetting(given, lessons, learner)}
+    if start_note:
+        summary["start_note"] = start_note
     write_whole(out_dir / "summary.json", to_json(summary))
     from recpipe.learn.plots import draw_plots
 
