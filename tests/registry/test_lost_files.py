@@ -91,6 +91,8 @@ def test_a_store_that_does_not_answer_is_no_lost_model(served, monkeypatch):
         raise ConnectionError("connection refused\nby 10.0.0.7")
 
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", refused)  # stands for a store that is away: it may come back
-    with pytest.raises(RecpipeError, match=r"could not be fetched .*ConnectionError: by 10\.0\.0\.7\)\. Look whether it answers") as error:
+    with pytest.raises(
+        RecpipeError, match=r"could not be fetched .*ConnectionError: by 10\.0\.0\.7\)\. Look whether it answers"
+    ) as error:
         fetch(served, "1")
     assert not isinstance(error.value, MissingModel)  # so the task tries again
