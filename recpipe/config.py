@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from datetime import date
@@ -15,6 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recpipe.errors import BadSetting
 
+LONGEST_NAME = 150
+"""Characters of a run's id that its folders are named after."""
 ENCODER_PROFILES = ("multilingual",)
 """Names of encoders that `recpipe install-encoder` makes; the setting `encoder` takes them beside folders."""
 
@@ -374,6 +377,14 @@ class Settings(BaseSettings):
         if self.user_key.get_secret_value():
             raise TypeError("Settings with a key of user ids are not pickled: pass the environment on, and load them there.")
         return super().__getstate__()
+
+    @property
+    def run_name(self) -> str:
+        """The run's id as the name of a folder or file: different ids have different names."""
+        plain = re.sub(r"[^A-Za-z0-9_.-]", "_", self.run_id)
+        if plain == self.run_id and len(plain) <= LONGEST_NAME:
+            return plain
+        return f"{plain[:LONGEST_NAME]}-{hashlib.sha256(self.run_id.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
     @property
     def zone(self) -> ZoneInfo:

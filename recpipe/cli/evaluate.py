@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 Day = Annotated[str, typer.Option("--day", help="last day of the behaviour, such as 2011-09-08")]
 
@@ -20,6 +21,6 @@ def evaluate(day: Day, send: Annotated[bool, typer.Option(help="send warnings to
 
     settings = load_settings()
     found = evaluate_day(settings, parse_day(day))
-    print(outcome_table(settings, [parse_day(day)]))
-    print(f"The page: {found['report']}")
+    say(outcome_table(settings, [parse_day(day)]))
+    say(f"The page: {found['report']}")
     notify(settings if send else settings.model_copy(update={"webhook": ""}), found["warnings"], day)

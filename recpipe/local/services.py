@@ -97,6 +97,8 @@ def up(settings: Settings, say: Callable[[str], None] = log.info) -> list[Servic
         _check_ports(missing)
         places.write_home(settings)
         early = [service for service in missing if service.name == "mlflow"]  # it does not need Airflow's database
+        if early:
+            _make_database(settings)
         for service in early:
             _start(settings, service, say)
         say("preparing Airflow's database, pools and DAGs")
@@ -106,6 +108,13 @@ def up(settings: Settings, say: Callable[[str], None] = log.info) -> list[Servic
                 _start(settings, service, say)
     _wait(settings, say)
     return status(settings)
+
+
+def _make_database(settings: Settings) -> None:
+    """See that MLflow's file is whole before its server opens it; the server would not notice that it was killed while it made it."""
+    from recpipe.registry.database import ready
+
+    ready(settings.tracking_uri)
 
 
 def status(settings: Settings) -> list[ServiceState]:

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from recpipe import consume
 from recpipe.config import Settings
 from recpipe.errors import RecpipeError
+from recpipe.printable import printable
 from recpipe_airflow.page import charts, words
 from recpipe_airflow.page.door import HEADERS, MAY_READ, REPORT_POLICY, refuse
 from recpipe_airflow.page.reports import find_report, list_reports
@@ -217,11 +218,17 @@ def _templates() -> Environment:
         _made = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
+            finalize=_shown,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
     return _made
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as the page shows it: a title may not turn the direction of what stands around it."""
+    return printable(value) if type(value) is str else value  # what is markup already is no text of others
 
 
 _made: Environment | None = None
