@@ -85,7 +85,7 @@ def backfill(args: Namespace) -> int:
     for run in runs:
         if not run.wanted:
             console.print(f"{run.label} {run.action} ({run.existing})", highlight=False)
-    ledger = Ledger.open(dag)
+    ledger = Ledger.open(dag, loaded)
     try:
         code, runs = _carry_out(console, request, ledger, runs, loaded, args.max_active_runs)
     except KeyboardInterrupt:

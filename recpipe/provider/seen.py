@@ -80,18 +80,30 @@ class Ledger:
     ----------
     dag
         The DAG, serialized.
+    promised
+        What it publishes.
     before
         What the register said before anything was started.
     """
 
     dag: Any
+    promised: Promise
     before: Register
 
     @classmethod
-    def open(cls, dag: Any) -> Ledger:
-        """Note what stands in the register now."""
-        found, _ = _register(promise(dag))
-        return cls(dag, found)
+    def open(cls, dag: Any, read: Any = None) -> Ledger:
+        """Note what stands in the register now.
+
+        Parameters
+        ----------
+        dag
+            The DAG, serialized.
+        read
+            The same as its file says, where that was read.
+        """
+        promised = promise(read or dag)
+        found, _ = _register(promised)
+        return cls(dag, promised, found)
 
     def missing(self, runs: Sequence[Run]) -> dict[str, str]:
         """Say of each day that was asked for, and is not there now, why, by the run's label.
@@ -101,23 +113,22 @@ class Ledger:
         runs
             The plan; a day that was to be made anew has to be newer than before.
         """
-        promised = promise(self.dag)
-        found, blind = _register(promised)
+        found, blind = _register(self.promised)
         faults = {}
         for run in runs:
             state, fault = _untaken(self.dag, run)
-            day = blind or self._unpublished(promised, found, run)
+            day = blind or self._unpublished(found, run)
             if said := "; ".join(word for word in (fault, day) if word):
                 faults[run.label] = f"{said}. {_advice(run, state)}"
         return faults
 
-    def _unpublished(self, promised: Promise, found: Register, run: Run) -> str:
+    def _unpublished(self, found: Register, run: Run) -> str:
         day = run.last_day
-        gone = [name for name in promised.tables if (name, day) not in found]
-        refused = [name for name in promised.tables if (name, day) in found and not found[name, day].complete]
-        old = [name for name in promised.tables if run.wanted and self._as_before(found, name, day)]
+        gone = [name for name in self.promised.tables if (name, day) not in found]
+        refused = [name for name in self.promised.tables if (name, day) in found and not found[name, day].complete]
+        old = [name for name in self.promised.tables if run.wanted and self._as_before(found, name, day)]
         words = (
-            f"{', '.join(gone)} of {day} not in the register of the lake {promised.root}" if gone else "",
+            f"{', '.join(gone)} of {day} not in the register of the lake {self.promised.root}" if gone else "",
             f"{', '.join(refused)} of {day} open: tried and refused" if refused else "",
             f"{', '.join(old)} of {day} as it was before, so not published by this run" if old else "",
         )
