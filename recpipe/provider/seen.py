@@ -143,6 +143,7 @@ def _register(promised: Promise) -> tuple[Register, str]:
     """Return what the register says of each day of the tables, and why it cannot be read."""
     if not promised.tables:
         return {}, ""
+    import pyarrow as pa
     from deltalake.exceptions import DeltaError
 
     from recpipe.config import load_settings
@@ -151,7 +152,7 @@ def _register(promised: Promise) -> tuple[Register, str]:
     try:
         lake = replace(Lake.from_settings(load_settings()), root=promised.root)
         records = [one for one in lake.days() if one.table in promised.tables]
-    except (RecpipeError, DeltaError, OSError) as error:
+    except (RecpipeError, DeltaError, OSError, ValueError, pa.ArrowException) as error:
         return {}, f"what is published cannot be seen, as the register of the lake {promised.root} cannot be read ({error})"
     return {(one.table, one.day): Entry(one.table_version, one.recorded_at, one.complete) for one in records}, ""
 

@@ -142,7 +142,7 @@ tiny("tiny_weekly", CronDataIntervalTimetable("0 0 * * 1", timezone=ZONE))
 tiny("tiny_endless", DAILY, end_date=None)
 tiny("tiny_paused", DAILY, is_paused_upon_creation=True)
 tiny("tiny_unscheduled", None)
-for name in ("beside", "beside_paused", "left"):
+for name in ("beside", "left"):
     beside(f"tiny_{name}")
 published()
 ways()
