@@ -32,8 +32,8 @@ def down() -> None:
     from recpipe.config import load_settings
     from recpipe.local import down as stop
 
-    if not stop(load_settings(), say=print):
-        print("nothing was running")
+    stopped = stop(load_settings(), say=print)
+    print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 @app.command()
