@@ -33,8 +33,8 @@ def down() -> None:
     from recpipe.config import load_settings
     from recpipe.local import down as stop
 
-    if not stop(load_settings(), say=say):
-        say("nothing was running")
+    stopped = stop(load_settings(), say=say)
+    say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 @app.command()

@@ -153,6 +153,22 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
     }
 
 
+def test_a_backfill_asks_for_every_table_that_a_dag_writes(bag: DagBag) -> None:
+    """What is asked for at its end: the outlets of the tasks, as the scheduler knows them, held against the table of writers."""
+    from airflow.serialization.serialized_objects import DagSerialization
+    from recpipe_airflow.links import WRITERS
+
+    from recpipe.config import load_settings
+    from recpipe.provider.seen import promise
+
+    root = Path(load_settings().lake_root).resolve()
+    for dag in bag.dags.values():
+        written = tuple(sorted(table for table, writer in WRITERS.items() if writer == dag.dag_id))
+        for known in (dag, DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))):
+            assert promise(known).tables == written
+            assert promise(known).root == (str(root) if written else "")
+
+
 def test_every_task_has_a_dag_that_says_the_same_of_it(bag: DagBag) -> None:
     """Only here: a DAG file does not import the task, which is dear."""
     from recpipe.tasks import TASKS
