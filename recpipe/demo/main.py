@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from recpipe.config import Settings, load_settings
-from recpipe.demo.shop import SETTINGS
+from recpipe.demo.shop import DATA, SETTINGS
 from recpipe.errors import RecpipeError
 
 HOME = Path(".recpipe")
@@ -28,8 +29,16 @@ EVALUATED = (date(2011, 9, 8), date(2011, 9, 10))
 TASKS = ("classify_items", "complete_items", "profile_users", "audience_campaigns")
 """DAGs of the other tables for which this shop has what they need: no carts, searches or reviews stand in its log."""
 
-LOCAL = {"RECPIPE_DAGS_PAUSED": "false"}
-"""Settings of the demo beside those of its shop: its days have passed, so nothing starts by itself."""
+LOCAL = {
+    "RECPIPE_DAGS_PAUSED": "false",
+    "RECPIPE_CLOCK_DAY": str(RECOMMENDED[1]),
+    "RECPIPE_REPLAY_DAYS": "182",
+    "RECPIPE_REPLAY_OPTIONS": json.dumps(["--settings", str(DATA / "replay.json")]),
+    "RECPIPE_GPUS": "2",
+}
+"""Settings of the demo beside those of its shop: its days have passed, so nothing starts by itself. Its clock stands at the last
+night; the week after was delivered to judge by. Half a year of newcomers is replayed, for this shop's come back seldom, by a model
+of a short training, which runs beside the week's: two at a time, a core each."""
 
 
 @dataclass
