@@ -12,8 +12,8 @@ from recpipe.evaluate.replay.measure import GROUPS, TOGETHER
 LABELS: Final[Mapping[str, str]] = {
     "pair_network": "pair network",
     "stack": "stack of closed forms",
-    "item_knn": "item kNN, its best form",
-    "popularity": "popularity, its best window",
+    "item_knn": "item kNN (its best form)",
+    "popularity": "popularity (its best window)",
 }
 COLOURS: Final[Mapping[str, str]] = {
     "pair_network": "#1f6f5c",

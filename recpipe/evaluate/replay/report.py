@@ -107,7 +107,7 @@ def _table(rows: Sequence[Row], k: int, names: Sequence[str]) -> str:
     for group in GROUPS:
         for place, name in enumerate(names):
             cells = [found.get((group, metric, name, "")) for metric in metrics]
-            cells += [found.get((group, against, name, other)) for other in ("popularity", "item_knn")]
+            cells += [found.get((group, against, name, other)) for other in BASELINES]
             persons = cells[0]["users"] if cells[0] else 0
             first = ("first", group_label(group) + " known") if place == 0 else ("", "")
             shown = "".join(_cell(cell, name in BASELINES) for cell in cells)

@@ -27,8 +27,8 @@ from recpipe.recommend.night import Night, rank_blocks
 from recpipe.registry.folder import content_hash
 
 BASELINES: dict[str, tuple[Learner, ...]] = {
-    Popularity.name: (*POPULARITIES, Popularity(90.0)),
     ItemKNN.name: ITEM_KNNS,
+    Popularity.name: (*POPULARITIES, Popularity(90.0)),
 }
 """By name the forms of each baseline; at every size of the support the best of them counts, chosen afterwards."""
 
