@@ -323,6 +323,9 @@ class Settings(BaseSettings):
     plugins_folder: str = Field("", description="folder of the Airflow plugins; plugins/ beside the package if empty")
     parallel_tasks: int = Field(4, gt=0, description="tasks that run at a time on this machine")
     gpus: int = Field(0, ge=0, description="GPUs of this machine, 0: counted; the pool gpu gets that many slots, at least one")
+    train_slots: int = Field(
+        0, ge=0, description="slots of the pool gpu, where they are not one a GPU: without one, a training needs a core"
+    )
     dags_paused: bool = Field(True, description="new DAGs wait to be unpaused")
     preload: list[str] = Field(
         default_factory=lambda: [

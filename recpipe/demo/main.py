@@ -26,6 +26,8 @@ TRAINING_WEEK = (date(2011, 8, 22), date(2011, 8, 28))
 INGESTED = (date(2011, 9, 1), date(2011, 9, 10))
 RECOMMENDED = (date(2011, 9, 1), date(2011, 9, 3))
 EVALUATED = (date(2011, 9, 8), date(2011, 9, 10))
+WEEKLY = ("train_meta_model", "replay_newcomers")
+"""What runs on the training's week, side by side."""
 TASKS = ("classify_items", "complete_items", "profile_users", "audience_campaigns")
 """DAGs of the other tables for which this shop has what they need: no carts, searches or reviews stand in its log."""
 
@@ -34,7 +36,7 @@ LOCAL = {
     "RECPIPE_CLOCK_DAY": str(RECOMMENDED[1]),
     "RECPIPE_REPLAY_DAYS": "182",
     "RECPIPE_REPLAY_OPTIONS": json.dumps(["--settings", str(DATA / "replay.json")]),
-    "RECPIPE_GPUS": "2",
+    "RECPIPE_TRAIN_SLOTS": "2",
 }
 """Settings of the demo beside those of its shop: its days have passed, so nothing starts by itself. Its clock stands at the last
 night; the week after was delivered to judge by. Half a year of newcomers is replayed, for this shop's come back seldom, by a model
@@ -83,8 +85,8 @@ def run() -> None:
         if services.wait() != 0:
             raise RecpipeError("Airflow did not start:\n" + (settings.home / "up.log").read_text()[-3000:])
         console.print((settings.home / "up.log").read_text().strip(), highlight=False)
-    with clock.step("Training on the week that ends 2011-08-28: train_meta_model"):
-        backfill("train_meta_model", TRAINING_WEEK)
+    with clock.step("Training on the week that ends 2011-08-28, and replaying half a year of newcomers: " + ", ".join(WEEKLY)):
+        backfill_together(WEEKLY, TRAINING_WEEK)
     with clock.step("Ingesting 1 to 10 September: ingest_clickstream"):
         backfill("ingest_clickstream", INGESTED)
     with clock.step("Recommending 1 to 3 September: recommend_nightly"):
@@ -92,11 +94,12 @@ def run() -> None:
     with clock.step("Classes, complements, profiles and an audience of 3 September: " + ", ".join(TASKS)):
         backfill_together(TASKS, (RECOMMENDED[1], RECOMMENDED[1]))
     with clock.step("Evaluating 8 to 10 September: evaluate_recommendations"):
-        backfill("evaluate_recommendations", EVALUATED)
+        # one after the other: a day's outcomes pool the newcomers of the days before it
+        backfill("evaluate_recommendations", EVALUATED, "--max-active-runs", "1")
     with clock.step("Results"):
         from recpipe.demo.results import show_results
 
-        show_results(settings, console, RECOMMENDED[1], EVALUATED)
+        show_results(settings, console, TRAINING_WEEK[1], RECOMMENDED[1], EVALUATED)
     clock.breakdown()
 
 
@@ -121,9 +124,9 @@ def command(*words: str) -> None:
         )
 
 
-def backfill(dag: str, days: tuple[date, date]) -> None:
+def backfill(dag: str, days: tuple[date, date], *options: str) -> None:
     """Run ``airflow dags backfill`` for some days, and again what failed before; finished days are left alone."""
-    words = backfill_words(dag, days)
+    words = backfill_words(dag, days, *options)
     print("$ " + " ".join(words), flush=True)
     require(dag, subprocess.run(words_here(words), env=environment()).returncode)
 
@@ -142,9 +145,9 @@ def backfill_together(dags: Sequence[str], days: tuple[date, date]) -> None:
         require(dag, process.returncode)
 
 
-def backfill_words(dag: str, days: tuple[date, date]) -> list[str]:
+def backfill_words(dag: str, days: tuple[date, date], *options: str) -> list[str]:
     """Return the command line that a person would type."""
-    return ["airflow", "dags", "backfill", "-s", str(days[0]), "-e", str(days[1]), "--rerun-failed-tasks", "-y", dag]
+    return ["airflow", "dags", "backfill", "-s", str(days[0]), "-e", str(days[1]), "--rerun-failed-tasks", *options, "-y", dag]
 
 
 def words_here(words: list[str]) -> list[str]:
