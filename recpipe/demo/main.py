@@ -132,17 +132,18 @@ def backfill(dag: str, days: tuple[date, date], *options: str) -> None:
 
 
 def backfill_together(dags: Sequence[str], days: tuple[date, date]) -> None:
-    """Run the backfills of several DAGs side by side, for they share nothing; what each says is printed in turn."""
-    words = [backfill_words(dag, days) for dag in dags]
-    print("\n".join("$ " + " ".join(line) + " &" for line in words), flush=True)
+    """Run the backfills of several DAGs side by side, for they share nothing: the first is seen at work, what the others say follows."""
+    first, *others = [backfill_words(dag, days) for dag in dags]
+    print("\n".join("$ " + " ".join(line) + " &" for line in (*others, first)), flush=True)
     running = [
         subprocess.Popen(words_here(line), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for line in words
+        for line in others
     ]
+    seen = subprocess.run(words_here(first), env=environment()).returncode
     said = [process.communicate()[0] for process in running]
     print("".join(said), end="", flush=True)
-    for dag, process in zip(dags, running, strict=True):
-        require(dag, process.returncode)
+    for dag, code in zip(dags, [seen, *(process.returncode for process in running)], strict=True):
+        require(dag, code)
 
 
 def backfill_words(dag: str, days: tuple[date, date], *options: str) -> list[str]:
