@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     timezone: str = Field("UTC", description="the shop's zone: days begin at its midnight, naive times are in it")
     first_day: date = Field(date(2026, 1, 1), description="first day that DAGs may run for")
     last_day: date | None = Field(None, description="last day that DAGs may run for; none: no end")
+    clock_day: date | None = Field(
+        None,
+        description="day at which the clock of a shop stands still whose data has ended (the demo, an archive): tables are due up to "
+        "it. None, as in every living shop: the clock goes on",
+    )
     event_columns: dict[str, str] = Field(default_factory=dict, description="delivered name -> contract name, for events")
     item_columns: dict[str, str] = Field(default_factory=dict, description="delivered name -> contract name, for items")
     user_columns: dict[str, str] = Field(default_factory=dict, description="delivered name -> contract name, for users")
@@ -235,6 +240,17 @@ class Settings(BaseSettings):
     floor_coverage: float = Field(0.0, ge=0, description="warn when catalogue coverage falls below this")
     drift_days: int = Field(28, gt=0, description="days before the lists that the newest behaviour is compared with")
     max_drift: float = Field(0.5, gt=0, description="warn when the drift signal (population stability index) is above this")
+    replay_days: int = Field(
+        91, gt=0, description="days before its last one at which the weekly replay cuts: who registered since is served as if new"
+    )
+    replay_horizon_days: int = Field(90, gt=0, description="days after a replayed list in which what is met counts, at most")
+    replay_options: list[str] = Field(
+        default_factory=list, description="further options of `recpipe train` in replay_newcomers, such as --steps and 100"
+    )
+    floor_replay_ndcg: float = Field(
+        0.0, ge=0, description="warn when nDCG of the replay of new users with 1 to 10 items falls below this"
+    )
+    floor_replay_ratio: float = Field(0.0, ge=0, description="warn when that nDCG falls below so many times that of popularity")
 
     # --- fairness (docs/fairness.md)
     item_groups: list[str] = Field(
@@ -310,6 +326,9 @@ class Settings(BaseSettings):
     plugins_folder: str = Field("", description="folder of the Airflow plugins; plugins/ beside the package if empty")
     parallel_tasks: int = Field(4, gt=0, description="tasks that run at a time on this machine")
     gpus: int = Field(0, ge=0, description="GPUs of this machine, 0: counted; the pool gpu gets that many slots, at least one")
+    train_slots: int = Field(
+        0, ge=0, description="slots of the pool gpu, where they are not one a GPU: without one, a training needs a core"
+    )
     dags_paused: bool = Field(True, description="new DAGs wait to be unpaused")
     preload: list[str] = Field(
         default_factory=lambda: [

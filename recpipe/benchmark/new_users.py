@@ -26,6 +26,7 @@ from recpipe.benchmark.whole import whole_file
 from recpipe.config import Settings
 from recpipe.errors import BadSetting
 from recpipe.learn.data import Evidence, ItemSpace, Learner, Support, score_users
+from recpipe.learn.new_users import protocol_facts
 from recpipe.rails.blocks import users_a_block
 from recpipe.recommend.ranking import rank
 
@@ -123,15 +124,13 @@ def split_facts(split: Split, settings: Settings, encoder: str, withhold: Sequen
     The horizon is the split's, unless the log is too short to cut both an episode's past and its future from.
     """
     last_day = (split.cutoff - np.timedelta64(1, "us")).astype("datetime64[D]")
-    reach = (split.cutoff - split.events["ts"].to_numpy().astype("datetime64[us]").min()) / np.timedelta64(1, "D")
+    first = split.events["ts"].to_numpy().astype("datetime64[us]").min()
+    days = {"horizon_days": split.horizon_days, "window_days": split.window_days}
     return {
         **{name: getattr(settings, name) for name in FACTS},
         "seen_items": "exclude",
-        "trained_until": str(last_day),
-        "fitted_until": str(last_day),
         "encoder": encoder,
-        "horizon_days": max(1, min(split.horizon_days, int(reach // 2))),
-        "window_days": split.window_days,
+        **protocol_facts(first, split.cutoff, str(last_day), **days),
         "withhold": sorted({name for given in withhold for name in WITHHELD[given]}),
     }
 

@@ -34,3 +34,27 @@ def without_channels(settings: Settings) -> Settings:
     from pydantic import SecretStr
 
     return settings.model_copy(update={"webhook": SecretStr(""), "smtp": SecretStr("")})
+
+
+@app.command()
+def replay(
+    day: Annotated[str, typer.Option("--day", help="last day of the behaviour, such as 2011-08-28")],
+    cut: Annotated[
+        str, typer.Option("--cut", help="first day whose newcomers are replayed; RECPIPE_REPLAY_DAYS before --day if empty")
+    ] = "",
+    steps: Annotated[int | None, typer.Option(min=1, help="updates of the training at most; as set if not given")] = None,
+    send: Annotated[bool, typer.Option(help="send warnings to the webhook")] = True,
+) -> None:
+    """Serve those who registered since a cut as if new, by a model trained on the days before; publish replays, write the page."""
+    from recpipe.config import load_settings
+    from recpipe.days import parse_day
+    from recpipe.evaluate import notify
+    from recpipe.evaluate.replay import replay_day
+    from recpipe.evaluate.text import replay_table
+
+    settings = load_settings()
+    options = () if steps is None else ("--steps", str(steps))
+    found = replay_day(settings, parse_day(day), parse_day(cut) if cut else None, options)
+    say(replay_table(settings, parse_day(day)))
+    say(f"The page: {found['report']}")
+    notify(settings if send else without_channels(settings), found["warnings"], day)

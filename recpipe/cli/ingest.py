@@ -102,7 +102,8 @@ def _again(table: str) -> str:
 
     if table in TASKS:
         return f"recpipe task {table} --day"
-    by = {"recommendations": "recommend", "episodes": "recommend", "outcomes": "evaluate"}
+    by = {"recommendations": "recommend", "episodes": "recommend", "replays": "replay"}
+    by |= dict.fromkeys(("outcomes", "newcomer_outcomes"), "evaluate")
     return f"recpipe {by.get(table, 'ingest')} --day"
 
 

@@ -265,7 +265,7 @@ def _free(port: int) -> bool:
 
 
 def _prepare(settings: Settings) -> None:
-    slots = max(1, settings.gpus or len(list(Path("/dev").glob("nvidia[0-9]*"))))
+    slots = max(1, settings.train_slots or settings.gpus or len(list(Path("/dev").glob("nvidia[0-9]*"))))
     path = places.logs(settings) / "prepare.log"
     with path.open("wb") as output:
         done = subprocess.run(

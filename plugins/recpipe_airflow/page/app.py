@@ -18,7 +18,7 @@ from recpipe import consume
 from recpipe.config import Settings
 from recpipe.errors import RecpipeError
 from recpipe.printable import printable
-from recpipe_airflow.page import charts, words
+from recpipe_airflow.page import charts, newcomers, words
 from recpipe_airflow.page.door import HEADERS, MAY_READ, REPORT_POLICY, refuse
 from recpipe_airflow.page.reports import find_report, list_reports
 from recpipe_airflow.page.traces import in_mlflow, written
@@ -114,9 +114,20 @@ def quality(request: Request) -> Response:
 
     def read(settings: Settings) -> dict[str, Any]:
         curves = consume.read_curves(settings, QUALITY_DAYS)
-        return {"sections": charts.sections(curves, settings.metric_k), "horizon": settings.horizon_days}
+        replayed, pooled = consume.read_replay(settings), consume.read_pooled(settings)
+        drawn = newcomers.draw(replayed, settings.metric_k) if replayed else None
+        return {
+            "sections": charts.sections(curves, settings.metric_k),
+            "horizon": settings.horizon_days,
+            "replayed": replayed,
+            "drawn": drawn,
+            "ratios": newcomers.ratios(replayed) if replayed else [],
+            "pooled": [newcomers.table_of(window) for window in pooled],
+            "k": settings.metric_k,
+        }
 
-    return _page(request, "quality.html", read, sections=[], horizon=0, series=charts.SERIES)
+    nothing: dict[str, Any] = {"sections": [], "replayed": None, "drawn": None, "ratios": [], "pooled": []}
+    return _page(request, "quality.html", read, horizon=0, k=0, series=charts.SERIES, names=newcomers.LABELS, **nothing)
 
 
 def quarantine(request: Request) -> Response:
