@@ -9,6 +9,7 @@ from typing import Final
 
 from recpipe.config import Settings
 from recpipe.errors import BadDelivery, RecpipeError, StageFailed, no_space
+from recpipe.printable import printable
 from recpipe.privacy.keys import has_key
 
 log = logging.getLogger(__name__)
@@ -65,8 +66,7 @@ def _sentence(what: str, remedy: str, kind: type[RecpipeError], error: Exception
 def _quoted(error: Exception) -> str:
     """Return the first line of an error's text, short and without control signs."""
     line = next(iter(str(error).strip().splitlines()), "no text")
-    plain = "".join(sign if sign.isprintable() else "�" for sign in line)
-    return (plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}…").rstrip(".")
+    return printable(line, LONGEST).rstrip(".")
 
 
 def _place(error: Exception) -> str:
