@@ -139,6 +139,7 @@ def train_meta_model() -> None:
             *("recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]),
             *("--from", exported["start"], exported["shop"], *SETTINGS.train_options),
         ],
+        makes=f"{exported['model']}/summary.json",
         pool="gpu",
         queue=SETTINGS.train_queue,
     )
