@@ -90,6 +90,23 @@ def test_only_old_versions_that_nobody_used_go(settings: Settings, registry) -> 
     assert prune_models(settings) == Report(())
 
 
+def test_a_version_that_is_promoted_meanwhile_stays_and_is_not_counted(
+    settings: Settings, registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recpipe.upkeep import versions as room
+
+    store, register = registry
+    unused, real = register(), room._places
+
+    def promoted_meanwhile(asked, version):
+        store.set_model_version_tag(version.name, version.version, "promoted_on", "2011-09-04")
+        return real(asked, version)
+
+    monkeypatch.setattr(room, "_places", promoted_meanwhile)
+    assert prune_models(settings) == Report(())
+    assert versions(store, settings) == {unused}
+
+
 def test_a_sweep_that_was_killed_is_finished(settings: Settings, registry, monkeypatch: pytest.MonkeyPatch) -> None:
     from recpipe.upkeep import versions as room
 
