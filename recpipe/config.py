@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recpipe.errors import BadSetting
+from recpipe.ids import NOBODY
 
 ENCODER_PROFILES = ("multilingual",)
 """Names of encoders that `recpipe install-encoder` makes; the setting `encoder` takes them beside folders."""
@@ -51,6 +52,23 @@ class Settings(BaseSettings):
         description="delivered columns that identify an event when it has no event_id; user, item, type and time if empty",
     )
     category_separator: str = Field(">", description="separates the levels where the category is delivered as one text")
+    nobody: list[str] = Field(
+        default_factory=lambda: list(NOBODY),
+        description="what stands in user_id, person_id, session_id or order_id where there is none, in capitals or small letters; "
+        "a list of one's own takes the place of this one",
+    )
+    time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
+        "", description="unit since 1970 of times that are delivered as bare numbers; told by their magnitude if empty"
+    )
+    int96_times: Literal["utc", "local"] = Field(
+        "utc",
+        description="what the parquet type INT96 (Spark, Hive, Impala) holds: instants in UTC, or times of the shop's zone, as "
+        "some old writers meant it",
+    )
+    item_version_column: str = Field(
+        "", description="delivered column that says which of two rows of an item is the later; the place in the delivery if empty"
+    )
+    user_version_column: str = Field("", description="the same for users")
 
     # --- what is taken in
     set_aside_event_types: list[str] = Field(

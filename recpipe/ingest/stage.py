@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -20,12 +21,14 @@ from recpipe.ingest.door import behind_the_door, values_kept_back
 from recpipe.ingest.duplicates import ROW
 from recpipe.ingest.quarantine import refused_rows
 from recpipe.ingest.reading import open_file, read_batches
+from recpipe.ingest.readings import Shop
 from recpipe.ingest.repeated import take_out_duplicates
 from recpipe.ingest.staged import FACTS, RowWriter, fresh_folder, left_open_if_refused, staged_files, staged_schema
-from recpipe.ingest.tally import Tally, refuse_bad_share
-from recpipe.ingest.values import Shop
+from recpipe.ingest.tally import Tally, midnight_of, refuse_bad_share
 from recpipe.lake import Lake
 from recpipe.privacy.erasures import Erased, erased_users, note_accounts
+
+log = logging.getLogger(__name__)
 
 
 def stage_day(settings: Settings, day: date) -> str:
@@ -60,10 +63,20 @@ def stage_days(settings: Settings, days: Sequence[date]) -> Path:
                 refuse_bad_share(settings, table, day, tally)
     for table in (table.name for table in DELIVERED):
         take_out_duplicates(settings, table, folder, tallies)
-    facts = {str(day): {table: tally.facts() for table, tally in found.items()} for day, found in tallies.items()}
+    facts = {str(day): _facts(settings, day, found) for day, found in tallies.items()}
     inputs = [] if known is None else [{"version": known.version, "first_day": str(known.first), "last_day": str(known.last)}]
     (folder / FACTS).write_text(json.dumps({"days": facts, "items_read": inputs}, indent=1))
     return folder
+
+
+def _facts(settings: Settings, day: date, found: dict[str, Tally]) -> dict[str, dict[str, float | int | None]]:
+    facts = {}
+    for table, tally in found.items():
+        midnight = midnight_of(settings, table, day, tally)
+        if midnight:
+            log.warning("%s: %s", day, midnight.sentence(settings, day))
+        facts[table] = tally.facts(midnight)
+    return facts
 
 
 # --- rows
@@ -94,13 +107,13 @@ def _stage_table(
 ) -> Tally:
     tally = Tally()
     bounds = Bounds.of(settings, delivery.day)
-    shop = Shop(settings.zone, settings.category_separator)
+    shop = Shop.of(settings)
     for file in delivery.files[table]:
         first_row = 0
         name = shown_name(settings, delivery, file)
         with open_file(file, name) as opened:
             plan = plan_columns(settings, table, name, opened.schema_arrow)
-            for batch in read_batches(file, name, opened, settings.batch_rows):
+            for batch in read_batches(settings, file, name, opened):
                 judged = judge(settings, convert(plan, batch, shop), bounds, known.ids if known else None)
                 if table == USERS.name:
                     note_accounts(settings, erased, judged.rows.columns)
