@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     items_must_be_known: bool = Field(False, description="events of items outside the catalogue are quarantined")
     items_need_title: bool = Field(True, description="items without a title are quarantined; false for shops that deliver none")
     max_bad_share: float = Field(0.05, ge=0, le=1, description="share of bad rows above which a day is refused")
+    max_user_share: float = Field(0.2, gt=0, le=1, description="warn when one user has a greater share of a day's events")
     late_days: int = Field(3, ge=0, description="days before the delivery's day that an event may still belong to")
     max_text_length: int = Field(10_000, gt=0, description="characters of a free text above which its row is quarantined")
     rating_bounds: tuple[float, float] = Field((1.0, 5.0), description="lowest and highest rating")

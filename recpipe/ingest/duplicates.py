@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 ROW = "_row"
 """Column of the staged files that holds the row's number within the day's delivery of its table."""
 
+LEAST_EVENTS = 1_000
+"""Events of a day below which one user may well have most of them."""
+
 
 @contextmanager
 def _database(settings: Settings, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -71,8 +74,8 @@ def write_repeated(settings: Settings, table: str, file: Path, target: Path) -> 
     key = ", ".join(f'"{name}"' for name in TABLES[table].key)
     query = f"""
         COPY (
-            SELECT {ROW} FROM read_parquet($file)
-            SEMI JOIN (SELECT {key} FROM read_parquet($file) GROUP BY {key} HAVING COUNT(*) > 1) USING ({key})
+            SELECT {ROW} FROM read_parquet($file) AS staged
+            SEMI JOIN (SELECT {key} FROM read_parquet($file) AS again GROUP BY {key} HAVING COUNT(*) > 1) USING ({key})
             ORDER BY {ROW}
         ) TO '{_quoted(target)}' (FORMAT PARQUET)
     """  # noqa: S608  # the names are the contract's, the target is ours
@@ -112,7 +115,7 @@ def write_fates(settings: Settings, table: str, file: Path, contents: Path, targ
                 SELECT {ROW},
                     ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {later}, {ROW} DESC) AS place,
                     ROW_NUMBER() OVER (PARTITION BY {key}, content ORDER BY {later}, {ROW} DESC) AS again
-                FROM read_parquet($file) JOIN read_parquet($contents) USING ({ROW})
+                FROM read_parquet($file) AS staged JOIN read_parquet($contents) AS contents USING ({ROW})
             ) WHERE place > 1 ORDER BY {ROW}
         ) TO '{_quoted(target)}' (FORMAT PARQUET)
     """  # noqa: S608  # the names are the contract's, the target is ours
@@ -124,16 +127,16 @@ def write_fates(settings: Settings, table: str, file: Path, contents: Path, targ
 
 
 def largest_user_shares(settings: Settings, files: Sequence[Path], scratch: Path) -> dict[date, float]:
-    """Return, by day, the share of staged events that the user with the most of them has."""
+    """Return, by day, the share of staged events that the user with the most of them has; of small days nothing."""
     if not files:
         return {}
     query = """
         SELECT day, MAX(events) FILTER (user_id IS NOT NULL) / SUM(events) FROM (
             SELECT day, user_id, COUNT(*) AS events FROM read_parquet(?) GROUP BY day, user_id
-        ) GROUP BY day
+        ) GROUP BY day HAVING SUM(events) >= ?
     """
     with _database(settings, scratch) as connection:
-        found = connection.execute(query, [[str(file) for file in files]]).fetchall()
+        found = connection.execute(query, [[str(file) for file in files], LEAST_EVENTS]).fetchall()
     return {day: float(share or 0) for day, share in found}
 
 
