@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recpipe.errors import BadSetting
+from recpipe.ids import NOBODY
 
 LONGEST_NAME = 150
 """Characters of a run's id that its folders are named after."""
@@ -59,6 +60,23 @@ class Settings(BaseSettings):
         description="delivered columns that identify an event when it has no event_id; user, item, type and time if empty",
     )
     category_separator: str = Field(">", description="separates the levels where the category is delivered as one text")
+    nobody: list[str] = Field(
+        default_factory=lambda: list(NOBODY),
+        description="what stands in user_id, person_id, session_id or order_id where there is none, in capitals or small letters; "
+        "a list of one's own takes the place of this one",
+    )
+    time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
+        "", description="unit since 1970 of times that are delivered as bare numbers; told by their magnitude if empty"
+    )
+    int96_times: Literal["utc", "local"] = Field(
+        "utc",
+        description="what the parquet type INT96 (Spark, Hive, Impala) holds: instants in UTC, or times of the shop's zone, as "
+        "some old writers meant it",
+    )
+    item_version_column: str = Field(
+        "", description="delivered column that says which of two rows of an item is the later; the place in the delivery if empty"
+    )
+    user_version_column: str = Field("", description="the same for users")
 
     # --- what is taken in
     set_aside_event_types: list[str] = Field(
@@ -69,6 +87,7 @@ class Settings(BaseSettings):
     items_must_be_known: bool = Field(False, description="events of items outside the catalogue are quarantined")
     items_need_title: bool = Field(True, description="items without a title are quarantined; false for shops that deliver none")
     max_bad_share: float = Field(0.05, ge=0, le=1, description="share of bad rows above which a day is refused")
+    max_user_share: float = Field(0.2, gt=0, le=1, description="warn when one user has a greater share of a day's events")
     late_days: int = Field(3, ge=0, description="days before the delivery's day that an event may still belong to")
     max_text_length: int = Field(10_000, gt=0, description="characters of a free text above which its row is quarantined")
     rating_bounds: tuple[float, float] = Field((1.0, 5.0), description="lowest and highest rating")
