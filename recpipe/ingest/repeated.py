@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from recpipe.config import Settings
 from recpipe.contract import QUARANTINE
 from recpipe.ingest.columns import plan_columns
-from recpipe.ingest.delivery import Delivery, require_delivery, shown_name
+from recpipe.ingest.delivery import Delivery, require_delivery, shown_name, source_name
 from recpipe.ingest.duplicates import ROW, RowNumbers, count_duplicates, write_duplicates
 from recpipe.ingest.quarantine import duplicate_rows
 from recpipe.ingest.reading import open_file, read_batches
@@ -63,11 +63,11 @@ def _quarantine_duplicates(settings: Settings, delivery: Delivery, table: str, n
     with RowWriter(target, QUARANTINE.schema) as refused:
         for file in delivery.files[table]:
             begin = seen
-            name = shown_name(settings, delivery, file)
+            name, source = shown_name(settings, delivery, file), source_name(settings, delivery, file)
             with open_file(file, name) as opened:
                 plan = plan_columns(settings, table, name, opened.schema_arrow)
                 for batch in read_batches(file, name, opened, settings.batch_rows):
                     at = out.before(seen + batch.num_rows)
                     twice = batch.take(pa.array(at - seen))
-                    refused.write(duplicate_rows(settings, plan, twice, delivery.day, name.rpartition("/")[2], at - begin))
+                    refused.write(duplicate_rows(settings, plan, twice, delivery.day, source, at - begin))
                     seen += batch.num_rows

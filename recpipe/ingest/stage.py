@@ -15,7 +15,7 @@ from recpipe.contract import DELIVERED, QUARANTINE, USERS
 from recpipe.ingest.catalogue import Known, known_before
 from recpipe.ingest.checks import TAKEN_IN, Bounds, Judged, judge, leave_out
 from recpipe.ingest.columns import convert, plan_columns
-from recpipe.ingest.delivery import Delivery, require_delivery, shown_name
+from recpipe.ingest.delivery import Delivery, require_delivery, shown_name, source_name
 from recpipe.ingest.door import behind_the_door, values_kept_back
 from recpipe.ingest.duplicates import ROW
 from recpipe.ingest.quarantine import refused_rows
@@ -97,7 +97,7 @@ def _stage_table(
     shop = Shop(settings.zone, settings.category_separator)
     for file in delivery.files[table]:
         first_row = 0
-        name = shown_name(settings, delivery, file)
+        name, source = shown_name(settings, delivery, file), source_name(settings, delivery, file)
         with open_file(file, name) as opened:
             plan = plan_columns(settings, table, name, opened.schema_arrow)
             for batch in read_batches(file, name, opened, settings.batch_rows):
@@ -110,7 +110,7 @@ def _stage_table(
                 tally.see(good)
                 accepted.write(good)
                 if good.num_rows < batch.num_rows:
-                    refused.write(refused_rows(settings, judged, delivery.day, name.rpartition("/")[2], first_row))
+                    refused.write(refused_rows(settings, judged, delivery.day, source, first_row))
                 first_row += batch.num_rows
     return tally
 
