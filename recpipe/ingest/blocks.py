@@ -27,7 +27,7 @@ def open_blocks(filesystem: fs.FileSystem, path: str, size: int) -> pa.NativeFil
     OSError
         If the file is not there.
     """
-    with reached(path.partition("/")[0]):
+    with reached():
         return pa.PythonFile(_Blocks(filesystem.open_input_file(path), size), mode="r")
 
 
@@ -80,7 +80,7 @@ class _Blocks(io.RawIOBase):
 
     def _block(self, number: int) -> bytes:
         if number not in self._held:
-            with reached("its store"):
+            with reached():
                 self._opened.seek(number * BLOCK)
                 found = self._opened.read(min(BLOCK, self._size - number * BLOCK))
             if len(self._held) >= MOST:

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import pyarrow as pa
@@ -149,11 +149,12 @@ class Landing:
 
     def _listed(self, folder: str, recursive: bool) -> Iterator[Found]:
         base = self.path(folder)
-        found = self.filesystem.get_file_info(fs.FileSelector(base, recursive=recursive, allow_not_found=True))
-        for info in sorted(found, key=lambda info: str(info.path)):
-            inside = info.path.strip("/").removeprefix(base.strip("/")).strip("/")
+        infos = self.filesystem.get_file_info(fs.FileSelector(base, recursive=recursive, allow_not_found=True))
+        found = {info.path.strip("/").removeprefix(base.strip("/")).strip("/"): info for info in infos}
+        above = {str(parent) for inside in found for parent in PurePosixPath(inside).parents}
+        for inside, info in sorted(found.items()):
             # consoles of object stores stand for a folder by an object without a byte
-            if not inside or (info.path.endswith("/") and not info.size):
+            if not inside or (info.type == fs.FileType.File and not info.size and inside in above):
                 continue
             kind: Kind = "file" if info.type == fs.FileType.File else "folder" if info.type == fs.FileType.Directory else "other"
             yield Found(f"{folder}/{inside}".strip("/"), kind, info.size or 0)

@@ -7,13 +7,13 @@ names. Everything else (sftp, hdfs, …) is fsspec's.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import pyarrow as pa
 from pyarrow import fs
 
 from recpipe.config import Settings
@@ -70,15 +70,14 @@ def _by_fsspec(address: str, options: dict[str, str]) -> tuple[fs.FileSystem, st
 
     scheme = address.partition("://")[0]
     try:
-        with reached(address):
-            found, path = fsspec.core.url_to_fs(address, **options)
-    except Unreachable as error:
-        cause = error.__context__
-        if isinstance(cause, ImportError):
-            raise BadSetting(f"RECPIPE_LANDING: {scheme}:// needs a package that is not installed ({cause.name}).") from None
-        if isinstance(cause, ValueError | TypeError):
-            raise _unusable(address, type(cause).__name__) from None
-        raise
+        found, path = fsspec.core.url_to_fs(address, **options)
+    except ImportError as error:
+        needed = getattr(error.__cause__, "name", None) or error.name or "see fsspec's documentation"
+        raise BadSetting(f"RECPIPE_LANDING: {scheme}:// needs a package that is not installed ({needed}).") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise _unusable(address, type(error).__name__) from None
+    except Exception as error:  # of a library that connects at once, by any class
+        raise unreachable(address, error) from None
     return fs.PyFileSystem(fs.FSSpecHandler(found)), str(path).rstrip("/")
 
 
@@ -91,7 +90,7 @@ def _unusable(address: str, why: str) -> BadSetting:
 
 
 @contextmanager
-def reached(address: str) -> Iterator[None]:
+def reached(address: str = "") -> Iterator[None]:
     """Make one sentence of whatever a store or a disk raises while it is asked.
 
     Raises
@@ -103,13 +102,16 @@ def reached(address: str) -> Iterator[None]:
         yield
     except RecpipeError:
         raise
-    except (OSError, pa.ArrowException, ValueError, ImportError, RuntimeError, EOFError) as error:
-        if not isinstance(error, OSError | pa.ArrowException) and "://" not in address:
-            raise
-        raise Unreachable(
-            f"The landing {address} cannot be read: {_reason(error)}. See that it is there and may be read, look at RECPIPE_LANDING "
-            f"and RECPIPE_LANDING_OPTIONS (recpipe doctor tries them), then run again."
-        ) from None
+    except Exception as error:  # libraries of stores raise whatever they like
+        raise unreachable(address, error) from None
+
+
+def unreachable(address: str, error: Exception) -> Unreachable:
+    """Return what is said of an error of a store."""
+    return Unreachable(
+        f"The landing{address and ' '}{address} cannot be read: {_reason(error)}. See that it is there and may be read, look at "
+        f"RECPIPE_LANDING and RECPIPE_LANDING_OPTIONS (recpipe doctor tries them), then run again."
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -117,8 +119,5 @@ def _reason(error: Exception) -> str:
     for words, meaning in SIGNS:
         if any(word in text for word in words):
             return meaning
-    if isinstance(error, OSError) and error.errno in errno.errorcode and error.strerror:
-        return (
-            error.strerror[:1].lower() + error.strerror[1:].partition("\n")[0][:80] if error.strerror.isprintable() else "error"
-        )
-    return type(error).__name__
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number in errno.errorcode and number else type(error).__name__
