@@ -17,7 +17,7 @@ from recpipe.errors import StageFailed
 from recpipe.ingest.catalogue import Known, known_before
 from recpipe.ingest.checks import TAKEN_IN, Bounds, Judged, judge, leave_out
 from recpipe.ingest.columns import convert, plan_columns
-from recpipe.ingest.delivery import Delivery, require_delivery, shown_name
+from recpipe.ingest.delivery import Delivery, require_delivery, shown_name, source_name
 from recpipe.ingest.door import behind_the_door
 from recpipe.ingest.duplicates import ROW
 from recpipe.ingest.faults import in_words
@@ -134,7 +134,7 @@ def _stage_file(
     erased: Erased,
 ) -> None:
     bounds = Bounds.of(settings, delivery.day)
-    shop = Shop.of(settings)
+    shop, source = Shop.of(settings), source_name(settings, delivery, file)
     first_row = 0
     with open_file(file, name) as opened:
         plan = plan_columns(settings, table, name, opened.schema_arrow)
@@ -148,7 +148,7 @@ def _stage_file(
             tally.see(good)
             accepted.write(good)
             if good.num_rows < batch.num_rows:
-                refused.write(refused_rows(settings, judged, delivery.day, name.rpartition("/")[2], first_row))
+                refused.write(refused_rows(settings, judged, delivery.day, source, first_row))
             first_row += batch.num_rows
 
 

@@ -63,15 +63,14 @@ def _quarantined(lake: Lake) -> dict[Place, set[int]]:
 
 def _rows_of(settings: Settings, place: Place, erased: Erased) -> set[int] | None:
     """Return the numbers of the rows of a delivered file that belong to erased users; None if the file is not there."""
-    from recpipe.ingest.delivery import find_delivery, shown_name
+    from recpipe.ingest.delivery import find_delivery, shown_name, source_name
 
     day, table, name = place
     delivery = find_delivery(settings, day)
     for file in delivery.files[table]:
-        shown = shown_name(settings, delivery, file)
-        if shown.rpartition("/")[2] == name:
+        if source_name(settings, delivery, file) == name:
             try:
-                return set(_numbers(settings, file, shown, table, erased))
+                return set(_numbers(settings, file, shown_name(settings, delivery, file), table, erased))
             except BadDelivery:  # delivered anew, and broken
                 return None
     return None
