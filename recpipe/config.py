@@ -73,6 +73,20 @@ class Settings(BaseSettings):
     landing_passed_over: list[str] = Field(
         default_factory=list, description="patterns of file names that are no part of a delivery, such as *.crc: left alone"
     )
+    items_delivery: Literal["changes", "snapshot"] = Field(
+        "changes",
+        description="what a delivery of items is: those that changed, or a snapshot, the whole catalogue, whose differences are found",
+    )
+    users_delivery: Literal["changes", "snapshot"] = Field(
+        "changes",
+        description="what a delivery of users is: those that changed, or a snapshot of all, whose differences are found",
+    )
+    max_snapshot_loss: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="share of a catalogue that may be gone from a snapshot; a day that lost more waits for a person",
+    )
     optional_tables: list[Literal["items", "users"]] = Field(
         default_factory=list, description="tables that a day may come without: no folder and no mark is needed then"
     )

@@ -66,7 +66,8 @@ def publish_days(settings: Settings, days: Sequence[date], folder: Path) -> dict
     rows = {}
     inputs: list[Input] = []
     for table in ORDER:
-        records = lake.publish(table, days, staged_rows(folder, table, days), inputs=inputs if table == "events" else ())
+        read = inputs if table == "events" else [_input(entry) for entry in staged.get("read", {}).get(table, [])]
+        records = lake.publish(table, days, staged_rows(folder, table, days), inputs=read)
         rows[table] = sum(record.rows for record in records)
         check_published(settings, table, days)
         if table == "items" and staged["items_read"]:
@@ -128,6 +129,11 @@ def _inputs(read: dict[str, Any], days: Sequence[date], version: int) -> list[In
     if read["version"] < 0:
         return [own]
     return [Input("items", date.fromisoformat(read["first_day"]), date.fromisoformat(read["last_day"]), read["version"]), own]
+
+
+def _input(entry: dict[str, Any]) -> Input:
+    first, last = date.fromisoformat(entry["first_day"]), date.fromisoformat(entry["last_day"])
+    return Input(entry["table"], first, last, entry["version"])
 
 
 def _audit(settings: Settings, days: Sequence[date], folder: Path, facts: dict[str, Any]) -> None:

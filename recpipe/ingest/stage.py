@@ -21,6 +21,7 @@ from recpipe.ingest.duplicates import ROW
 from recpipe.ingest.quarantine import refused_rows
 from recpipe.ingest.reading import open_file, read_batches
 from recpipe.ingest.repeated import take_out_duplicates
+from recpipe.ingest.snapshots import keep_changes
 from recpipe.ingest.staged import FACTS, RowWriter, fresh_folder, left_open_if_refused, staged_files, staged_schema
 from recpipe.ingest.tally import Tally, refuse_bad_share
 from recpipe.ingest.values import Shop
@@ -60,9 +61,10 @@ def stage_days(settings: Settings, days: Sequence[date]) -> Path:
                 refuse_bad_share(settings, table, day, tally)
     for table in (table.name for table in DELIVERED):
         take_out_duplicates(settings, table, folder, tallies)
+    read = keep_changes(settings, folder, tallies)
     facts = {str(day): {table: tally.facts() for table, tally in found.items()} for day, found in tallies.items()}
     inputs = [] if known is None else [{"version": known.version, "first_day": str(known.first), "last_day": str(known.last)}]
-    (folder / FACTS).write_text(json.dumps({"days": facts, "items_read": inputs}, indent=1))
+    (folder / FACTS).write_text(json.dumps({"days": facts, "items_read": inputs, "read": read}, indent=1))
     return folder
 
 

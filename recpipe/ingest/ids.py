@@ -1,0 +1,38 @@
+"""The ids of a delivered file, as the tables would have them, and nothing else of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from recpipe.config import Settings
+from recpipe.contract import TABLES
+from recpipe.ingest.columns import plan_columns
+from recpipe.ingest.landing import LandedFile
+from recpipe.ingest.reading import open_file, read_batches
+from recpipe.ingest.values import Shop, kind_of, plain
+
+
+def delivered_ids(
+    settings: Settings, file: LandedFile, shown: str, table: str, columns: Sequence[str]
+) -> Iterator[tuple[int, dict[str, pa.Array]]]:
+    """Yield, a batch at a time, how many rows it has, and some columns of ids, as far as the file has them.
+
+    Raises
+    ------
+    BadDelivery
+        If the file cannot be read.
+    """
+    shop = Shop(settings.zone, settings.category_separator)
+    with open_file(file, shown) as opened:
+        sources = plan_columns(settings, table, shown, opened.schema_arrow).sources
+        for batch in read_batches(file, shown, opened, settings.batch_rows):
+            yield (
+                batch.num_rows,
+                {
+                    name: kind_of(TABLES[table].schema.field(name)).read(plain(batch[sources[name]]), shop)[0]
+                    for name in columns
+                    if name in sources
+                },
+            )
