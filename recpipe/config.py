@@ -84,6 +84,20 @@ class Settings(BaseSettings):
     landing_passed_over: list[str] = Field(
         default_factory=list, description="patterns of file names that are no part of a delivery, such as *.crc: left alone"
     )
+    items_delivery: Literal["changes", "snapshot"] = Field(
+        "changes",
+        description="what a delivery of items is: those that changed, or a snapshot, the whole catalogue, whose differences are found",
+    )
+    users_delivery: Literal["changes", "snapshot"] = Field(
+        "changes",
+        description="what a delivery of users is: those that changed, or a snapshot of all, whose differences are found",
+    )
+    max_snapshot_loss: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="share of a catalogue that may be gone from a snapshot; a day that lost more waits for a person",
+    )
     optional_tables: list[Literal["items", "users"]] = Field(
         default_factory=list, description="tables that a day may come without: no folder and no mark is needed then"
     )
@@ -147,6 +161,18 @@ class Settings(BaseSettings):
     )
     volume_factor: float = Field(
         4.0, gt=1, le=1_000_000, description="warn when a day has more than so many times, or so many times fewer, rows"
+    )
+    least_volume: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the usual rows (median of the same weekday in the weeks before, at least three of them) below which a "
+        "day of events is refused until a person says that it is right; 0: never",
+    )
+    least_volume_rows: int = Field(1_000, ge=1, description="usual rows from which on a day of too few is refused")
+    accepted_days: list[date] = Field(
+        default_factory=list,
+        description='days of which a person says that few rows are right, such as the shop\'s Christmas: ["2011-12-25"]',
     )
     duplicate_memory_mb: int = Field(
         256,
@@ -604,6 +630,10 @@ class Settings(BaseSettings):
         if self.user_key.get_secret_value():
             raise TypeError("Settings with a key of user ids are not pickled: pass the environment on, and load them there.")
         return super().__getstate__()
+
+    def accepting(self, *days: date) -> Settings:
+        """Return these settings with some more days of which a person has said that few rows are right."""
+        return self.model_copy(update={"accepted_days": [*self.accepted_days, *days]})
 
     @property
     def run_name(self) -> str:

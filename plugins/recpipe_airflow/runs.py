@@ -105,6 +105,16 @@ def day_param() -> Param:
     )
 
 
+def accept_volume_param() -> Param:
+    """Return the parameter ``accept_volume``: a person has looked, and few rows are right."""
+    return Param(
+        False,
+        type="boolean",
+        title="Accept the volume",
+        description="You have looked: on this day the shop really had that few events, or its catalogue lost that many items.",
+    )
+
+
 def from_param() -> Param:
     """Return the parameter ``from``: what training goes on from. It never meets a shell, and `registry.start` reads it."""
     return Param(
@@ -170,8 +180,9 @@ def _keyed() -> bool:
 def run_day(worth_trying_again: tuple[type[Exception], ...] = ()) -> Iterator[tuple[Settings, date]]:
     """Give a task its settings, which name the run, and its day; what recpipe refuses is not tried again."""
     with refusals(worth_trying_again):
-        settings = run_settings()
-        yield settings, day_of_context(get_current_context(), settings)
+        settings, context = run_settings(), get_current_context()
+        day = day_of_context(context, settings)
+        yield (settings.accepting(day) if context["params"].get("accept_volume") else settings), day
 
 
 def run_settings() -> Settings:

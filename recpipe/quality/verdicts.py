@@ -33,7 +33,8 @@ class Check:
     passed
         What Great Expectations decided.
     counted
-        Numbers only: ``unexpected`` and ``total`` rows, or the ``observed`` fact; empty if the fact is not known.
+        Numbers only: ``unexpected`` and ``total`` rows, the ``observed`` fact, or ``rows`` beside the ``usual`` ones; empty if
+        the fact is not known.
     description
         What is expected, as a sentence.
     remedy
@@ -53,6 +54,8 @@ class Check:
         """The counts in words."""
         if "unexpected" in self.counted:
             return f"{self.counted['unexpected']:,} of {self.counted['total']:,} rows are otherwise"
+        if "usual" in self.counted:
+            return f"it has {self.counted['rows']:,}, where {self.counted['usual']:,.0f} are usual"
         if "observed" in self.counted:
             return f"found {number_text(self.counted['observed'])}"
         return "not measured" if self.passed else "could not be checked"
