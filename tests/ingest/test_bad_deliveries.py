@@ -2,7 +2,6 @@
 
 from datetime import date, datetime
 
-import pyarrow as pa
 import pytest
 
 from recpipe.config import load_settings
