@@ -31,7 +31,9 @@ def found(zone, first, hours=24.0, count=200, late=0):
 MIDNIGHT_UTC = datetime(2011, 9, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("zone", "hours"), [("America/Los_Angeles", -7), ("Asia/Shanghai", 8), ("Asia/Kolkata", 5.5), ("Europe/Berlin", 2)])
+@pytest.mark.parametrize(
+    ("zone", "hours"), [("America/Los_Angeles", -7), ("Asia/Shanghai", 8), ("Asia/Kolkata", 5.5), ("Europe/Berlin", 2)]
+)
 def test_a_day_that_is_cut_at_midnight_utc(zone, hours):
     settings, midnight = found(zone, MIDNIGHT_UTC)
     assert (midnight.hours, midnight.utc_hours) == (hours, 0)
@@ -65,7 +67,9 @@ def test_a_delivery_is_warned_of_or_refused(settings, deliver, an_event, caplog,
     events = [{**an_event(line=n), "ts": MIDNIGHT_UTC + timedelta(minutes=30 * n)} for n in range(48)]
     deliver(settings, events=events)
     if zone == "Asia/Shanghai":
-        with pytest.raises(BadDelivery, match=r"after the end of the day.*cut at midnight UTC, and the shop's zone is Asia/Shanghai"):
+        with pytest.raises(
+            BadDelivery, match=r"after the end of the day.*cut at midnight UTC, and the shop's zone is Asia/Shanghai"
+        ):
             stage_day(settings, DAY)
         return
     with caplog.at_level(logging.WARNING):
