@@ -62,7 +62,8 @@ class WithoutStoredTypes(io.RawIOBase):
             return found
         begin = max(at, self._start)
         kept: bytes = found[: begin - at]
-        return kept + self._footer[begin - self._start : end - self._start]
+        patched: bytes = self._footer[begin - self._start : end - self._start]
+        return kept + patched
 
     def close(self) -> None:
         """Close the file."""
