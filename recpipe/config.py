@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     event_types: dict[str, str] = Field(default_factory=dict, description="delivered event type -> contract event type")
     event_id_from: list[str] = Field(
         default_factory=list,
-        description="delivered columns that identify an event when it has no event_id; user, item, type and time if empty",
+        description="delivered columns that identify an event when it has no event_id; every delivered column if empty; event_id may be one of several",
     )
     category_separator: str = Field(
         ">", min_length=1, max_length=20, description="separates the levels where the category is delivered as one text"

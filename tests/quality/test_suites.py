@@ -76,6 +76,9 @@ BREAKING_FACTS: list[tuple[str, str, dict[str, Any]]] = [
     ("events", "bad_share_in_bounds", {"bad_share": 0.0501}),
     ("items", "bad_share_in_bounds", {"bad_share": 0.5}),
     ("users", "bad_share_in_bounds", {"bad_share": 1.0}),
+    ("events", "other_midnight_hours_in_bounds", {"other_midnight_hours": -8.0}),
+    ("events", "largest_user_share_in_bounds", {"largest_user_share": 0.21}),
+    ("events", "copied_share_in_bounds", {"copied_share": 0.06}),
     *[("recommendations", f"{fact}_in_bounds", {fact: 1}) for fact in LIST_FACTS],
 ]
 
