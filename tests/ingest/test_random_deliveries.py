@@ -17,7 +17,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from recpipe.config import Settings, load_settings
 from recpipe.errors import AuditFailed, BadDelivery, RecpipeError
