@@ -33,6 +33,7 @@ def main() -> None:
 
 
 from recpipe.cli import benchmark
+from recpipe.cli import check
 from recpipe.cli import demo
 from recpipe.cli import encoders
 from recpipe.cli import evaluate
