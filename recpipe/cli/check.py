@@ -102,7 +102,9 @@ def _kinds(given: list[str]) -> dict[str, str]:
     kinds = _pairs("--event-type", given)
     for kind, ours in kinds.items():
         if ours not in EVENT_TYPES:
-            raise BadSetting(f"--event-type sends {kind!r} to {ours!r}, which is no kind of events: there are {', '.join(EVENT_TYPES)}.")
+            raise BadSetting(
+                f"--event-type sends {kind!r} to {ours!r}, which is no kind of events: there are {', '.join(EVENT_TYPES)}."
+            )
     return kinds
 
 

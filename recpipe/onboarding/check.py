@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -163,7 +164,9 @@ def _add_survey(checked: Checked, asked: Asked) -> None:
         Line("last_day", found.last.isoformat(), f"the last day of the log, on which {found.days[found.last]:,} events are"),
     ]
     if found.ratings and not 1 <= found.ratings[0] <= found.ratings[1] <= 5:
-        proposal.lines.append(Line("rating_bounds", list(found.ratings), f"ratings are between {found.ratings[0]:g} and {found.ratings[1]:g}"))
+        proposal.lines.append(
+            Line("rating_bounds", list(found.ratings), f"ratings are between {found.ratings[0]:g} and {found.ratings[1]:g}")
+        )
 
 
 # --- days that lie there, and a log that is cut -----------------------------------------------------------------------
@@ -173,9 +176,17 @@ def _try_laid(checked: Checked, scratch: Path, say: Say) -> None:
     layout = checked.layout
     assert layout is not None  # noqa: S101  # the caller has looked
     lines = checked.proposal.lines
-    lines.append(Line("landing", str(checked.found.root.resolve()), f"events lie in {len(layout.days):,} folders, one for each day"))
+    lines.append(
+        Line("landing", str(checked.found.root.resolve()), f"events lie in {len(layout.days):,} folders, one for each day")
+    )
     if layout.pattern != "{table}/day={day}" or layout.places:
-        lines.append(Line("landing_layout", layout.pattern, f"so the folders of events are called, such as {checked.tables['events'].sample.source.folders[0]}"))
+        lines.append(
+            Line(
+                "landing_layout",
+                layout.pattern,
+                f"so the folders of events are called, such as {checked.tables['events'].sample.source.folders[0]}",
+            )
+        )
     if layout.places:
         lines.append(Line("landing_tables", layout.places, "so the folders of the tables are called"))
     absent = [table for table in ("items", "users") if table not in checked.tables]
@@ -209,7 +220,7 @@ def _judge(checked: Checked) -> None:
     """Turn refused days into what is missing: the same sentence once."""
     by_sentence: dict[str, list[date]] = {}
     for day, sentence in checked.trial.refused.items():
-        by_sentence.setdefault(sentence.replace(str(day), "DAY"), []).append(day)
+        by_sentence.setdefault(re.sub(r"[\d.,%]+", "#", sentence), []).append(day)
     for days in by_sentence.values():
         more = f" (the same on {len(days) - 1} other days that were tried)" if len(days) > 1 else ""
         checked.proposal.missing.append(checked.trial.refused[days[0]] + more)

@@ -47,7 +47,14 @@ class Guess:
     other: str = ""
 
 
-def guess_columns(sample: Sample, table: str, given: Mapping[str, str] | None = None) -> dict[str, Guess]:
+Told = Mapping[tuple[str, str], tuple[str, str]]
+"""(source, column) -> (contract column, evidence), as the overlaps of ids between files tell."""
+BY_OVERLAP: Final = 0.65
+
+
+def guess_columns(
+    sample: Sample, table: str, given: Mapping[str, str] | None = None, told: Told | None = None
+) -> dict[str, Guess]:
     """Return the guesses for a table by contract column.
 
     Parameters
@@ -58,10 +65,12 @@ def guess_columns(sample: Sample, table: str, given: Mapping[str, str] | None = 
         Name of the table.
     given
         What a person has said: contract column -> delivered column.
+    told
+        What the ids of other files tell.
     """
-    given = given or {}
+    given, told = given or {}, told or {}
     scored = [
-        (_score(sample, table, name, column), name, column.name)
+        (_score(sample, table, name, column, told), name, column.name)
         for name in TABLES[table].columns
         if name not in MADE and name not in given
         for column in sample.columns
@@ -71,14 +80,22 @@ def guess_columns(sample: Sample, table: str, given: Mapping[str, str] | None = 
     taken = set(given.values())
     for score, name, delivered in sorted(scored, key=lambda one: (-one[0], one[1], one[2])):
         if score >= LEAST and name not in found and delivered not in taken:
-            others = [other for points, column, other in scored if column == name and other not in (*taken, delivered) and points >= LEAST]
-            found[name] = Guess(name, delivered, score, _evidence(sample, table, name, delivered), others[0] if others else "")
+            others = [
+                other
+                for points, column, other in scored
+                if column == name and other not in (*taken, delivered) and points >= LEAST
+            ]
+            found[name] = Guess(
+                name, delivered, score, _evidence(sample, table, name, delivered, told), others[0] if others else ""
+            )
             taken.add(delivered)
     return found
 
 
-def _score(sample: Sample, table: str, name: str, column: Column) -> float:
+def _score(sample: Sample, table: str, name: str, column: Column, told: Told) -> float:
     named = name_score(table, name, column.name)
+    if told.get((sample.source.name, column.name), ("",))[0] == name:
+        return max(BY_OVERLAP, named)
     if not column.filled:
         return 0.75 if named == 1.0 and name not in ("ts", "item_id", "user_id", "event_type") else 0.0
     fit = fit_of(sample, name, column)
@@ -132,11 +149,20 @@ def _share_of_numbers(column: Column, rows: pa.Table) -> float:
     return 0.9 if len(values) and fits >= 0.95 * len(values) else 0.0
 
 
-def _evidence(sample: Sample, table: str, name: str, delivered: str) -> str:
+def _evidence(sample: Sample, table: str, name: str, delivered: str, told: Told) -> str:
     column = sample.column(delivered)
     named = name_score(table, name, delivered)
-    words = "named so" if named == 1.0 else "a name for it" if named == 0.9 else "a part of its name" if named else "by its values alone"
+    words = (
+        "named so"
+        if named == 1.0
+        else "a name for it"
+        if named == 0.9
+        else "a part of its name"
+        if named
+        else "by its values alone"
+    )
     if column is None or not column.filled:
         return f"{words}; empty"
     filled = "" if column.filled > 0.9995 else f", {column.filled:.0%} filled"
-    return f"{words}; {column.distinct:,} different values{filled}"
+    ours, why = told.get((sample.source.name, delivered), ("", ""))
+    return f"{words}; {column.distinct:,} different values{filled}{f', {why}' if ours == name else ''}"

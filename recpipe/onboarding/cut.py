@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pyarrow.types as pt
 
 from recpipe.config import Settings
 from recpipe.contract import DELIVERED
@@ -37,7 +38,7 @@ class DayFiles:
 
     def add(self, rows: pa.RecordBatch | pa.Table, days: pa.Array) -> None:
         """Take some rows and their days; days that are not wanted are left out."""
-        part = pa.table(rows).append_column("__day", days) if isinstance(rows, pa.Table) else pa.Table.from_batches([rows]).append_column("__day", days)
+        part = (rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])).append_column("__day", days)
         if self.only is not None:
             part = part.filter(pc.is_in(part["__day"], pa.array(list(self.only), pa.date32())))
         self._held.append(part)
@@ -97,7 +98,9 @@ def cut(
     dict
         Rows by table. Events without a time are in the last day: its quarantine will show them.
     """
-    written = {"events": _cut_events(settings, sources["events"], shapes["events"], found, DayFiles(landing, "events", only), say)}
+    written = {
+        "events": _cut_events(settings, sources["events"], shapes["events"], found, DayFiles(landing, "events", only), say)
+    }
     for table, first_days in (("items", found.items), ("users", found.users)):
         files = DayFiles(landing, table, only)
         if table in sources:
@@ -109,8 +112,8 @@ def cut(
         files.flush()
         written[table] = files.rows
     for day in only if only is not None else days_between(found.first, found.last):
-        for table in DELIVERED:
-            folder = landing / table.name / f"day={day}"
+        for delivered in DELIVERED:
+            folder = landing / delivered.name / f"day={day}"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "_SUCCESS").touch()
     return written
@@ -149,9 +152,14 @@ def _derived(settings: Settings, table: str, source: Source, shape: Shape, first
     """Return the items or users that a log alone tells of, with the day on which each is first met."""
     key = "item_id" if table == "items" else "user_id"
     rows = pa.table({key: first_days["id"]})
-    if table == "items" and (told := [name for name in TOLD if name in source.schema.names]):
+    if table == "items" and (told := _texts(source)):
         rows = _told(settings, source, shape, first_days["id"], told)
     return rows, first_days["day"].combine_chunks()
+
+
+def _texts(source: Source) -> list[str]:
+    """Return the texts of items that a log has beside its own columns."""
+    return [name for name in TOLD if name in source.schema.names and not pt.is_nested(source.schema.field(name).type)]
 
 
 def _told(settings: Settings, source: Source, shape: Shape, ids: pa.ChunkedArray, told: list[str]) -> pa.Table:

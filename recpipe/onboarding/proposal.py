@@ -86,7 +86,9 @@ def propose(tables: Mapping[str, Chosen], zone: str, kinds: Mapping[str, str]) -
     """
     made = Proposal()
     if "events" not in tables:
-        made.missing.append("No file has a time and an item in each row, so none is a log of events. Name it with --table events=FILE.")
+        made.missing.append(
+            "No file has a time and an item in each row, so none is a log of events. Name it with --table events=FILE."
+        )
         return made
     _zone(made, tables["events"], zone)
     for table, chosen in tables.items():
@@ -97,7 +99,9 @@ def propose(tables: Mapping[str, Chosen], zone: str, kinds: Mapping[str, str]) -
         _items(made, tables["items"])
     else:
         titles = tables["events"].sample.column("title") is not None
-        made.lines.append(Line("items_need_title", titles, "no file is a catalogue: items are those of the events, from their first day on"))
+        made.lines.append(
+            Line("items_need_title", titles, "no file is a catalogue: items are those of the events, from their first day on")
+        )
     _users(made, tables)
     return made
 
@@ -111,9 +115,13 @@ def _zone(made: Proposal, events: Chosen, zone: str) -> None:
     column = events.sample.column(name)
     named = column.kind.tz if column is not None and pt.is_timestamp(column.kind) and "/" in (column.kind.tz or "") else ""
     if zone or named:
-        made.lines.append(Line("timezone", zone or named, f"{'said by you' if zone else 'the zone of the column'}; {name} holds {form.form}"))
+        made.lines.append(
+            Line("timezone", zone or named, f"{'said by you' if zone else 'the zone of the column'}; {name} holds {form.form}")
+        )
         return
-    question = "In which zone does the shop's day begin" + ("" if form.zoned else ", and do these clocks run") + "? Say --timezone."
+    question = (
+        "In which zone does the shop's day begin" + ("" if form.zoned else ", and do these clocks run") + "? Say --timezone."
+    )
     made.lines.append(Line("timezone", "UTC", f"{name} holds {form.form}", question))
 
 
@@ -152,12 +160,19 @@ def _event_types(made: Proposal, events: Chosen, kinds: Mapping[str, str]) -> No
     if "event_type" in events.guesses:
         return
     told = {"review": "rating", "purchase": "order_id", "search": "query"}
-    kind = next((kind for kind, column in told.items() if column in events.guesses), "purchase" if "quantity" in events.guesses else "view")
+    kind = next(
+        (kind for kind, column in told.items() if column in events.guesses),
+        "purchase" if "quantity" in events.guesses else "view",
+    )
     kind = kinds.get("*", kind)
     made.shapes["events"] = Shape({CONSTANT: kind}, instants=made.shapes["events"].instants)
     seen = told.get(kind) if told.get(kind) in events.guesses else None
     why = f"no column holds kinds of events; {f'there is a {seen}' if seen else 'nothing says what they are'}"
-    made.lines.append(Line("event_types", None, f"{why}: all are taken for {kind}", f"Are all of them {kind}? If not, say --event-type '*=TYPE'."))
+    made.lines.append(
+        Line(
+            "event_types", None, f"{why}: all are taken for {kind}", f"Are all of them {kind}? If not, say --event-type '*=TYPE'."
+        )
+    )
 
 
 def kinds_of(counted: Mapping[str, int], said: Mapping[str, str]) -> Iterator[Line]:
@@ -165,11 +180,18 @@ def kinds_of(counted: Mapping[str, int], said: Mapping[str, str]) -> Iterator[Li
     known = {kind: said.get(kind) or event_type_of(kind) for kind in counted}
     mapped = {kind: ours for kind, ours in known.items() if ours and ours != kind}
     unknown = [kind for kind, ours in known.items() if not ours]
-    seen = "; ".join(f"{count:,} × {kind}{f' = {known[kind]}' if known[kind] not in (None, kind) else ''}" for kind, count in counted.items())
+    seen = "; ".join(
+        f"{count:,} × {kind}{f' = {known[kind]}' if known[kind] not in (None, kind) else ''}" for kind, count in counted.items()
+    )
     yield Line("event_types", mapped, seen)
     if unknown:
         question = f"What are {', '.join(unknown[:5])}? If they are shopping, say --event-type {unknown[0]}=TYPE."
-        yield Line("set_aside_event_types", unknown, f"{sum(counted[kind] for kind in unknown):,} rows of kinds that are not known", question)
+        yield Line(
+            "set_aside_event_types",
+            unknown,
+            f"{sum(counted[kind] for kind in unknown):,} rows of kinds that are not known",
+            question,
+        )
 
 
 # --- items and users --------------------------------------------------------------------------------------------------
@@ -183,18 +205,29 @@ def _items(made: Proposal, items: Chosen) -> None:
         why = "no item has a title" + (f": it is joined of {', '.join(names)} while the log is cut" if names else "")
         made.lines.append(Line("items_need_title", False, why))
     elif title.filled < 0.95:
-        made.lines.append(Line("items_need_title", False, f"{1 - title.filled:.0%} of the items have no title, and would be left out"))
+        made.lines.append(
+            Line("items_need_title", False, f"{1 - title.filled:.0%} of the items have no title, and would be left out")
+        )
     category = items.sample.column(items.delivered("category"))
     if category is not None and category.is_text and category.filled:
         found = _separator(items, category.name)
         question = "" if found in (" > ", ">", "") else f"Do {found.strip()} separate levels of a tree, root first?"
-        made.lines.append(Line("category_separator", found.strip() or ">", f"{category.name} has {found.strip() or 'one level'} between its levels", question))
+        made.lines.append(
+            Line(
+                "category_separator",
+                found.strip() or ">",
+                f"{category.name} has {found.strip() or 'one level'} between its levels",
+                question,
+            )
+        )
 
 
 def _telling(items: Chosen) -> tuple[str, ...]:
     """Return columns of text that tell what an item is, the commonest values first, at most three."""
     taken = {items.delivered(name) for name in ("item_id", "available")}
-    texts: list[Column] = [one for one in items.sample.columns if one.is_text and one.filled > 0.5 and one.name not in taken and one.distinct > 1]
+    texts: list[Column] = [
+        one for one in items.sample.columns if one.is_text and one.filled > 0.5 and one.name not in taken and one.distinct > 1
+    ]
     return tuple(one.name for one in sorted(texts, key=lambda one: one.distinct)[:3])
 
 
@@ -233,7 +266,13 @@ def environment(lines: list[Line]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=True, default=str) if isinstance(value, dict | list) else str(value)
+    text = (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=True, default=str)
+        if isinstance(value, dict | list)
+        else str(value)
+    )
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'" if not isinstance(value, int | float) else text
 
 

@@ -47,7 +47,13 @@ def _files(checked: Checked) -> Iterator[str]:
 def _proposed(lines: list[Line]) -> Table:
     shown = Table("setting", "value", "what was seen", show_lines=True)
     for line in lines:
-        value = "" if line.value is None else line.value if isinstance(line.value, str) else json.dumps(line.value, ensure_ascii=False)
+        value = (
+            ""
+            if line.value is None
+            else line.value
+            if isinstance(line.value, str)
+            else json.dumps(line.value, ensure_ascii=False)
+        )
         shown.add_row(f"RECPIPE_{line.name.upper()}" if line.value is not None else "-", _plain(value), _plain(line.evidence))
     return shown
 
@@ -56,9 +62,13 @@ def _tried(checked: Checked) -> Iterator[str]:
     trial, found = checked.trial, checked.survey
     if found.rows:
         yield (
-            f"{found.rows:,} events from {found.first} to {found.last}, {found.without_user:,} of nobody, "
-            f"{found.without_time:,} without a time that can be read."
-        ) if found.days else f"{found.rows:,} events."
+            (
+                f"{found.rows:,} events from {found.first} to {found.last}, {found.without_user:,} of nobody, "
+                f"{found.without_time:,} without a time that can be read."
+            )
+            if found.days
+            else f"{found.rows:,} events."
+        )
     if trial.days:
         taken = ", ".join(f"{count:,} rows of {table}" for table, count in sorted(trial.rows.items()))
         yield f"{len(trial.days)} days were staged for a trial: {taken} would be taken in, {sum(trial.out.values()):,} would stay out."

@@ -116,7 +116,10 @@ def _converted(file: Path, scratch: Path) -> Path:
         with csv.open_csv(file, parse_options=parse) as probe:
             names = probe.schema.names
         convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""])
-        with csv.open_csv(file, parse_options=parse, convert_options=convert) as rows, pq.ParquetWriter(target, rows.schema) as to:
+        with (
+            csv.open_csv(file, parse_options=parse, convert_options=convert) as rows,
+            pq.ParquetWriter(target, rows.schema) as to,
+        ):
             for batch in rows:
                 to.write_batch(batch)
     except (pa.ArrowException, OSError, ValueError):
@@ -136,7 +139,7 @@ def _delimiter(file: Path) -> str:
 
 def _family(name: Path) -> str:
     """Return what the files of one source have in common: their folders without days, and their name without numbers."""
-    folders = [part for part in name.parts[:-1] if not PARTITION.fullmatch(part) and not _NUMBERS.sub("", part).strip("-_") == ""]
+    folders = [part for part in name.parts[:-1] if not PARTITION.fullmatch(part) and _NUMBERS.sub("", part).strip("-_") != ""]
     partitioned = len(folders) < len(name.parts) - 1
     stem = _NUMBERS.sub("#", name.name)
     alone = partitioned or stem.partition(".")[0].strip("#-_c") in ("part", "data", "file", "")

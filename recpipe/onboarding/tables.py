@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recpipe.errors import BadSetting
-from recpipe.onboarding.columns import Guess, guess_columns
+from recpipe.onboarding.columns import Guess, Told, guess_columns
 from recpipe.onboarding.names import source_score
+from recpipe.onboarding.overlaps import find_overlaps, told_by_overlaps
 from recpipe.onboarding.samples import Sample
 
 ORDER = ("events", "items", "users")
@@ -48,14 +49,18 @@ def choose_tables(
         If somebody named a source that is not there.
     """
     found: dict[str, Chosen] = {}
+    told = told_by_overlaps(find_overlaps(samples), _looks(samples, said))
     for table in ORDER:
         open_ = [one for one in samples if one.source.name not in {chosen.sample.source.name for chosen in found.values()}]
         open_ = [one for one in open_ if one.source.name not in {name for other, name in said.items() if other != table}]
         if table in said:
             open_ = [one for one in open_ if one.source.name == said[table]]
             if not open_:
-                raise BadSetting(f"There is no {said[table]} for {table}; there are: {', '.join(one.source.name for one in samples)}.")
-        rated = [(_points(table, one, guesses), one, guesses) for one in open_ for guesses in [guess_columns(one, table, columns.get(table))]]
+                raise BadSetting(
+                    f"There is no {said[table]} for {table}; there are: {', '.join(one.source.name for one in samples)}."
+                )
+        guessed = [(one, guess_columns(one, table, columns.get(table), told)) for one in open_]
+        rated = [(_points(table, one, guesses, told), one, guesses) for one, guesses in guessed]
         best = max(rated, key=lambda one: one[0], default=None)
         if best is not None and (best[0] > 0 or table in said):
             evidence = "said by you" if table in said else _evidence(table, best[1], best[2])
@@ -63,20 +68,37 @@ def choose_tables(
     return found
 
 
-def _points(table: str, sample: Sample, guesses: Mapping[str, Guess]) -> float:
+def _looks(samples: Sequence[Sample], said: Mapping[str, str]) -> dict[str, str]:
+    """Return which sources look like a catalogue, and which like accounts, before anything is known of their keys."""
+    looks = {name: table for table, name in said.items() if table != "events"}
+    for one in samples:
+        named = [table for table in ("items", "users") if source_score(table, one.source.name)]
+        columns = {table: set(guess_columns(one, table)) for table in ("items", "users")}
+        if {"title", "category", "brand"} & columns["items"] or named == ["items"]:
+            looks.setdefault(one.source.name, "items")
+        elif "registered_at" in columns["users"] or named == ["users"]:
+            looks.setdefault(one.source.name, "users")
+    return looks
+
+
+def _points(table: str, sample: Sample, guesses: Mapping[str, Guess], told: Told) -> float:
     """Return how well a source fits a table; 0: not at all."""
     score = {name: guess.score for name, guess in guesses.items()}
     named = source_score(table, sample.source.name)
     if table == "events":
         if min(score.get("ts", 0), score.get("item_id", 0)) < 0.4 or _is_key(sample, guesses, "item_id"):
             return 0.0
-        return sum(score.get(name, 0) for name in ("ts", "item_id", "user_id", "event_type")) + named + math.log10(sample.source.rows + 1) / 5
+        return (
+            sum(score.get(name, 0) for name in ("ts", "item_id", "user_id", "event_type"))
+            + named
+            + math.log10(sample.source.rows + 1) / 5
+        )
     key, other = ("item_id", "user_id") if table == "items" else ("user_id", "item_id")
-    strange = guess_columns(sample, "events").get(other)
+    strange = guess_columns(sample, "events", told=told).get(other)
     if score.get(key, 0) < 0.4 or not _is_key(sample, guesses, key) or (strange is not None and strange.score >= 0.9):
         return 0.0
-    told = [name for name in ("title", "category", "brand", "registered_at", "country", "price") if name in score]
-    return score[key] + named + 0.5 * len(told)
+    telling = [name for name in ("title", "category", "brand", "registered_at", "country", "price") if name in score]
+    return score[key] + named + 0.5 * len(telling)
 
 
 def _is_key(sample: Sample, guesses: Mapping[str, Guess], key: str) -> bool:

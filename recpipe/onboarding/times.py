@@ -78,7 +78,11 @@ def form_of(sample: Sample, name: str) -> TimeForm:
     if pt.is_timestamp(column.kind):
         if _is_int96(sample, name):
             return TimeForm("INT96, as Spark writes instants in UTC", True, int96=True)
-        return TimeForm(f"instants ({column.kind})", True) if column.kind.tz else TimeForm(f"clock times without a zone ({column.kind})", False)
+        return (
+            TimeForm(f"instants ({column.kind})", True)
+            if column.kind.tz
+            else TimeForm(f"clock times without a zone ({column.kind})", False)
+        )
     if pt.is_date(column.kind):
         return TimeForm("days without an hour", False)
     if column.is_number:
@@ -113,6 +117,8 @@ def midnights(days: dict[str, tuple[datetime, datetime]]) -> list[int]:
     fits = []
     for minutes in range(-12 * 60, 14 * 60 + 1, 30):
         shift = timedelta(minutes=minutes)
-        if all((first + shift).date().isoformat() == day == (last + shift).date().isoformat() for day, (first, last) in days.items()):
+        if all(
+            (first + shift).date().isoformat() == day == (last + shift).date().isoformat() for day, (first, last) in days.items()
+        ):
             fits.append(minutes)
     return fits

@@ -57,7 +57,11 @@ def trial_days(found: Survey) -> list[date]:
 
 
 def try_days(
-    scratch: Path, proposed: Mapping[str, Any], landing: Path, days: Sequence[date], say: Callable[[date], None] = lambda day: None
+    scratch: Path,
+    proposed: Mapping[str, Any],
+    landing: Path,
+    days: Sequence[date],
+    say: Callable[[date], None] = lambda day: None,
 ) -> Trial:
     """Stage days in a scratch home under the proposed settings; nothing of the person's own home is touched."""
     trial = Trial()
