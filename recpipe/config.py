@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from datetime import date
@@ -15,6 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recpipe.errors import BadSetting
 
+LONGEST_NAME = 150
+"""Characters of a run's id that its folders are named after."""
 ENCODER_PROFILES = ("multilingual",)
 """Names of encoders that `recpipe install-encoder` makes; the setting `encoder` takes them beside folders."""
 
@@ -42,6 +45,11 @@ class Settings(BaseSettings):
     timezone: str = Field("UTC", description="the shop's zone: days begin at its midnight, naive times are in it")
     first_day: date = Field(date(2026, 1, 1), description="first day that DAGs may run for")
     last_day: date | None = Field(None, description="last day that DAGs may run for; none: no end")
+    clock_day: date | None = Field(
+        None,
+        description="day at which the clock of a shop stands still whose data has ended (the demo, an archive): tables are due up to "
+        "it. None, as in every living shop: the clock goes on",
+    )
     event_columns: dict[str, str] = Field(default_factory=dict, description="delivered name -> contract name, for events")
     item_columns: dict[str, str] = Field(default_factory=dict, description="delivered name -> contract name, for items")
     user_columns: dict[str, str] = Field(default_factory=dict, description="delivered name -> contract name, for users")
@@ -237,6 +245,17 @@ class Settings(BaseSettings):
     floor_coverage: float = Field(0.0, ge=0, description="warn when catalogue coverage falls below this")
     drift_days: int = Field(28, gt=0, description="days before the lists that the newest behaviour is compared with")
     max_drift: float = Field(0.5, gt=0, description="warn when the drift signal (population stability index) is above this")
+    replay_days: int = Field(
+        91, gt=0, description="days before its last one at which the weekly replay cuts: who registered since is served as if new"
+    )
+    replay_horizon_days: int = Field(90, gt=0, description="days after a replayed list in which what is met counts, at most")
+    replay_options: list[str] = Field(
+        default_factory=list, description="further options of `recpipe train` in replay_newcomers, such as --steps and 100"
+    )
+    floor_replay_ndcg: float = Field(
+        0.0, ge=0, description="warn when nDCG of the replay of new users with 1 to 10 items falls below this"
+    )
+    floor_replay_ratio: float = Field(0.0, ge=0, description="warn when that nDCG falls below so many times that of popularity")
 
     # --- fairness (docs/fairness.md)
     item_groups: list[str] = Field(
@@ -312,6 +331,9 @@ class Settings(BaseSettings):
     plugins_folder: str = Field("", description="folder of the Airflow plugins; plugins/ beside the package if empty")
     parallel_tasks: int = Field(4, gt=0, description="tasks that run at a time on this machine")
     gpus: int = Field(0, ge=0, description="GPUs of this machine, 0: counted; the pool gpu gets that many slots, at least one")
+    train_slots: int = Field(
+        0, ge=0, description="slots of the pool gpu, where they are not one a GPU: without one, a training needs a core"
+    )
     dags_paused: bool = Field(True, description="new DAGs wait to be unpaused")
     preload: list[str] = Field(
         default_factory=lambda: [
@@ -379,6 +401,14 @@ class Settings(BaseSettings):
         if self.user_key.get_secret_value():
             raise TypeError("Settings with a key of user ids are not pickled: pass the environment on, and load them there.")
         return super().__getstate__()
+
+    @property
+    def run_name(self) -> str:
+        """The run's id as the name of a folder or file: different ids have different names."""
+        plain = re.sub(r"[^A-Za-z0-9_.-]", "_", self.run_id)
+        if plain == self.run_id and len(plain) <= LONGEST_NAME:
+            return plain
+        return f"{plain[:LONGEST_NAME]}-{hashlib.sha256(self.run_id.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
     @property
     def zone(self) -> ZoneInfo:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import errno
 
+from recpipe.printable import sentence
+
 NO_SPACE = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 
 
 class RecpipeError(Exception):
-    """Anything that recpipe refuses; its text can be shown to a person as it stands."""
+    """Anything that recpipe refuses; its text can be shown to a person as it stands, whatever names and values it quotes."""
+
+    def __str__(self) -> str:
+        """Return the sentence without signs that steer a terminal, and cut where it is none any more."""
+        return sentence(super().__str__())
 
 
 class BadSetting(RecpipeError):
@@ -21,6 +27,10 @@ class BadDelivery(RecpipeError):
 
 class AuditFailed(RecpipeError):
     """A staged day did not pass its suite; nothing was published."""
+
+
+class StageFailed(RecpipeError):
+    """A step could not be done for a reason outside of its data (a full disk, lost rights, damaged scratch): worth another try."""
 
 
 class MissingDay(RecpipeError):

@@ -39,3 +39,11 @@ def test_places_follow_the_home(tmp_path):
     assert settings.lake_root == str(tmp_path / "lake")
     assert settings.landing_root == tmp_path / "landing"
     assert load_settings(home=tmp_path, lake="s3://shop/lake").lake_root == "s3://shop/lake"
+
+
+def test_a_runs_folders_are_named_after_it_alone():
+    names = [load_settings(run_id=run).run_name for run in ("a:b", "a/b", "a_b", "a b", "é", "x" * 250, "x" * 249 + "y")]
+    assert len(set(names)) == len(names)
+    assert names[2] == "a_b"  # what is a name already stays as it is
+    assert max(map(len, names)) <= 160
+    assert load_settings().run_name == "local"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,6 +172,6 @@ def with_key(settings: Settings) -> Settings:
 
 def run_folder(settings: Settings, kind: str, day: date) -> str:
     """Return the scratch folder of a run, emptied: a rerun starts from nothing, a retried later task finds it again."""
-    folder = settings.work / kind / str(day) / re.sub(r"[^A-Za-z0-9_.-]", "_", settings.run_id)
+    folder = settings.work / kind / str(day) / settings.run_name
     shutil.rmtree(folder, ignore_errors=True)
     return str(folder.resolve())

@@ -9,25 +9,29 @@ import sys
 import typer
 
 from recpipe.errors import RecpipeError, no_space
+from recpipe.printable import ReadableFormatter, say, steady_output
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 
 def main() -> None:
     """Run the command; what recpipe refuses is shown as its sentence, with exit code 2."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    steady_output()
+    lines = logging.StreamHandler()
+    lines.setFormatter(ReadableFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     try:
         app()
     except RecpipeError as error:
-        print(f"recpipe: {error}", file=sys.stderr)
+        say(f"recpipe: {error}", sys.stderr)
         sys.exit(2)
     except Exception as error:
         if not no_space(error):
             raise
-        print(
+        say(
             f"recpipe: There is no space left where it had to write ({error}). Days are published whole or not at all, so none is half done. "
             f"Make room (docs/operations.md, A full disk), then run the same command again.",
-            file=sys.stderr,
+            sys.stderr,
         )
         sys.exit(1)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import cell, say
 
 Day = Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01")]
 First = Annotated[str, typer.Option("--from", help="first day, such as 2011-09-01")]
@@ -22,7 +23,7 @@ def land(first: First, last: Last) -> None:
 
     landing = load_settings().landing_root
     rows = shop.land(landing, parse_day(first), parse_day(last))
-    print(f"{rows:,} rows of {first} to {last} lie in {landing}.")
+    say(f"{rows:,} rows of {first} to {last} lie in {landing}.")
 
 
 @app.command()
@@ -72,7 +73,7 @@ def days(
         by_table.setdefault(record.table, []).append([*row, record.model_version or "", record.run_id])
     for rows in by_table.values():
         for row in rows[-newest:] if newest else rows:
-            shown.add_row(*row)
+            shown.add_row(*map(cell, row))
     Console().print(shown if by_table else "No day is published yet: run recpipe ingest, or recpipe history.")
 
 
@@ -87,12 +88,12 @@ def stale() -> None:
     for entry in found:
         more = f" and {entry.days - 1} other days" if entry.days > 1 else ""
         read = f"from {entry.source} at version {entry.read_version}" if entry.read_version >= 0 else f"without {entry.source}"
-        print(
+        say(
             f"{entry.table} of {entry.day} was made {read}; {entry.source_day}{more} changed since (version {entry.version}). "
             f"Run it again: {_again(entry.table)} {entry.day}"
         )
     if not found:
-        print("Nothing is stale.")
+        say("Nothing is stale.")
 
 
 def _again(table: str) -> str:
@@ -101,10 +102,11 @@ def _again(table: str) -> str:
 
     if table in TASKS:
         return f"recpipe task {table} --day"
-    by = {"recommendations": "recommend", "episodes": "recommend", "outcomes": "evaluate"}
+    by = {"recommendations": "recommend", "episodes": "recommend", "replays": "replay"}
+    by |= dict.fromkeys(("outcomes", "newcomer_outcomes"), "evaluate")
     return f"recpipe {by.get(table, 'ingest')} --day"
 
 
 def _say(rows: dict[str, int], what: str) -> None:
     taken = ", ".join(f"{count:,} rows of {table}" for table, count in rows.items())
-    print(f"{what} taken in: {taken or 'every day is published already'}.")
+    say(f"{what} taken in: {taken or 'every day is published already'}.")

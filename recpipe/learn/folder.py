@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from safetensors import SafetensorError
@@ -112,12 +113,15 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def write_whole(file: Path, data: bytes) -> None:
     """Write a file that others see complete or not at all."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    with beside.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    beside.replace(file)
+    beside = file.with_name(f".{file.name}.{uuid4().hex[:12]}")  # a process number is that of one machine alone
+    try:
+        with beside.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def to_json(value: Any) -> bytes:

@@ -209,6 +209,34 @@ def outcomes(settings: Settings) -> Suite:
     )
 
 
+def newcomer_outcomes(settings: Settings) -> Suite:
+    """Return the suite of what became of the lists of users without events and with a few, one by one."""
+    metrics = ("ndcg", "recall", "hit_rate")
+    return whole_suite(
+        "newcomer_outcomes",
+        settings,
+        rows=(
+            one_of("cohort", (ZERO, FEW), "Only users of the cohorts zero and few stand here"),
+            between("k", 0, None, "No support has fewer items than none"),
+            *(between(name, 0, 1, f"{name} is between 0 and 1") for name in metrics),
+            between("met", 1, None, "Every user newly met something"),
+        ),
+    )
+
+
+def replays(settings: Settings) -> Suite:
+    """Return the suite of how users who came after a cut would have been served."""
+    return whole_suite(
+        "replays",
+        settings,
+        rows=(
+            between("value", 0, None, "No value is negative"),
+            between("users", 0, None, "No number of users is negative"),
+            between("interval_amiss", 0, 0, "The lower end of an interval is not above its upper end"),
+        ),
+    )
+
+
 LEAST_PROPENSITY = 2.0**-40
 """The least that `recommend.explore` draws by."""
 
@@ -227,6 +255,8 @@ SUITES: dict[str, Callable[[Settings], Suite]] = {
     "episodes": episodes,
     "recommendations": recommendations,
     "outcomes": outcomes,
+    "newcomer_outcomes": newcomer_outcomes,
+    "replays": replays,
 }
 
 

@@ -13,7 +13,7 @@ from recpipe.config import Settings
 from recpipe.lake import Input, Lake
 from recpipe.privacy.erase import check_published
 from recpipe.quality import Suite, audit, sum_facts
-from recpipe.rails.plan import Plan, day_of, plan_day
+from recpipe.rails.plan import Plan, by_hand, day_of, plan_day, sweep
 from recpipe.rails.shards import open_task, read_shards, write_shard
 from recpipe.rails.task import Task
 from recpipe.registry.nights import note_night
@@ -95,9 +95,9 @@ def run_day(settings: Settings, task: Task[Any], day: date, model_version: str =
     dict
         ``task``, ``day``, ``model_version``, and the ``rows`` published.
     """
-    plan = plan_day(settings, task, day, model_version)
-    plan["shards"] = shards or plan["shards"]
+    plan = by_hand(plan_day(settings, task, day, model_version), shards)
     opened = open_task(settings, task, plan)
     files = [write_shard(opened, shard) for shard in range(plan["shards"])]
     rows = publish_day(settings, task, plan, files)
+    sweep(settings, task, plan)
     return {"task": task.name, "day": plan["day"], "model_version": plan["model_version"], "rows": rows}

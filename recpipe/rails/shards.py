@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -96,7 +96,7 @@ def write_shard(opened: Opened[Any], shard: int) -> str:
     folder = run_folder(opened.settings, task, plan)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"shard-{shard}.parquet"
-    part = folder / f".shard-{shard}.{os.getpid()}.part"
+    part = folder / f".shard-{shard}.{uuid4().hex[:12]}.part"
     pq.write_table(rows.replace_schema_metadata({NOTE: json.dumps(note).encode()}), part)
     part.replace(file)
     log.info("%s, shard %d of %d: %d rows staged.", task.name, shard + 1, plan["shards"], rows.num_rows)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from recpipe.config import Settings
@@ -218,6 +219,30 @@ def test_an_unknown_user_gets_a_sentence_and_what_was_typed_is_no_markup(viewer:
     said = look_up(viewer, "<img src=x onerror=alert(1)>")
     assert "<img" not in said
     assert "has no list. Either the id is not the one that the shop delivers" in said
+
+
+def test_a_known_user_without_a_list_is_told_why(viewer: Any, shop: Settings) -> None:
+    from recpipe.contract import RECOMMENDATIONS
+    from recpipe.lake import Lake
+
+    lake = Lake.from_settings(shop)
+    lists = lake.reader().read("recommendations", date(2011, 9, 2), date(2011, 9, 2))
+    rows = [row for row in lists.to_pylist() if row["user_id"] != "warm"]
+    lake.publish("recommendations", [date(2011, 9, 2)], pa.Table.from_pylist(rows, schema=RECOMMENDATIONS.schema))
+    assert "User warm is known, and has no list on 2011-09-02: of 4 items that were available, 1 had been met" in look_up(
+        viewer, "warm"
+    )
+
+
+def test_a_title_turns_nothing_around_it(viewer: Any, shop: Settings) -> None:
+    from recpipe.contract import ITEMS
+    from recpipe.lake import Lake
+
+    rows = [{"day": date(2011, 9, 2), "item_id": "A", "title": "abc\u202edef\u2066<b>", "available": True}]
+    Lake.from_settings(shop).publish("items", [date(2011, 9, 2)], pa.Table.from_pylist(rows, schema=ITEMS.schema))
+    said = look_up(viewer, "few")
+    assert "abc\\u202edef\\u2066&lt;b&gt;" in said
+    assert not {"\u202e", "\u2066"} & set(said)
 
 
 def test_a_raw_id_is_mapped_where_a_key_is_set_and_a_key_can_be_typed(
