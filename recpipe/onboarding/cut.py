@@ -19,7 +19,7 @@ from recpipe.contract import DELIVERED
 from recpipe.days import days_between
 from recpipe.onboarding.rows import Shape, read_rows
 from recpipe.onboarding.sources import Source
-from recpipe.onboarding.survey import TOLD, Survey, local_times
+from recpipe.onboarding.survey import MOST_PARTS, TOLD, Survey, local_times
 
 HELD: Final = 500_000
 """Rows held at a time; a day gets one file for each time that it is met."""
@@ -168,6 +168,8 @@ def _told(settings: Settings, source: Source, shape: Shape, ids: pa.ChunkedArray
     for batch, columns in read_rows(settings, "events", source, shape):
         values = pa.table({"item_id": columns["item_id"], **{name: batch[name] for name in told}})
         parts.append(_first_values(values, told))
+        if len(parts) > MOST_PARTS:
+            parts = [_first_values(pa.concat_tables(parts), told)]
     whole = _first_values(pa.concat_tables(parts, promote_options="permissive"), told)
     return whole.take(pc.index_in(ids, whole["item_id"].combine_chunks()))
 

@@ -19,6 +19,7 @@ from recpipe.onboarding.sources import Source
 
 TOLD: Final = ("title", "category", "brand", "description")
 """Columns of items that a log may bring along."""
+MOST_PARTS: Final = 16
 
 
 @dataclass
@@ -88,8 +89,8 @@ def survey(settings: Settings, source: Source, shape: Shape, kind: str, say: Cal
         _count(found, columns, local, days)
         for one in pc.value_counts(columns["event_type"]).to_pylist() if kind else ():
             found.kinds[str(one["values"])] += one["counts"]
-        items.append(_first_days([_pairs(columns["item_id"], days)]))
-        users.append(_first_days([_pairs(columns["user_id"], days)]))
+        items = _joined(items, _pairs(columns["item_id"], days))
+        users = _joined(users, _pairs(columns["user_id"], days))
         say(batch.num_rows)
     found.items, found.users = _first_days(items), _first_days(users)
     return found
@@ -115,6 +116,12 @@ def _count(found: Survey, columns: dict[str, pa.Array], local: pa.Array, days: p
 def _pairs(ids: pa.Array, days: pa.Array) -> pa.Table:
     pairs = pa.table({"id": ids, "day": days})
     return pairs.filter(pc.and_(pc.is_valid(pairs["id"]), pc.is_valid(pairs["day"])))
+
+
+def _joined(parts: list[pa.Table], part: pa.Table) -> list[pa.Table]:
+    """Add a part; many are joined to one, so that what is held grows with the ids and not with the rows."""
+    parts = [*parts, _first_days([part])]
+    return [_first_days(parts)] if len(parts) > MOST_PARTS else parts
 
 
 def _first_days(parts: list[pa.Table]) -> pa.Table:
