@@ -121,7 +121,7 @@ def _moment(dice: random.Random, start: datetime) -> datetime:
 
 
 def _item(dice: random.Random, name: str) -> dict[str, Any]:
-    return {"item_id": name, "title": f"Thing {name}", "price": dice.randrange(1, 4000) / 4, "available": dice.random() < 0.9}
+    return {"item_id": name, "title": f"Thing {name}", "price": dice.randrange(1, 2000) / 4, "available": dice.random() < 0.9}
 
 
 def _event(dice: random.Random, number: int, user: list[str], item: list[str], start: datetime) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _event(dice: random.Random, number: int, user: list[str], item: list[str], s
     return {
         "event_id": f"e{number}", "session_id": f"s{number}", "user_id": dice.choice([*user, None]),
         "item_id": None if kind == "search" else dice.choice(item), "event_type": kind, "ts": _moment(dice, start),
-        "price": dice.choice([None, dice.randrange(1, 4000) / 4]), "quantity": dice.choice([None, 1, 7, 120]),
+        "price": dice.choice([None, dice.randrange(1, 2000) / 4]), "quantity": dice.choice([None, 1, 7, 120]),
         "query": "red lamp" if kind == "search" else None, "rating": 4.0 if kind == "review" else None,
     }  # fmt: skip
 
