@@ -141,6 +141,7 @@ def train_meta_model() -> None:
             *("recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]),
             *("--from", exported["start"], exported["shop"], "--start-note", exported["note"], *SETTINGS.train_options),
         ],
+        makes=f"{exported['model']}/summary.json",
         pool="gpu",
         queue=SETTINGS.train_queue,
     )

@@ -6,15 +6,19 @@ import hashlib
 import os
 import re
 from datetime import date
+from fnmatch import fnmatchcase
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from recpipe import layouts
 from recpipe.errors import BadSetting
+from recpipe.ids import NOBODY
 
 LONGEST_NAME = 150
 """Characters of a run's id that its folders are named after."""
@@ -36,10 +40,46 @@ class Settings(BaseSettings):
 
     # --- places
     home: Path = Field(Path(".recpipe"), description="folder that holds everything recpipe writes, unless set apart below")
-    landing: str = Field("", description="where the shop drops its files; HOME/landing if empty")
+    landing: str = Field(
+        "",
+        description="where the shop drops its files: a folder, or an address such as s3://bucket/landing, gs://, abfs://, file:// or "
+        "another that fsspec knows; HOME/landing if empty",
+    )
+    landing_options: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        exclude=True,
+        description="options and credentials of the landing's store, by the names of RECPIPE_STORAGE_OPTIONS for object stores; those "
+        "of the lake if empty and both are of one kind",
+    )
     lake: str = Field("", description="root of the Delta tables; HOME/lake if empty")
     mlflow_uri: str = Field("", description="MLflow tracking and registry URI; a SQLite file under HOME if empty")
     storage_options: dict[str, str] = Field(default_factory=dict, description="options of the lake's object store")
+
+    # --- what lies in the landing (docs/delivery.md)
+    landing_layout: str = Field(
+        layouts.DEFAULT,
+        description="folder of a day of a table, such as {table}/dt={day} or {table}/year={year}/month={month}/day={day:02}; folders "
+        "below it are read as part of the day",
+    )
+    landing_tables: dict[str, str] = Field(
+        default_factory=dict,
+        description="table -> what stands for {table} in the layout, such as shop/clicks; a text with braces is a layout of its own",
+    )
+    landing_mark: str = Field(
+        "_SUCCESS",
+        description="file that says that a folder is whole; one that ends with .json lists the files: see docs/delivery.md",
+    )
+    landing_files: list[str] = Field(
+        default_factory=list,
+        description="patterns of further file names that hold parquet, such as *.dat, beside .parquet, .parq, .pq and names without an "
+        "ending",
+    )
+    landing_passed_over: list[str] = Field(
+        default_factory=list, description="patterns of file names that are no part of a delivery, such as *.crc: left alone"
+    )
+    optional_tables: list[Literal["items", "users"]] = Field(
+        default_factory=list, description="tables that a day may come without: no folder and no mark is needed then"
+    )
 
     # --- the shop
     timezone: str = Field("UTC", description="the shop's zone: days begin at its midnight, naive times are in it")
@@ -59,6 +99,23 @@ class Settings(BaseSettings):
         description="delivered columns that identify an event when it has no event_id; user, item, type and time if empty",
     )
     category_separator: str = Field(">", description="separates the levels where the category is delivered as one text")
+    nobody: list[str] = Field(
+        default_factory=lambda: list(NOBODY),
+        description="what stands in user_id, person_id, session_id or order_id where there is none, in capitals or small letters; "
+        "a list of one's own takes the place of this one",
+    )
+    time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
+        "", description="unit since 1970 of times that are delivered as bare numbers; told by their magnitude if empty"
+    )
+    int96_times: Literal["utc", "local"] = Field(
+        "utc",
+        description="what the parquet type INT96 (Spark, Hive, Impala) holds: instants in UTC, or times of the shop's zone, as "
+        "some old writers meant it",
+    )
+    item_version_column: str = Field(
+        "", description="delivered column that says which of two rows of an item is the later; the place in the delivery if empty"
+    )
+    user_version_column: str = Field("", description="the same for users")
 
     # --- what is taken in
     set_aside_event_types: list[str] = Field(
@@ -69,6 +126,7 @@ class Settings(BaseSettings):
     items_must_be_known: bool = Field(False, description="events of items outside the catalogue are quarantined")
     items_need_title: bool = Field(True, description="items without a title are quarantined; false for shops that deliver none")
     max_bad_share: float = Field(0.05, ge=0, le=1, description="share of bad rows above which a day is refused")
+    max_user_share: float = Field(0.2, gt=0, le=1, description="warn when one user has a greater share of a day's events")
     late_days: int = Field(3, ge=0, description="days before the delivery's day that an event may still belong to")
     max_text_length: int = Field(10_000, gt=0, description="characters of a free text above which its row is quarantined")
     rating_bounds: tuple[float, float] = Field((1.0, 5.0), description="lowest and highest rating")
@@ -349,6 +407,42 @@ class Settings(BaseSettings):
     retry_seconds: float = Field(60.0, gt=0, description="wait before the first retry; it doubles each time")
     poll_seconds: float = Field(30.0, gt=0, description="time between two looks of a waiting sensor")
 
+    @field_validator("landing")
+    @classmethod
+    def _no_secret_in_the_address(cls, value: str) -> str:
+        if "://" in value and (urlsplit(value).password is not None or "?" in value or not value.isprintable()):
+            raise ValueError("an address holds no password and no question mark: put what is secret into RECPIPE_LANDING_OPTIONS")
+        return value
+
+    @field_validator("landing_layout")
+    @classmethod
+    def _usable_layout(cls, value: str) -> str:
+        layouts.require_layout(value)
+        return value
+
+    @field_validator("landing_tables")
+    @classmethod
+    def _usable_places(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        layouts.require_places(info.data.get("landing_layout", layouts.DEFAULT), value)
+        return value
+
+    @field_validator("landing_mark")
+    @classmethod
+    def _file_name(cls, value: str) -> str:
+        if value in ("", ".", "..") or "/" in value or "\\" in value or not value.isprintable():
+            raise ValueError(f"'{value}' is no name of a file in the day's folder, such as _SUCCESS or _MANIFEST.json")
+        return value
+
+    @field_validator("landing_passed_over")
+    @classmethod
+    def _few_names(cls, value: list[str]) -> list[str]:
+        for pattern in value:
+            if fnmatchcase("part-0.parquet", pattern):
+                raise ValueError(
+                    f"'{pattern}' would pass over part-0.parquet, too, and its rows would be lost; write a narrower pattern"
+                )
+        return value
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -421,9 +515,22 @@ class Settings(BaseSettings):
         return self.lake or str(self.home / "lake")
 
     @property
+    def landing_address(self) -> str:
+        """Where the shop drops its files: a folder, or an address with a scheme."""
+        return self.landing or str(self.home / "landing")
+
+    @property
     def landing_root(self) -> Path:
-        """Where the shop drops its files."""
-        return Path(self.landing) if self.landing else self.home / "landing"
+        """The folder of this machine where the shop drops its files.
+
+        Raises
+        ------
+        BadSetting
+            If the landing lies elsewhere.
+        """
+        if "://" in self.landing and not self.landing.startswith("file://"):
+            raise BadSetting(f"RECPIPE_LANDING is {self.landing}, which is no folder of this machine: name a folder for this.")
+        return Path(unquote(urlsplit(self.landing).path)) if "://" in self.landing else Path(self.landing_address)
 
     @property
     def work(self) -> Path:

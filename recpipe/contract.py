@@ -611,8 +611,6 @@ TABLES: Final = {
         EPISODES,
         RECOMMENDATIONS,
         OUTCOMES,
-        NEWCOMER_OUTCOMES,
-        REPLAYS,
         ITEM_CLASSES,
         CAMPAIGN_AUDIENCES,
         REVIEW_INSIGHTS,
@@ -621,6 +619,8 @@ TABLES: Final = {
         CART_RECOMMENDATIONS,
         USER_PROFILES,
         SEARCH_RECOMMENDATIONS,
+        NEWCOMER_OUTCOMES,
+        REPLAYS,
         DAYS,
     )
 }

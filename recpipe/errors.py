@@ -25,6 +25,10 @@ class BadDelivery(RecpipeError):
     """A delivered file or day cannot be taken in; what was published before stays."""
 
 
+class Unreachable(RecpipeError):
+    """A store that recpipe needs does not answer, or not to recpipe: a later try may find it."""
+
+
 class AuditFailed(RecpipeError):
     """A staged day did not pass its suite; nothing was published."""
 

@@ -17,9 +17,12 @@ from recpipe.days import ONE_DAY, day_start
 from recpipe.ingest.columns import Rows
 from recpipe.ingest.door import misplaced
 from recpipe.ingest.identity import event_ids
-from recpipe.ingest.values import Mask, mask
+from recpipe.ingest.readings import Mask, mask
 
-DUPLICATE = "duplicate within the day"
+COPY = "copy of another row"
+REPLACED = "replaced by a later row of the day"
+FEEDS = ("items", "users")
+"""Tables that are feeds of changes: that a row replaces an earlier one is no fault there."""
 TAKEN_IN = -1
 LEFT_OUT = -2
 """What stands in place of a finding where there is none: the row is good, or of an erased user and nowhere kept."""
@@ -53,25 +56,6 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A batch that was judged.
-
-    Attributes
-    ----------
-    rows
-        The rows, with what the checks filled in.
-    findings
-        The reasons, the one that counts first.
-    which
-        (rows,) index of the finding that took the row out; `TAKEN_IN` or `LEFT_OUT` where none did.
-    """
-
-    rows: Rows
-    findings: list[Finding]
-    which: NDArray[np.int16]
-
-
-@dataclass(frozen=True)
 class Bounds:
     """Times (UTC) between which what is delivered for a day must lie: from earliest, before end."""
 
@@ -86,6 +70,28 @@ class Bounds:
         return cls(
             day_start(day - timedelta(days=settings.late_days), zone), day_start(day, zone), day_start(day + ONE_DAY, zone)
         )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A batch that was judged.
+
+    Attributes
+    ----------
+    rows
+        The rows, with what the checks filled in.
+    findings
+        The reasons, the one that counts first.
+    which
+        (rows,) index of the finding that took the row out; `TAKEN_IN` or `LEFT_OUT` where none did.
+    bounds
+        The bounds of the day that they were judged for.
+    """
+
+    rows: Rows
+    findings: list[Finding]
+    which: NDArray[np.int16]
+    bounds: Bounds
 
 
 def judge(settings: Settings, rows: Rows, bounds: Bounds, known_items: pa.Array | None) -> Judged:
@@ -112,7 +118,7 @@ def judge(settings: Settings, rows: Rows, bounds: Bounds, known_items: pa.Array 
     which = np.full(len(rows), TAKEN_IN, dtype=np.int16)
     for index, finding in enumerate(findings):
         which[finding.rows & (which < 0)] = index
-    return Judged(rows, findings, which)
+    return Judged(rows, findings, which, bounds)
 
 
 def leave_out(judged: Judged, gone: Mask | None) -> Judged:
@@ -123,10 +129,12 @@ def leave_out(judged: Judged, gone: Mask | None) -> Judged:
 
 
 def _with(rows: Rows, **columns: pa.Array) -> Rows:
-    return Rows(rows.plan, rows.delivered, {**rows.columns, **columns}, rows.unparsable)
+    return replace(rows, columns={**rows.columns, **columns})
 
 
 def _unreadable(rows: Rows) -> Iterator[Finding]:
+    for column, bad in rows.not_utf8.items():
+        yield Finding("text is not UTF-8", column, bad)
     for column, bad in rows.unparsable.items():
         yield Finding("value cannot be read", column, bad)
 

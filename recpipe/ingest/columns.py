@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,11 +10,16 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pt
 
 from recpipe.config import Settings
 from recpipe.contract import TABLES
 from recpipe.errors import BadDelivery, BadSetting
-from recpipe.ingest.values import Mask, Shop, is_text, kind_of, plain, plain_type
+from recpipe.ingest.jsonable import as_text
+from recpipe.ingest.plain_types import Path, decoded, field_at, fields_under, plain_type, unique_names
+from recpipe.ingest.reading import Batch
+from recpipe.ingest.readings import Mask, Shop, either, is_bytes, without
+from recpipe.ingest.values import kind_of
 from recpipe.privacy.texts import shown_columns
 
 NEEDED: Final = {"events": ("user_id", "item_id", "event_type", "ts"), "items": ("item_id",), "users": ("user_id",)}
@@ -32,14 +36,30 @@ class Plan:
     table
         Name of the table.
     sources
-        Delivered name by contract name.
+        Delivered name by contract name; a field of a struct has the names on the way to it, with dots.
     extras
         Delivered columns that the contract does not know, sorted.
+    paths
+        By delivered name, where it lies in the file.
     """
 
     table: str
     sources: dict[str, str]
     extras: tuple[str, ...]
+    paths: dict[str, Path]
+
+    def column(self, rows: pa.RecordBatch, delivered: str) -> pa.Array:
+        """Return a delivered column of some rows, or a field of one."""
+        root, *rest = self.paths[delivered]
+        return field_at(rows[root], tuple(rest))
+
+    def broken(self, batch: Batch, delivered: str) -> Mask | None:
+        """Return in which rows the text of a delivered column is not UTF-8; None if in none."""
+        path, found = self.paths[delivered], None
+        for place, rows in batch.broken.items():
+            if place[: len(path)] == path:
+                found = either(found, rows)
+        return found
 
 
 @dataclass(frozen=True)
@@ -56,12 +76,15 @@ class Rows:
         Every contract column but ``day`` and ``event_id``; null where nothing was delivered.
     unparsable
         By column, the rows whose value could not be read.
+    not_utf8
+        By column, the rows whose text is not UTF-8.
     """
 
     plan: Plan
     delivered: pa.RecordBatch
     columns: dict[str, pa.Array]
     unparsable: dict[str, Mask]
+    not_utf8: dict[str, Mask]
 
     def __len__(self) -> int:
         return int(self.delivered.num_rows)
@@ -83,6 +106,11 @@ def column_names(settings: Settings, table: str) -> Mapping[str, str]:
     return names
 
 
+def version_column(settings: Settings, table: str) -> str:
+    """Return the delivered column that says which of two rows of a key is the later; empty if none does."""
+    return {"items": settings.item_version_column, "users": settings.user_version_column}.get(table, "")
+
+
 def plan_columns(settings: Settings, table: str, file: str, schema: pa.Schema) -> Plan:
     """Decide which delivered column of a file (by its name in messages) becomes which column of the contract.
 
@@ -94,77 +122,130 @@ def plan_columns(settings: Settings, table: str, file: str, schema: pa.Schema) -
         If the settings name a column that the table does not have.
     """
     renamed = column_names(settings, table)
-    candidates = [(renamed.get(name, name), name) for name in schema.names]
+    kinds = _delivered_types(schema)
+    top = unique_names(schema.names)
+    candidates = [
+        (renamed.get(name, name), name) for name in [*top, *(name for name in renamed if name in kinds and name not in top)]
+    ]
     known = [(name, delivered) for name, delivered in candidates if name in TABLES[table].columns and name not in MADE]
-    _refuse_twins(table, file, known)
+    _refuse_twins(settings, table, file, schema, known)
     sources = dict(known)
-    _refuse_gaps(settings, table, file, schema, sources)
+    _refuse_gaps(settings, table, file, list(kinds), schema, sources)
     for name, delivered in known:
         kind = kind_of(TABLES[table].schema.field(name))
-        if not kind.accepts(plain_type(schema.field(delivered).type)):
-            raise BadDelivery(f"{file}: column {delivered} has type {schema.field(delivered).type}; {kind.wanted}.")
-    return Plan(table, sources, tuple(sorted(set(schema.names) - set(sources.values()) - set(MADE))))
+        brought = kinds[delivered][1]
+        if not kind.accepts(pa.string() if is_bytes(brought) else brought):
+            raise BadDelivery(f"{file}: column {delivered} has type {brought}; {kind.wanted}.")
+    return Plan(table, sources, _extras(kinds, top, sources), {name: path for name, (path, _) in kinds.items()})
 
 
-def _refuse_twins(table: str, file: str, known: list[tuple[str, str]]) -> None:
-    for name, count in Counter(name for name, _ in known).items():
-        if count > 1:
-            delivered = " and ".join(source for column, source in known if column == name)
+def _delivered_types(schema: pa.Schema) -> dict[str, tuple[Path, pa.DataType]]:
+    """Return by delivered name where a column lies and its plain type; of fields of structs, too, where no column has the name."""
+    found: dict[str, tuple[Path, pa.DataType]] = {}
+    names = unique_names(schema.names)
+    for name, field in zip(names, schema, strict=True):
+        found[name] = (name,), plain_type(field.type)
+    for name, field in zip(names, schema, strict=True):
+        for path, kind in fields_under(plain_type(field.type), (name,)):
+            found.setdefault(".".join(path), (path, kind))
+    return found
+
+
+def _extras(kinds: Mapping[str, tuple[Path, pa.DataType]], top: list[str], sources: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what the contract does not know: columns, and of structs of which a field is known, the other fields."""
+    taken = {kinds[delivered][0] for delivered in sources.values()}
+    opened = {path[0] for path in taken if len(path) > 1}
+    whole = {name for name in top if (name,) not in taken and name not in opened and name not in MADE}
+    fields = {
+        name for name, (path, kind) in kinds.items()
+        if path[0] in opened and not pt.is_struct(kind) and not any(path[: len(known)] == known for known in taken)
+    }  # fmt: skip
+    return tuple(sorted(whole | fields))
+
+
+def _refuse_twins(settings: Settings, table: str, file: str, schema: pa.Schema, known: list[tuple[str, str]]) -> None:
+    needed = [delivered for _, delivered in known] + (settings.event_id_from if table == "events" else [])
+    for delivered in [*needed, version_column(settings, table)]:
+        if (count := schema.names.count(delivered)) > 1:
             raise BadDelivery(
-                f"{file} has two columns for {name} of {table}: {delivered}. Leave one out, or mend {_setting(table)}."
+                f"{file} has {count} columns named {delivered}, and {table} need one. Leave the others out, or rename them."
+            )
+    for name in dict.fromkeys(name for name, _ in known):
+        delivered_twice = [source for column, source in known if column == name]
+        if len(delivered_twice) > 1:
+            raise BadDelivery(
+                f"{file} has two columns for {name} of {table}: {' and '.join(delivered_twice)}. Leave one out, or mend {_setting(table)}."
             )
 
 
-def _refuse_gaps(settings: Settings, table: str, file: str, schema: pa.Schema, sources: dict[str, str]) -> None:
-    needed = [*NEEDED[table], *(["title"] if table == "items" and settings.items_need_title else [])]
-    for name in needed:
+def _refuse_gaps(settings: Settings, table: str, file: str, names: list[str], schema: pa.Schema, sources: dict[str, str]) -> None:
+    has = f"it has: {shown_columns(settings, schema.names)}"
+    for name in [*NEEDED[table], *(["title"] if table == "items" and settings.items_need_title else [])]:
         if name not in sources:
             raise BadDelivery(
-                f"{file} has no column {name}, which {table} need (it has: {shown_columns(settings, schema.names)}). "
+                f"{file} has no column {name}, which {table} need ({has}{_near(settings, name, names)}). "
                 f"Deliver it, or name the column that holds it in {_setting(table)}."
             )
-    if table == "events" and "event_id" not in sources:
-        for name in settings.event_id_from:
-            if name not in schema.names:
+    if (table == "events" and "event_id" not in sources) or "event_id" in settings.event_id_from:
+        for name in settings.event_id_from if table == "events" else []:
+            if name not in names:
                 raise BadDelivery(
                     f"{file} has no column {name}, which RECPIPE_EVENT_ID_FROM makes event ids from "
-                    f"(it has: {shown_columns(settings, schema.names)}). Deliver it, or mend the setting."
+                    f"({has}{_near(settings, name, names)}). Deliver it, or mend the setting."
                 )
+    version = version_column(settings, table)
+    if version and version not in names:
+        raise BadDelivery(
+            f"{file} has no column {version}, which RECPIPE_{table[:-1].upper()}_VERSION_COLUMN names "
+            f"({has}{_near(settings, version, names)}). Deliver it, or mend the setting."
+        )
+
+
+def _near(settings: Settings, wanted: str, names: list[str]) -> str:
+    """Name columns that differ from the wanted one in capitals, blanks and signs, or lie within a struct."""
+    found = [name for name in names if _letters(name) == _letters(wanted) or name.rpartition(".")[2] == wanted]
+    shown = [name for name in found if shown_columns(settings, [name]) == name or "." in name]
+    return f"; near to it: {', '.join(map(repr, shown[:3]))}" if shown else ""
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def _setting(table: str) -> str:
     return {"events": "RECPIPE_EVENT_COLUMNS", "items": "RECPIPE_ITEM_COLUMNS", "users": "RECPIPE_USER_COLUMNS"}[table]
 
 
-def convert(plan: Plan, batch: pa.RecordBatch, shop: Shop) -> Rows:
+def convert(plan: Plan, batch: Batch, shop: Shop) -> Rows:
     """Read the values of a delivered batch into the contract's columns."""
-    columns: dict[str, pa.Array] = {}
-    unparsable: dict[str, Mask] = {}
+    rows = Rows(plan, batch.rows, {}, {}, {})
     for field in TABLES[plan.table].schema:
         if field.name in MADE:
             continue
-        delivered = plan.sources.get(field.name)
-        if delivered is None:
-            columns[field.name] = pa.nulls(batch.num_rows, field.type)
+        if field.name not in plan.sources:
+            rows.columns[field.name] = pa.nulls(batch.num_rows, field.type)
             continue
-        columns[field.name], bad = kind_of(field).read(plain(batch[delivered]), shop)
-        if bad is not None and bad.any():
-            unparsable[field.name] = bad
+        values, bad, foreign = read_column(plan, batch, field, shop)
+        rows.columns[field.name] = values
+        for found, marks in ((rows.unparsable, bad), (rows.not_utf8, foreign)):
+            if marks is not None and marks.any():
+                found[field.name] = marks
     if plan.table == "users":
-        columns["attributes"] = _attributes(plan, batch)
-    return Rows(plan, batch, columns, unparsable)
+        rows.columns["attributes"] = _attributes(plan, batch.rows)
+    return rows
 
 
-def as_text(array: pa.Array) -> pa.Array:
-    """Write any column as text: what has no text form of its own is written as JSON."""
-    array = plain(array)
-    if is_text(array.type):
-        return array.cast(pa.string())
-    try:
-        return array.cast(pa.string())
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        texts = [None if value is None else json.dumps(value, sort_keys=True, default=str) for value in array.to_pylist()]
-        return pa.array(texts, pa.string())
+def read_column(plan: Plan, batch: Batch, field: pa.Field, shop: Shop) -> tuple[pa.Array, Mask | None, Mask | None]:
+    """Read one column of the contract; return its values, which could not be read, and which are text that is not UTF-8."""
+    delivered = plan.sources[field.name]
+    values, foreign = plan.column(batch.rows, delivered), plan.broken(batch, delivered)
+    if is_bytes(values.type):
+        values, broken = decoded(values)
+        foreign = either(foreign, broken)
+    read, bad = kind_of(field).read(values, shop)
+    if foreign is None:
+        return read, bad, None
+    return without(read, foreign), bad if bad is None else bad & ~foreign, foreign
 
 
 def _attributes(plan: Plan, batch: pa.RecordBatch) -> pa.Array:
@@ -172,7 +253,7 @@ def _attributes(plan: Plan, batch: pa.RecordBatch) -> pa.Array:
     rows, width = batch.num_rows, len(plan.extras)
     if not width or not rows:
         return pa.nulls(rows, kind)
-    values = pa.concat_arrays([as_text(batch[name]) for name in plan.extras])
+    values = pa.concat_arrays([as_text(plan.column(batch, name)) for name in plan.extras])
     by_row = (np.arange(width)[None, :] * rows + np.arange(rows)[:, None]).ravel()
     values = values.take(pa.array(by_row))
     filled = np.asarray(pc.is_valid(values).to_numpy(zero_copy_only=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recpipe.config import Settings
+from recpipe.ids import canonical
 from recpipe.ingest.columns import Plan, Rows
-from recpipe.ingest.values import Mask, mask
-from recpipe.privacy.keys import Kind, canonical, has_key, other_keys, user_keys
+from recpipe.ingest.readings import Mask, mask
+from recpipe.privacy.keys import Kind, has_key, other_keys, user_keys
 from recpipe.privacy.texts import LONG_ID, MAIL_PATTERN, USER, is_telling, masked, masked_text, without_mails
 
 PERSONS: Final = ("user_id", "person_id")
@@ -48,7 +50,7 @@ def behind_the_door(settings: Settings, rows: Rows) -> Rows:
         found["attributes"] = _attributes(there["attributes"], owners)
     if "category" in there:
         found["category"] = _levels(there["category"])
-    return Rows(rows.plan, rows.delivered, {**there, **found}, rows.unparsable)
+    return replace(rows, columns={**there, **found})
 
 
 def owners_of(rows: Rows) -> list[pa.Array]:
@@ -128,8 +130,10 @@ def payload_behind_the_door(
 
 
 def _without_mails(value: Any) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_without_mails(entry) for entry in value]
+    if isinstance(value, dict):
+        return {masked_text(str(key), []): _without_mails(entry) for key, entry in value.items()}
     return masked_text(value, []) if isinstance(value, str) else value
 
 
@@ -140,6 +144,6 @@ def _shown(value: Any, owners: Sequence[str], item: bool) -> Any:
         own = any(is_telling(user) and str(value).removesuffix(".0") == user for user in owners)
         return USER if own else value if not abs(value) >= LARGE else "[number]"
     if not isinstance(value, str):
-        return f"[{type(value).__name__}]" if isinstance(value, list | dict | bytes) else str(value)
+        return f"[{type(value).__name__}]" if isinstance(value, list | tuple | dict | bytes) else str(value)
     text = masked_text(value, owners)
     return text if text != value or item or _PLAIN.fullmatch(text) else f"[text of {len(value)} characters]"

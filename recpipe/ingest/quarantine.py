@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
@@ -13,13 +11,17 @@ import pyarrow as pa
 
 from recpipe.config import Settings
 from recpipe.contract import QUARANTINE
-from recpipe.ingest.checks import DUPLICATE, Judged
+from recpipe.ingest.checks import COPY, FEEDS, REPLACED, Judged
 from recpipe.ingest.columns import Plan
-from recpipe.ingest.door import payload_behind_the_door
-from recpipe.ingest.values import plain
+from recpipe.ingest.door import PERSONS, payload_behind_the_door
+from recpipe.ingest.jsonable import as_json, bounded, python_values
+from recpipe.ingest.readings import Mask
 from recpipe.privacy.keys import has_key, hashes
 
 FREE_TEXT = ("query", "text")
+VALUE_LENGTH = 2_000
+ROW_LENGTH = 50_000
+"""Letters of JSON that a value and a row of the payload take at most."""
 
 
 def refused_rows(settings: Settings, judged: Judged, day: date, file: str, first_row: int) -> pa.Table:
@@ -44,10 +46,14 @@ def refused_rows(settings: Settings, judged: Judged, day: date, file: str, first
     return _table(settings, judged.rows.plan, judged.rows.delivered.take(pa.array(at)), day, file, at + first_row, reasons)
 
 
-def duplicate_rows(settings: Settings, plan: Plan, batch: pa.RecordBatch, day: date, file: str, at: Iterable[int]) -> pa.Table:
-    """Return the quarantine rows of duplicates; ``at`` holds their rows in the file."""
+def repeated_rows(
+    settings: Settings, plan: Plan, batch: pa.RecordBatch, day: date, file: str, at: Iterable[int], copies: Mask
+) -> pa.Table:
+    """Return the quarantine rows of repeated keys; ``at`` holds their rows in the file, ``copies`` which are copies of another."""
     column = plan.sources.get({"events": "event_id", "items": "item_id", "users": "user_id"}[plan.table])
-    return _table(settings, plan, batch, day, file, at, [(DUPLICATE, column, False)] * batch.num_rows)
+    aside = plan.table in FEEDS
+    reasons = [(COPY, column, True) if copy else (REPLACED, column, aside) for copy in copies.tolist()]
+    return _table(settings, plan, batch, day, file, at, reasons)
 
 
 def _table(
@@ -60,54 +66,59 @@ def _table(
     reasons: list[tuple[str, str | None, bool]],
 ) -> pa.Table:
     kept, values = _payload_columns(settings, plan), _values(batch)
-    rows = [
-        {
-            "day": day, "source_table": plan.table, "source_file": file, "row_number": int(number), "reason": reason,
-            "column": column, "set_aside": aside, "row_hash": hashed,
-            "payload": _json(_payload(settings, plan, row, kept, column)),
-        }
-        for number, row, hashed, (reason, column, aside) in zip(at, values, row_hashes(settings, values), reasons, strict=True)
-    ]  # fmt: skip
+    parts = {name: python_values(plan.column(batch, name)) for name in kept if len(plan.paths[name]) > 1}
+    rows = []
+    for place, (number, row, hashed, (reason, column, aside)) in enumerate(
+        zip(at, values, row_hashes(settings, values), reasons, strict=True)
+    ):
+        whole = {**row, **{name: part[place] for name, part in parts.items()}}
+        shown = bounded(_payload(settings, plan, whole, kept, column), VALUE_LENGTH, ROW_LENGTH)
+        rows.append(
+            {
+                "day": day, "source_table": plan.table, "source_file": file, "row_number": int(number), "reason": reason,
+                "column": column, "set_aside": aside, "row_hash": hashed, "payload": as_json(shown),
+            }
+        )  # fmt: skip
     return pa.Table.from_pylist(rows, QUARANTINE.schema)
 
 
 def _values(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    columns = {name: _column_values(plain(batch[name])) for name in batch.schema.names}
+    columns = {name: python_values(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _column_values(array: pa.Array) -> list[Any]:
-    try:
-        return list(array.to_pylist())
-    except (OverflowError, ValueError, KeyError):  # times that Python has no date for, in zones that nobody knows
-        return list(array.view(pa.int32() if array.type.bit_width == 32 else pa.int64()).to_pylist())
 
 
 def _payload_columns(settings: Settings, plan: Plan) -> list[str]:
     """Return the delivered columns that may be kept; of columns that nobody described nobody knows whom they name."""
-    known = {delivered for name, delivered in plan.sources.items() if name not in ("user_id", "person_id", *FREE_TEXT)}
+    hidden = {delivered for name, delivered in plan.sources.items() if name in (*PERSONS, *FREE_TEXT)}
+    known = set(plan.sources.values())
     if plan.table == "events":
-        known |= set(settings.event_id_from) & set(plan.extras)
+        known |= {name for name in settings.event_id_from if name in plan.paths}
     if plan.table == "items":
         known |= set(plan.extras)
-    return sorted(known)
+    roots = {plan.paths[name][0] for name in hidden}  # a struct is not shown whole if a part of it is not to be shown
+    return sorted(name for name in known - hidden - set(PERSONS) if (name,) != plan.paths[name] or name not in roots)
 
 
 def _payload(settings: Settings, plan: Plan, row: dict[str, Any], kept: list[str], fault: str | None) -> dict[str, Any]:
     there = [name for name in kept if name in row]
-    return (
-        payload_behind_the_door(settings, plan, row, there, fault) if has_key(settings) else {name: row[name] for name in there}
-    )
+    if has_key(settings):
+        return payload_behind_the_door(settings, plan, row, there, fault)
+    persons = _persons(settings)
+    return {name: _without_persons(row[name], persons) for name in there}
+
+
+def _persons(settings: Settings) -> frozenset[str]:
+    renamed = {**settings.event_columns, **settings.user_columns}
+    return frozenset({*PERSONS, *(name.rpartition(".")[2] for name, ours in renamed.items() if ours in PERSONS)})
+
+
+def _without_persons(value: Any, persons: frozenset[str]) -> Any:
+    """Return a nested value without the fields that are people's ids by their name."""
+    if isinstance(value, dict):
+        return {name: _without_persons(entry, persons) for name, entry in value.items() if name not in persons}
+    return [_without_persons(entry, persons) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def row_hashes(settings: Settings, rows: list[dict[str, Any]]) -> list[str]:
     """Return the sha256 of whole delivered rows, in hexadecimal; with a key of user ids HMAC-SHA-256."""
-    return hashes(settings, "row", [_json(row) for row in rows])
-
-
-def _json(row: dict[str, Any]) -> str:
-    return json.dumps({name: _plain(value) for name, value in row.items()}, sort_keys=True, ensure_ascii=False, default=str)
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return hashes(settings, "row", [as_json(row) for row in rows])

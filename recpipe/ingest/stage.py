@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -16,19 +17,21 @@ from recpipe.errors import StageFailed
 from recpipe.ingest.catalogue import Known, known_before
 from recpipe.ingest.checks import TAKEN_IN, Bounds, Judged, judge, leave_out
 from recpipe.ingest.columns import convert, plan_columns
-from recpipe.ingest.delivery import Delivery, require_delivery, shown_name
+from recpipe.ingest.delivery import Delivery, require_delivery, shown_name, source_name
 from recpipe.ingest.door import behind_the_door
 from recpipe.ingest.duplicates import ROW
 from recpipe.ingest.faults import in_words
 from recpipe.ingest.landing import LandedFile
 from recpipe.ingest.quarantine import refused_rows
 from recpipe.ingest.reading import open_file, read_batches
+from recpipe.ingest.readings import Shop
 from recpipe.ingest.repeated import take_out_duplicates
 from recpipe.ingest.staged import RowWriter, fresh_folder, left_open_if_refused, staged_files, staged_schema, write_facts
-from recpipe.ingest.tally import Tally, refuse_bad_share
-from recpipe.ingest.values import Shop
+from recpipe.ingest.tally import Tally, midnight_of, refuse_bad_share
 from recpipe.lake import Lake
 from recpipe.privacy.erasures import Erased, erased_users, note_accounts
+
+log = logging.getLogger(__name__)
 
 AGAIN: Final = "Mend what is named there, then run the day again."
 
@@ -67,11 +70,21 @@ def stage_days(settings: Settings, days: Sequence[date]) -> Path:
     for table in (table.name for table in DELIVERED):
         with in_words(settings, f"Repeated rows of {table} of {days[0]} to {days[-1]} cannot be found", AGAIN, StageFailed):
             take_out_duplicates(settings, table, folder, tallies)
-    facts = {str(day): {table: tally.facts() for table, tally in found.items()} for day, found in tallies.items()}
+    facts = {str(day): _facts(settings, day, found) for day, found in tallies.items()}
     inputs = [] if known is None else [{"version": known.version, "first_day": str(known.first), "last_day": str(known.last)}]
     with in_words(settings, f"What was staged of {days[0]} to {days[-1]} cannot be noted", AGAIN, StageFailed):
         write_facts(folder, facts, inputs)
     return folder
+
+
+def _facts(settings: Settings, day: date, found: dict[str, Tally]) -> dict[str, dict[str, float | int | None]]:
+    facts = {}
+    for table, tally in found.items():
+        midnight = midnight_of(settings, table, day, tally)
+        if midnight:
+            log.warning("%s: %s", day, midnight.sentence(settings, day))
+        facts[table] = tally.facts(midnight)
+    return facts
 
 
 # --- rows
@@ -121,11 +134,11 @@ def _stage_file(
     erased: Erased,
 ) -> None:
     bounds = Bounds.of(settings, delivery.day)
-    shop = Shop(settings.zone, settings.category_separator)
+    shop, source = Shop.of(settings), source_name(settings, delivery, file)
     first_row = 0
     with open_file(file, name) as opened:
         plan = plan_columns(settings, table, name, opened.schema_arrow)
-        for batch in read_batches(file, name, opened, settings.batch_rows):
+        for batch in read_batches(settings, file, name, opened):
             judged = judge(settings, convert(plan, batch, shop), bounds, known.ids if known else None)
             if table == USERS.name:
                 note_accounts(settings, erased, judged.rows.columns)
@@ -135,7 +148,7 @@ def _stage_file(
             tally.see(good)
             accepted.write(good)
             if good.num_rows < batch.num_rows:
-                refused.write(refused_rows(settings, judged, delivery.day, name.rpartition("/")[2], first_row))
+                refused.write(refused_rows(settings, judged, delivery.day, source, first_row))
             first_row += batch.num_rows
 
 

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from recpipe.config import Settings
 from recpipe.errors import BadDelivery
-from recpipe.ingest.checks import DUPLICATE, TAKEN_IN, Judged
+from recpipe.ingest.checks import REPLACED, TAKEN_IN, Judged
+from recpipe.ingest.midnight import HalfHours, OtherMidnight, other_midnight
 
 
 @dataclass
@@ -26,6 +27,10 @@ class Tally:
     erased_rows: int = 0
     first_ts: float | None = None
     last_ts: float | None = None
+    copies: int = 0
+    replaced: int = 0
+    largest_user_share: float = 0.0
+    half_hours: HalfHours = field(default_factory=HalfHours)
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -50,12 +55,27 @@ class Tally:
         self.delivered_rows += len(judged.rows)
         self.rows += int((judged.which == TAKEN_IN).sum())
         self.erased_rows += int((judged.which < TAKEN_IN).sum())
+        if "ts" in judged.rows.columns:
+            self._see_half_hours(judged)
 
-    def add_duplicates(self, count: int) -> None:
-        """Count rows that were taken in at first and repeat another one's key."""
-        self.rows -= count
-        self.bad_rows += count
-        self.reasons[DUPLICATE] += count
+    def _see_half_hours(self, judged: Judged) -> None:
+        # a row that lies outside of the day for its time alone says where the export was cut, as do those taken in
+        telling = [place for place, finding in enumerate(judged.findings) if finding.column == "ts"]
+        rows = np.isin(judged.which, [TAKEN_IN, *telling])
+        self.half_hours.add(judged.rows.columns["ts"].filter(pa.array(rows)), judged.bounds.start)
+
+    def add_repeated(self, copies: int, replaced: int, *, aside: bool) -> None:
+        """Count rows that were taken in at first, and are copies of another row or earlier states of its key.
+
+        Copies do no harm and are set aside; so are earlier states, where the table is a feed of changes.
+        """
+        self.rows -= copies + replaced
+        self.copies += copies
+        self.replaced += replaced
+        self.set_aside_rows += copies + (replaced if aside else 0)
+        if not aside:
+            self.bad_rows += replaced
+            self.reasons[REPLACED] += replaced
 
     def see(self, rows: pa.RecordBatch) -> None:
         """Note the first and last time of some rows that are taken in."""
@@ -65,13 +85,15 @@ class Tally:
             self.first_ts = first if self.first_ts is None else min(first, self.first_ts)
             self.last_ts = last if self.last_ts is None else max(last, self.last_ts)
 
-    def facts(self) -> dict[str, float | int | None]:
+    def facts(self, midnight: OtherMidnight | None = None) -> dict[str, float | int | None]:
         """Return the counts for the audit; times are seconds since 1970, UTC. No key is left that comes twice."""
         return {
             **({"erased_rows": self.erased_rows} if self.erased_rows else {}),
             "delivered_rows": self.judged_rows, "rows": self.rows, "bad_rows": self.bad_rows,
             "set_aside_rows": self.set_aside_rows, "repeated_keys": 0, "bad_share": self.bad_share,
-            "first_ts": self.first_ts, "last_ts": self.last_ts,
+            "first_ts": self.first_ts, "last_ts": self.last_ts, "copied_rows": self.copies, "replaced_rows": self.replaced,
+            "copied_share": self.copies / max(1, self.rows + self.copies), "largest_user_share": self.largest_user_share,
+            "other_midnight_hours": midnight.hours if midnight else 0.0,
         }  # fmt: skip
 
 
@@ -81,7 +103,7 @@ def refuse_bad_share(settings: Settings, table: str, day: date, tally: Tally) ->
     Raises
     ------
     BadDelivery
-        With the reasons, the commonest first.
+        With the reasons, the commonest first, and what helps against the first.
     """
     if tally.bad_share <= settings.max_bad_share:
         return
@@ -89,6 +111,21 @@ def refuse_bad_share(settings: Settings, table: str, day: date, tally: Tally) ->
     reasons = ", ".join(f"{count:,} × {reason}" for reason, count in tally.reasons.most_common() if count)
     raise BadDelivery(
         f"{tally.bad_rows:,} of {shoppers:,} rows of {table} of {day} are bad: {tally.bad_share:.1%}, where at most "
-        f"{settings.max_bad_share:.1%} may be ({reasons}). Nothing was published. Mend the delivery and run the day again, "
-        f"or raise RECPIPE_MAX_BAD_SHARE."
+        f"{settings.max_bad_share:.1%} may be ({reasons}). Nothing was published. {_remedy(settings, table, day, tally)}"
     )
+
+
+def midnight_of(settings: Settings, table: str, day: date, tally: Tally) -> OtherMidnight | None:
+    """Return the midnight at which the events of a day seem to be cut, where that is not the shop's; of other tables None."""
+    return other_midnight(settings, day, tally.half_hours) if table == "events" else None
+
+
+def _remedy(settings: Settings, table: str, day: date, tally: Tally) -> str:
+    if tally.reasons[REPLACED] * 2 > tally.bad_rows:
+        return (
+            "Events that differ have one id: name in RECPIPE_EVENT_ID_FROM the delivered columns that tell them apart (event_id may "
+            "be one of them), or deliver ids of which each is one event's; then run the day again."
+        )
+    if (midnight := midnight_of(settings, table, day, tally)) is not None and tally.reasons["after the end of the day (ts)"]:
+        return midnight.sentence(settings, day)
+    return "Mend the delivery and run the day again, or raise RECPIPE_MAX_BAD_SHARE."

@@ -63,34 +63,33 @@ def _quarantined(lake: Lake) -> dict[Place, set[int]]:
 
 def _rows_of(settings: Settings, place: Place, erased: Erased) -> set[int] | None:
     """Return the numbers of the rows of a delivered file that belong to erased users; None if the file is not there."""
-    from recpipe.ingest.delivery import find_delivery, shown_name
+    from recpipe.ingest.delivery import find_delivery, shown_name, source_name
 
     day, table, name = place
     delivery = find_delivery(settings, day)
     for file in delivery.files[table]:
-        shown = shown_name(settings, delivery, file)
-        if shown.rpartition("/")[2] == name:
+        if source_name(settings, delivery, file) == name:
             try:
-                return set(_numbers(settings, file, shown, table, erased))
+                return set(_numbers(settings, file, shown_name(settings, delivery, file), table, erased))
             except BadDelivery:  # delivered anew, and broken
                 return None
     return None
 
 
 def _numbers(settings: Settings, file: LandedFile, name: str, table: str, erased: Erased) -> Iterator[int]:
-    from recpipe.ingest.columns import plan_columns
+    from recpipe.ingest.columns import plan_columns, read_column
     from recpipe.ingest.reading import open_file, read_batches
-    from recpipe.ingest.values import Shop, kind_of, plain
+    from recpipe.ingest.readings import Shop
 
     first = 0
-    shop = Shop(settings.zone, settings.category_separator)
+    shop = Shop.of(settings)
     with open_file(file, name) as opened:
-        sources = plan_columns(settings, table, name, opened.schema_arrow).sources
-        for batch in read_batches(file, name, opened, settings.batch_rows):
+        plan = plan_columns(settings, table, name, opened.schema_arrow)
+        for batch in read_batches(settings, file, name, opened):
             ids: dict[str, pa.Array] = {
-                one: kind_of(TABLES[table].schema.field(one)).read(plain(batch[sources[one]]), shop)[0]
+                one: read_column(plan, batch, TABLES[table].schema.field(one), shop)[0]
                 for one in ID_COLUMNS
-                if one in sources
+                if one in plan.sources
             }
             mine = erased.delivered(settings, ids)
             if mine is not None:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recpipe.config import Settings
 from recpipe.errors import BadSetting
+from recpipe.ids import canonical, canonical_ids
 
 Kind = Literal["session", "order", "event"]
 """Ids that are mapped beside those of users."""
@@ -105,17 +105,6 @@ def fingerprint(settings: Settings) -> str:
 # --- users ----------------------------------------------------------------------------------------------------------
 
 
-def canonical(user_id: str | int) -> str:
-    """Return an id as the tables have it: text without blanks around it.
-
-    Examples
-    --------
-    >>> canonical(12345), canonical(" 12345 ")
-    ('12345', '12345')
-    """
-    return str(user_id).strip()
-
-
 def user_key(settings: Settings, user_id: str | int) -> str:
     """Return what stands in the tables for one user."""
     secret, text = secret_of(settings), canonical(user_id)
@@ -178,7 +167,7 @@ def hashes(settings: Settings, what: What, texts: Sequence[str]) -> list[str]:
 def _canonical_texts(ids: pa.Array | pa.ChunkedArray) -> pa.Array:
     ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
     ids = ids.dictionary_decode() if pa.types.is_dictionary(ids.type) else ids
-    return pc.utf8_trim_whitespace(pc.cast(ids, pa.string()))
+    return canonical_ids(ids)
 
 
 def _mapped(secret: bytes, texts: pa.Array, digits: int | None) -> pa.Array:

@@ -93,6 +93,20 @@ def events(settings: Settings) -> Suite:
                 "days_since_newest", None, 0, "The newest event happened on the day itself",
                 "See whether the shop delivered an old day under a new name.", "warning",
             ),
+            between(
+                "other_midnight_hours", 0, 0, "The export is cut at the shop's midnight",
+                "Set RECPIPE_TIMEZONE, or have the export cut at the shop's midnight; the log of stage says where it seems to be.",
+                "warning",
+            ),
+            between(
+                "largest_user_share", 0, settings.max_user_share, f"No user has more than {settings.max_user_share:.0%} of the events",
+                "See who: a robot, or a name for nobody, which belongs into RECPIPE_NOBODY.", "warning",
+            ),
+            between(
+                "copied_share", 0, settings.max_bad_share, f"At most {settings.max_bad_share:.1%} of the events are copies of others",
+                "Rows that are equal in every delivered column are taken for one event: see whether the export was sent twice, or deliver "
+                "what tells its events apart and name it in RECPIPE_EVENT_ID_FROM.", "warning",
+            ),
         ),
         needed=("bad_share",),
     )  # fmt: skip

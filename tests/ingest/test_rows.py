@@ -345,35 +345,6 @@ def test_items_have_to_be_known_where_the_shop_asks_for_that(lenient, deliver, a
     ]
 
 
-def test_of_duplicates_the_first_by_value_stays_whatever_the_files(lenient, deliver, an_event):
-    settings = lenient(event_id_from=["order_id"])
-    rows = [an_event(order_id="o1", quantity=n, text="b" if n == 1 else "c", user="u") for n in (3, 1, 2)]
-    kept = []
-    for order in (rows, rows[::-1], [rows[1], rows[0], rows[2]]):
-        deliver(settings, events=[pa.Table.from_pylist([row]) for row in order])
-        kept.append(staged(settings, "events"))
-        out = staged(settings, "quarantine")
-        assert [(row["reason"], row["row_number"]) for row in out] == [("duplicate within the day", 0)] * 2
-        assert {row["source_file"] for row in out} | {f"part-{order.index(rows[1])}.parquet"} == {
-            "part-0.parquet", "part-1.parquet", "part-2.parquet",
-        }  # fmt: skip
-    assert kept[0] == kept[1] == kept[2]
-    assert [row["quantity"] for row in kept[0]] == [1]
-
-
-def test_duplicate_items_and_users(lenient, deliver):
-    deliver(
-        lenient(),
-        items=[{"item_id": "a", "title": "B", "category": ["x"]}, {"item_id": "a", "title": "A", "category": ["y"]}],
-        users=[{"user_id": 1, "age": "3"}, {"user_id": 1, "age": "2"}],
-    )
-    assert [row["title"] for row in staged(lenient(), "items")] == ["A"]
-    assert [row["attributes"] for row in staged(lenient(), "users")] == [[("age", "2")]]
-    assert [(row["source_table"], row["column"]) for row in staged(lenient(), "quarantine")] == [
-        ("items", "item_id"), ("users", "user_id"),
-    ]  # fmt: skip
-
-
 def test_what_is_kept_of_a_quarantined_row_names_nobody(lenient, deliver, an_event):
     settings = lenient(event_columns={"visitor": "user_id", "typed": "query"}, user_columns={"customer": "user_id"})
     row = {**an_event(item=None, price=2.5), "text": "call me, Ann", "typed": "ann", "email": "ann@example.com"}

@@ -72,7 +72,8 @@ def user_form(request: Request) -> Response:
 
 def user(request: Request, typed: Annotated[str, Form(alias="user")] = "") -> Response:
     """Show the list of a user."""
-    from recpipe.privacy.keys import canonical, has_key, typed_user
+    from recpipe.ids import canonical
+    from recpipe.privacy.keys import has_key, typed_user
 
     typed = canonical(typed)[:LONGEST_ID]
     if not typed:

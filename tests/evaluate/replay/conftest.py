@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import sys
 from datetime import date, timedelta
@@ -14,11 +13,9 @@ import pytest
 
 from recpipe.contract import TABLES
 
-SHOP = Path(__file__).parents[2] / "episodes" / "small_shop.py"
-_spec = importlib.util.spec_from_file_location("small_shop", SHOP)
-small_shop = sys.modules.setdefault("small_shop", importlib.util.module_from_spec(_spec))
-if not hasattr(small_shop, "open_shop"):
-    _spec.loader.exec_module(small_shop)
+sys.path.insert(0, str(Path(__file__).parents[2] / "episodes"))
+
+import small_shop
 
 FIRST, DAYS, CUT = date(2026, 1, 1), 90, date(2026, 3, 11)
 LAST = FIRST + timedelta(days=DAYS - 1)

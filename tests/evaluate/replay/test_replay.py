@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+import small_shop
 
 from recpipe.consume import freshness, read_replay
 from recpipe.contract import REPLAYS
@@ -26,7 +26,6 @@ from recpipe.recommend.night import open_night, rank_blocks
 FIRST, CUT, LAST = date(2026, 1, 1), date(2026, 3, 11), date(2026, 3, 31)
 BEFORE = CUT - timedelta(days=1)
 TRAINING = {"steps": 4, "warmup_steps": 1, "valid_weeks": 1, "new_user_cuts": 2, "evaluate_every": 4, "device": "cpu"}
-small_shop = sys.modules["small_shop"]
 
 
 def newcomers(shop, day=LAST, trained_until=BEFORE):
