@@ -122,10 +122,10 @@ def cut(
 def _cut_events(
     settings: Settings, source: Source, shape: Shape, found: Survey, files: DayFiles, say: Callable[[int], None]
 ) -> int:
-    for batch, columns in read_rows(settings, "events", source, shape):
-        days = local_times(columns["ts"], settings).cast(pa.date32(), safe=False)
-        files.add(batch, pc.fill_null(days, pa.scalar(found.last, pa.date32())))
-        say(batch.num_rows)
+    for rows in read_rows(settings, "events", source, shape):
+        days = local_times(rows.columns["ts"], settings).cast(pa.date32(), safe=False)
+        files.add(rows.delivered, pc.fill_null(days, pa.scalar(found.last, pa.date32())))
+        say(len(rows))
     files.flush()
     return files.rows
 
@@ -139,13 +139,14 @@ def _first_met(
     there from the first day on.
     """
     known = first_days["day"].combine_chunks()
-    for batch, columns in read_rows(settings, table, source, shape):
+    for rows in read_rows(settings, table, source, shape):
+        columns = rows.columns
         at = pc.index_in(columns["item_id" if table == "items" else "user_id"], first_days["id"].combine_chunks())
-        days = known.take(at) if len(known) else pa.nulls(batch.num_rows, pa.date32())
+        days = known.take(at) if len(known) else pa.nulls(len(rows), pa.date32())
         if table == "users":
             days = pc.coalesce(local_times(columns["registered_at"], settings).cast(pa.date32(), safe=False), days)
         first, last = (pa.scalar(day, pa.date32()) for day in (found.first, found.last))
-        yield batch, pc.max_element_wise(pc.min_element_wise(pc.fill_null(days, first), last), first)
+        yield rows.delivered, pc.max_element_wise(pc.min_element_wise(pc.fill_null(days, first), last), first)
 
 
 def _derived(settings: Settings, table: str, source: Source, shape: Shape, first_days: pa.Table) -> tuple[pa.Table, pa.Array]:
@@ -165,8 +166,8 @@ def _texts(source: Source) -> list[str]:
 def _told(settings: Settings, source: Source, shape: Shape, ids: pa.ChunkedArray, told: list[str]) -> pa.Table:
     """Return items with the first value that the log has in each of some columns."""
     parts: list[pa.Table] = []
-    for batch, columns in read_rows(settings, "events", source, shape):
-        values = pa.table({"item_id": columns["item_id"], **{name: batch[name] for name in told}})
+    for rows in read_rows(settings, "events", source, shape):
+        values = pa.table({"item_id": rows.columns["item_id"], **{name: rows.delivered[name] for name in told}})
         parts.append(_first_values(values, told))
         if len(parts) > MOST_PARTS:
             parts = [_first_values(pa.concat_tables(parts), told)]

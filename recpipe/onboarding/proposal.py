@@ -93,7 +93,7 @@ def propose(tables: Mapping[str, Chosen], zone: str, kinds: Mapping[str, str]) -
     _zone(made, tables["events"], zone)
     for table, chosen in tables.items():
         _columns(made, table, chosen)
-        made.shapes[table] = Shape(instants=_instants(chosen))
+        made.shapes[table] = Shape()
     _event_types(made, tables["events"], kinds)
     if "items" in tables:
         _items(made, tables["items"])
@@ -123,11 +123,6 @@ def _zone(made: Proposal, events: Chosen, zone: str) -> None:
         "In which zone does the shop's day begin" + ("" if form.zoned else ", and do these clocks run") + "? Say --timezone."
     )
     made.lines.append(Line("timezone", "UTC", f"{name} holds {form.form}", question))
-
-
-def _instants(chosen: Chosen) -> tuple[str, ...]:
-    names = [chosen.delivered(name) for name in ("ts", "registered_at")]
-    return tuple(name for name in names if name and form_of(chosen.sample, name).int96)
 
 
 def _columns(made: Proposal, table: str, chosen: Chosen) -> None:
@@ -165,7 +160,7 @@ def _event_types(made: Proposal, events: Chosen, kinds: Mapping[str, str]) -> No
         "purchase" if "quantity" in events.guesses else "view",
     )
     kind = kinds.get("*", kind)
-    made.shapes["events"] = Shape({CONSTANT: kind}, instants=made.shapes["events"].instants)
+    made.shapes["events"] = Shape({CONSTANT: kind})
     seen = told.get(kind) if told.get(kind) in events.guesses else None
     why = f"no column holds kinds of events; {f'there is a {seen}' if seen else 'nothing says what they are'}"
     made.lines.append(
@@ -201,7 +196,7 @@ def _items(made: Proposal, items: Chosen) -> None:
     title = items.sample.column(items.delivered("title"))
     if title is None or not title.filled:
         names = _telling(items)
-        made.shapes["items"] = Shape(made.shapes["items"].constants, names, made.shapes["items"].instants)
+        made.shapes["items"] = Shape(title_from=names)
         why = "no item has a title" + (f": it is joined of {', '.join(names)} while the log is cut" if names else "")
         made.lines.append(Line("items_need_title", False, why))
     elif title.filled < 0.95:

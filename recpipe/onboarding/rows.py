@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-import pyarrow.types as pt
+from pyarrow import fs
 
 from recpipe.config import Settings
-from recpipe.errors import BadDelivery
-from recpipe.ingest.columns import convert, plan_columns
-from recpipe.ingest.values import Shop
+from recpipe.ingest.columns import Rows, convert, plan_columns
+from recpipe.ingest.landing import LandedFile
+from recpipe.ingest.reading import Batch, open_file, read_batches
+from recpipe.ingest.readings import Shop
 from recpipe.onboarding.sources import Source
 
-BATCH: Final = 65_536
 JOINED: Final = " "
 
 
@@ -31,61 +31,46 @@ class Shape:
         Column -> the one value that all rows get, such as the type of events that come without one.
     title_from
         Columns that a title is joined of.
-    instants
-        Columns that hold INT96, and are written as the instants that they are.
     """
 
     constants: dict[str, str] = field(default_factory=dict)
     title_from: tuple[str, ...] = ()
-    instants: tuple[str, ...] = ()
 
 
-def shaped_batches(source: Source, shape: Shape) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a source as they are delivered, with what the shape adds.
+def read_rows(settings: Settings, table: str, source: Source, shape: Shape) -> Iterator[Rows]:
+    """Yield the rows of a source, with what the shape adds, as delivered and in the contract's columns.
 
     Raises
     ------
     BadDelivery
-        If a file breaks off.
+        If its columns cannot become the table's, or a file is damaged; the text says which.
     """
+    shop = Shop.of(settings)
     for file in source.files:
-        try:
-            with pq.ParquetFile(file, pre_buffer=False) as opened:
-                for batch in opened.iter_batches(BATCH, use_threads=False):
-                    yield _shaped(batch, shape)
-        except (pa.ArrowException, OSError):
-            raise BadDelivery(f"{file.name} is truncated or damaged: copy it again.") from None
+        landed = _landed(file)
+        with open_file(landed, file.name) as opened:
+            plan = plan_columns(settings, table, file.name, _shaped(_empty(opened.schema_arrow), shape).rows.schema)
+            for batch in read_batches(settings, landed, file.name, opened):
+                yield convert(plan, _shaped(batch, shape), shop)
 
 
-def _shaped(batch: pa.RecordBatch, shape: Shape) -> pa.RecordBatch:
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-    for name in shape.instants:
-        columns[name] = columns[name].cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("us", "UTC"))
+def _landed(file: Path) -> LandedFile:
+    return LandedFile(fs.LocalFileSystem(), str(file.resolve()), file.name, file.stat().st_size)
+
+
+def _empty(schema: pa.Schema) -> Batch:
+    return Batch(pa.RecordBatch.from_arrays([pa.array([], kind.type) for kind in schema], schema=schema), {})
+
+
+def _shaped(batch: Batch, shape: Shape) -> Batch:
+    if not shape.constants and not shape.title_from:
+        return batch
+    names, columns = list(batch.rows.schema.names), list(batch.rows.columns)
+    added = {name: pa.repeat(pa.scalar(value), batch.num_rows) for name, value in shape.constants.items()}
     if shape.title_from:
-        parts = [_text(columns[name]) for name in shape.title_from]
-        columns["title"] = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*parts, JOINED, null_handling="skip"))
-    for name, value in shape.constants.items():
-        columns[name] = pa.repeat(pa.scalar(value), batch.num_rows)
-    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
-
-
-def _text(array: pa.Array) -> pa.Array:
-    plain = array.dictionary_decode() if pt.is_dictionary(array.type) else array
-    return plain.cast(pa.string())
-
-
-def read_rows(
-    settings: Settings, table: str, source: Source, shape: Shape
-) -> Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]]:
-    """Yield the rows of a source, as delivered and in the contract's columns.
-
-    Raises
-    ------
-    BadDelivery
-        If its columns cannot become the table's; the text says which.
-    """
-    shop = Shop(settings.zone, settings.category_separator)
-    plan = None
-    for batch in shaped_batches(source, shape):
-        plan = plan or plan_columns(settings, table, source.name, batch.schema)
-        yield batch, convert(plan, batch, shop).columns
+        parts = [batch.rows[name].cast(pa.string()) for name in shape.title_from]
+        added["title"] = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*parts, JOINED, null_handling="skip"))
+    kept = [(name, column) for name, column in zip(names, columns, strict=True) if name not in added]
+    named = [*kept, *added.items()]
+    rows = pa.RecordBatch.from_arrays([column for _, column in named], names=[name for name, _ in named])
+    return Batch(rows, batch.broken)

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from recpipe.errors import BadDelivery
+from recpipe.ingest.plain_types import plain_batch
+from recpipe.ingest.reading import FAULTS
 from recpipe.onboarding.sources import Source
 
 ROWS: Final = 100_000
@@ -95,8 +97,8 @@ def _pieces(source: Source) -> Iterator[pa.Table]:
                 most = max(1, ROWS // len(chosen))
                 batch = next(opened.iter_batches(most, row_groups=[number], use_threads=False), None)
                 if batch is not None:
-                    yield pa.Table.from_batches([batch])
-        except (pa.ArrowException, OSError):
+                    yield pa.Table.from_batches([plain_batch(batch)[0]])
+        except FAULTS:
             raise BadDelivery(f"{file.name} is truncated or damaged: copy it again.") from None
 
 

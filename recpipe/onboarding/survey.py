@@ -34,8 +34,8 @@ class Survey:
         Events by day of the shop.
     hours
         (24,) events by hour of the shop's clock.
-    without_time, without_user
-        Events whose time cannot be read or is missing; events of nobody.
+    without_time, not_utf8, without_user
+        Events whose time cannot be read or is missing; that hold text that is not UTF-8; of nobody.
     kinds
         Events by delivered type.
     ratings
@@ -48,6 +48,7 @@ class Survey:
     days: Counter[date] = field(default_factory=Counter)
     hours: NDArray[np.int64] = field(default_factory=lambda: np.zeros(24, dtype=np.int64))
     without_time: int = 0
+    not_utf8: int = 0
     without_user: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     ratings: tuple[float, float] | None = None
@@ -82,8 +83,10 @@ def survey(settings: Settings, source: Source, shape: Shape, kind: str, say: Cal
     found = Survey()
     items: list[pa.Table] = []
     users: list[pa.Table] = []
-    for batch, columns in read_rows(settings, "events", source, shape):
-        found.rows += batch.num_rows
+    for rows in read_rows(settings, "events", source, shape):
+        columns = rows.columns
+        found.rows += len(rows)
+        found.not_utf8 += int(np.logical_or.reduce(list(rows.not_utf8.values())).sum()) if rows.not_utf8 else 0
         local = local_times(columns["ts"], settings)
         days = local.cast(pa.date32(), safe=False)
         _count(found, columns, local, days)
@@ -91,7 +94,7 @@ def survey(settings: Settings, source: Source, shape: Shape, kind: str, say: Cal
             found.kinds[str(one["values"])] += one["counts"]
         items = _joined(items, _pairs(columns["item_id"], days))
         users = _joined(users, _pairs(columns["user_id"], days))
-        say(batch.num_rows)
+        say(len(rows))
     found.items, found.users = _first_days(items), _first_days(users)
     return found
 
