@@ -181,6 +181,11 @@ class Settings(BaseSettings):
         description="memory (MiB) for the search for duplicates within a day; what does not fit goes to disk",
     )
     history_days: int = Field(60, gt=0, le=3_660, description="days a commit when history is taken in")
+    expectations: str = Field(
+        "",
+        description="folder of suites of Great Expectations, TABLE.json, that days are held against beside recpipe's own rules: see "
+        "docs/tables.md, expectations of your own; empty: none",
+    )
 
     # --- who is who
     new_user_days: int = Field(28, gt=0, le=36_500, description="days after registration in which a user counts as new")

@@ -53,6 +53,7 @@ def keyed() -> bool:
 
 
 from recpipe.cli import benchmark
+from recpipe.cli import check
 from recpipe.cli import demo
 from recpipe.cli import encoders
 from recpipe.cli import evaluate

@@ -19,11 +19,15 @@ from recpipe.quality.rules import DELIVERY_FAULT, Rule, between, filled, like, n
 
 @dataclass(frozen=True)
 class Suite:
-    """All rules of a table; ``needed`` are the facts that the caller has to bring."""
+    """All rules of a table; ``needed`` are the facts that the caller has to bring.
+
+    ``whole`` are rules for the rows of a day together, which no batch can decide: a shop's own (`quality.own`).
+    """
 
     rows: tuple[Rule, ...]
     day: tuple[Rule, ...]
     needed: tuple[str, ...] = ()
+    whole: tuple[Rule, ...] = ()
 
 
 def suite_of(table: str, settings: Settings) -> Suite:

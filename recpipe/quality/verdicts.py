@@ -33,8 +33,8 @@ class Check:
     passed
         What Great Expectations decided.
     counted
-        Numbers only: ``unexpected`` and ``total`` rows, the ``observed`` fact, or ``rows`` beside the ``usual`` ones; empty if
-        the fact is not known.
+        Numbers only: ``unexpected`` and ``total`` rows, the ``observed`` fact, ``rows`` beside the ``usual`` ones, or ``whole``
+        where the day as a whole was looked at; empty if the fact is not known.
     description
         What is expected, as a sentence.
     remedy
@@ -58,7 +58,9 @@ class Check:
             return f"it has {self.counted['rows']:,}, where {self.counted['usual']:,.0f} are usual"
         if "observed" in self.counted:
             return f"found {number_text(self.counted['observed'])}"
-        return "not measured" if self.passed else "could not be checked"
+        if "whole" in self.counted:
+            return "it is so" if self.passed else "the day as a whole is otherwise"
+        return "not measured" if self.passed else "it could not be checked"
 
 
 @dataclass(frozen=True)
