@@ -1,7 +1,9 @@
 """### evaluate_recommendations: were the lists of a week ago any good?
 
 **Owner** recommendations. **Runs** daily, after the shop's midnight, for the day that ended.
-**Reads** the lists of D - 7 and the events since. **Writes** `outcomes` of D, and a report.
+**Reads** the lists of D - 7 and the events since. **Writes** `newcomer_outcomes` and `outcomes` of D, and a report. `outcomes` pools the
+newcomers of 91 days, so a day that is made before those before it is listed by `recpipe stale` once they are there; a backfill with
+`--max-active-runs 1` goes in order.
 
 **What a late run means.** Nobody's list changes. Drops in quality and drift are noticed later.
 
@@ -48,7 +50,10 @@ def evaluate_recommendations() -> None:
     horizon = SETTINGS.horizon_days
     wait_for_day = DaySensor(task_id="wait_for_day", needs={"events": (horizon - 1, 0), "recommendations": (horizon, horizon)})
 
-    @task(inlets=[table(SETTINGS, name) for name in ("events", "recommendations")], outlets=[table(SETTINGS, "outcomes")])
+    @task(
+        inlets=[table(SETTINGS, name) for name in ("events", "recommendations")],
+        outlets=[table(SETTINGS, name) for name in ("newcomer_outcomes", "outcomes")],
+    )
     def evaluate() -> dict[str, Any]:
         """Measure, publish and write the report; returns the warnings and where the report is."""
         from recpipe import evaluate as evaluation

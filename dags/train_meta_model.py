@@ -3,7 +3,8 @@
 **Owner** recommendations. **Runs** weekly, after Sunday's midnight, for the week that ended.
 **Reads** the tables up to the last day of the week. **Writes** a run and a version in MLflow; moves the aliases `candidate` and,
 if the gate opens, `champion`. The parameter `from` (or RECPIPE_TRAIN_FROM) names a model to go on from; another shop's is taken as it
-is while this shop has seen too little to learn from.
+is while this shop has seen too little to learn from. Where `champion` is a closed form, the run goes on from the newest version of
+its own learner, or starts afresh; the log of `train` and summary.json say which.
 
 **What a late run means.** Nights go on with the version they have; a model some weeks old is fine. Nothing else waits for it.
 
@@ -106,14 +107,15 @@ def train_meta_model() -> None:
     def export() -> dict[str, str]:
         """Write the training input as a folder, and name the folder of the model and what training goes on from."""
         from recpipe import episodes
-        from recpipe.registry.start import folder_of, name_start
+        from recpipe.registry.start import begin, name_start, wanted_learner
 
         with run_day() as (settings, day):
             start = name_start(settings, from_of_run(settings))
             shop = "--other-shop" if start and start.other_shop else "--same-shop"
             folders = {"episodes": episodes.export_training(settings, day), "model": run_folder(settings, "training", day)}
             # a folder, so that the job asks no registry, wherever it runs
-            return {**folders, "start": str(folder_of(settings, start.text).resolve()) if start else "", "shop": shop}
+            begun = begin(settings, start.text if start else "", wanted_learner(settings.train_options), before=day)
+            return {**folders, "start": str(begun.folder.resolve()) if begun.folder else "", "shop": shop, "note": begun.said}
 
     @task(outlets=[MODEL])
     def register(folder: str) -> str:
@@ -137,8 +139,9 @@ def train_meta_model() -> None:
         task_id="train",
         command=[
             *("recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]),
-            *("--from", exported["start"], exported["shop"], *SETTINGS.train_options),
+            *("--from", exported["start"], exported["shop"], "--start-note", exported["note"], *SETTINGS.train_options),
         ],
+        makes=f"{exported['model']}/summary.json",
         pool="gpu",
         queue=SETTINGS.train_queue,
     )

@@ -225,7 +225,12 @@ OUTCOMES: Final = Table(
             DAY,  # the day up to which behaviour was looked at; the lists are those of day - horizon_days
             _field("horizon_days", pa.int32(), "days of behaviour after the lists' day", required=True),
             _field("cohort", pa.string(), "zero, few, warm or all", required=True),
-            _field("metric", pa.string(), "ndcg@10, recall@10, hit_rate@10, coverage@10, novelty@10, drift", required=True),
+            _field(
+                "metric",
+                pa.string(),
+                "ndcg@10, recall@10, hit_rate@10, coverage@10, novelty@10, drift; pooled_ndcg@10, … of a window",
+                required=True,
+            ),
             _field("value", pa.float64(), "null where fewer than the settings' minimum of users were measured"),
             _field("ci_low", pa.float64(), "2.5 % point of the user bootstrap; null for coverage and drift"),
             _field("ci_high", pa.float64(), "97.5 % point of the user bootstrap; null for coverage and drift"),
@@ -241,9 +246,66 @@ OUTCOMES: Final = Table(
                 pa.string(),
                 "item group or user group that the row speaks of, such as brand=Acme (docs/fairness.md); null: of all",
             ),
+            _field(
+                "window_days",
+                pa.int32(),
+                "days of lists, up to those that the row's day judges, that are pooled (metrics pooled_…); null: one night",
+            ),
+            _field("nights", pa.int32(), "nights of the window in which a user was measured; null: one night"),
         ]
     ),
-    ("cohort", "metric", "name", "table", "group"),
+    ("cohort", "metric", "name", "table", "group", "window_days"),
+)
+
+NEWCOMER_OUTCOMES: Final = Table(
+    "newcomer_outcomes",
+    pa.schema(
+        [
+            DAY,  # the day up to which behaviour was looked at, as in outcomes
+            _field("lists_day", pa.date32(), "day of the lists: day - horizon_days", required=True),
+            _field("horizon_days", pa.int32(), "days of behaviour after the lists' day", required=True),
+            _field("user_id", pa.string(), "user who newly met an item in these days", required=True),
+            _field("cohort", pa.string(), "zero or few, as published with the list", required=True),
+            _field("k", pa.int32(), "distinct items in the user's support on the lists' day", required=True),
+            _field("name", pa.string(), "lists for the published list, or the baseline's name", required=True),
+            _field("metric_k", pa.int32(), "cut-off of the metrics", required=True),
+            _field("ndcg", pa.float64(), "nDCG of the list", required=True),
+            _field("recall", pa.float64(), "hits of what could stand in the first metric_k places", required=True),
+            _field("hit_rate", pa.float64(), "1 where there is a hit among the first metric_k, else 0", required=True),
+            _field("met", pa.int32(), "items that the user newly met and did not send back", required=True),
+        ]
+    ),
+    ("user_id", "name"),
+)
+
+REPLAYS: Final = Table(
+    "replays",
+    pa.schema(
+        [
+            DAY,  # the last day whose behaviour was looked at
+            _field("trained_until", pa.date32(), "the cut: the last day that the model and all evidence know of", required=True),
+            _field("horizon_days", pa.int32(), "days after a list in which what is met counts, at most up to day", required=True),
+            _field(
+                "group",
+                pa.string(),
+                "first items that the lists know: k=0, k=1, k=3, k=5, k=10; k>=1: the mean of those above 0",
+                required=True,
+            ),
+            _field(
+                "metric",
+                pa.string(),
+                "ndcg@10, recall@10, hit_rate@10; ndcg_ratio@10: nDCG over that of against, paired",
+                required=True,
+            ),
+            _field("value", pa.float64(), "null where fewer than the settings' minimum of persons were measured"),
+            _field("ci_low", pa.float64(), "2.5 % point of the bootstrap over persons"),
+            _field("ci_high", pa.float64(), "97.5 % point of the bootstrap over persons; null beside a ratio without bound"),
+            _field("users", pa.int64(), "persons measured", required=True),
+            _field("name", pa.string(), "whose lists: the learner trained up to the cut, or a baseline", required=True),
+            _field("against", pa.string(), "whose lists a ratio is to; empty where the row is no ratio", required=True),
+        ]
+    ),
+    ("group", "metric", "name", "against"),
 )
 
 ITEM_CLASSES: Final = Table(
@@ -557,6 +619,8 @@ TABLES: Final = {
         CART_RECOMMENDATIONS,
         USER_PROFILES,
         SEARCH_RECOMMENDATIONS,
+        NEWCOMER_OUTCOMES,
+        REPLAYS,
         DAYS,
     )
 }

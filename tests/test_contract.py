@@ -3,7 +3,7 @@ import pytest
 
 from recpipe.contract import DELIVERED, TABLES
 
-ADDED_LATER = {"outcomes": {"table", "group"}}
+ADDED_LATER = {"outcomes": {"table", "group", "window_days"}}
 """Columns of a key that were added within a schema version, and are therefore null in old days: one value, at that time."""
 
 

@@ -23,7 +23,8 @@ from recpipe.local.home import airflow_pages, mlflow_pages
 WRITERS: Final = {
     **dict.fromkeys(("items", "users", "quarantine", "events"), "ingest_clickstream"),
     **dict.fromkeys(("episodes", "recommendations"), "recommend_nightly"),
-    "outcomes": "evaluate_recommendations",
+    **dict.fromkeys(("outcomes", "newcomer_outcomes"), "evaluate_recommendations"),
+    "replays": "replay_newcomers",
     "item_classes": "classify_items",
     "complements": "complete_items",
     "cart_recommendations": "complete_carts",

@@ -60,7 +60,7 @@ class WaitTrigger(BaseTrigger):
 
 
 class DeliverySensor(BaseOperator):
-    """Waits until the shop has delivered the day: ``_SUCCESS`` in the folders of all three tables."""
+    """Waits until the shop has delivered the day: its mark (``_SUCCESS``) in the folders of the tables that have to be there."""
 
     def execute(self, context: Any) -> None:
         """Look once, and wait in the triggerer if the delivery is not complete."""
@@ -98,10 +98,14 @@ class DaySensor(BaseOperator):
 
 
 def missing_delivery(day: str) -> str:
-    """Say what is missing of a delivery; empty if nothing is."""
+    """Say what is missing of a delivery, or why nobody can tell; empty if nothing is."""
+    from recpipe.errors import Unreachable
     from recpipe.ingest.delivery import find_delivery
 
-    return find_delivery(load_settings(), parse_day(day)).message
+    try:
+        return find_delivery(load_settings(), parse_day(day)).message
+    except Unreachable as error:  # a store that is away for a while ends no waiting
+        return str(error)
 
 
 def missing_days(ranges: dict[str, list[str]]) -> str:

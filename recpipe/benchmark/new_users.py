@@ -7,9 +7,11 @@ the evidence ends.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,11 @@ from numpy.typing import NDArray
 
 from recpipe.benchmark.evidence import split_evidence, split_support
 from recpipe.benchmark.split import Split, read_split
+from recpipe.benchmark.whole import whole_file
 from recpipe.config import Settings
 from recpipe.errors import BadSetting
 from recpipe.learn.data import Evidence, ItemSpace, Learner, Support, score_users
+from recpipe.learn.new_users import protocol_facts
 from recpipe.rails.blocks import users_a_block
 from recpipe.recommend.ranking import rank
 
@@ -120,15 +124,13 @@ def split_facts(split: Split, settings: Settings, encoder: str, withhold: Sequen
     The horizon is the split's, unless the log is too short to cut both an episode's past and its future from.
     """
     last_day = (split.cutoff - np.timedelta64(1, "us")).astype("datetime64[D]")
-    reach = (split.cutoff - split.events["ts"].to_numpy().astype("datetime64[us]").min()) / np.timedelta64(1, "D")
+    first = split.events["ts"].to_numpy().astype("datetime64[us]").min()
+    days = {"horizon_days": split.horizon_days, "window_days": split.window_days}
     return {
         **{name: getattr(settings, name) for name in FACTS},
         "seen_items": "exclude",
-        "trained_until": str(last_day),
-        "fitted_until": str(last_day),
         "encoder": encoder,
-        "horizon_days": max(1, min(split.horizon_days, int(reach // 2))),
-        "window_days": split.window_days,
+        **protocol_facts(first, split.cutoff, str(last_day), **days),
         "withhold": sorted({name for given in withhold for name in WITHHELD[given]}),
     }
 
@@ -136,22 +138,38 @@ def split_facts(split: Split, settings: Settings, encoder: str, withhold: Sequen
 def make_learner(task: Task, evidence: Evidence, facts: Mapping[str, Any]) -> Learner:
     """Return the learner that is asked for, read back from its model folder.
 
+    Its folders are named by what it learns from and how: a run that was killed goes on there, and no other comes by.
+
     A learner whose numbers all have defaults is a closed form, and there is nothing to train; others go through training.
     """
     from recpipe.learn import load, save
-    from recpipe.learn.episodes_folder import write_episodes_folder
+    from recpipe.learn.claim import alone
+    from recpipe.learn.episodes_folder import FACTS_FILE, files_of, write_episodes_folder
     from recpipe.learn.folder import LEARNERS
     from recpipe.learn.train import train
 
-    name = "-".join([task.learner, *(f"without-{what}" for what in sorted(task.withhold))])
+    closed = needs_no_training(task.learner)
+    config: Any = None if closed else training_config(task.learner, task.training or {})
+    files = files_of(evidence, facts)
+    name = folder_name(task, files, config)
     model = task.work / f"model-{name}"
-    if needs_no_training(task.learner):
-        save(_told(LEARNERS[task.learner](), facts), model, facts)
+    if closed:
+        with alone(model, say):
+            save(_told(LEARNERS[task.learner](), facts), model, facts)
     else:
         episodes = task.work / f"episodes-{name}"
         write_episodes_folder(episodes, evidence, facts)
-        train(episodes, model, training_config(task.learner, task.training or {}))
+        train(episodes, model, config, same_input=files[FACTS_FILE].decode())
     return load(model)
+
+
+def folder_name(task: Task, files: Mapping[str, bytes], config: Any) -> str:
+    """Return the name of a run's folders: by what is learned from and how, so that runs on splits of one name never meet in one."""
+    said = json.dumps([task.learner, sorted(task.withhold), asdict(config) if config else None], sort_keys=True, default=str)
+    from recpipe.learn.episodes_folder import FACTS_FILE
+
+    mark = hashlib.sha256(said.encode() + files[FACTS_FILE]).hexdigest()[:12]
+    return "-".join([task.learner, *(f"without-{what}" for what in sorted(task.withhold)), mark])
 
 
 def needs_no_training(name: str) -> bool:
@@ -209,9 +227,8 @@ def write_lists(out: Path, split: Split, evidence: Evidence, item: NDArray[np.in
         }
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}.part")
-    pq.write_table(table, beside)
-    beside.replace(out)
+    with whole_file(out) as part:
+        pq.write_table(table, part)
 
 
 def say(text: str) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from recpipe.benchmark.whole import whole_file
 from recpipe.errors import BadDelivery, BadSetting
 from recpipe.learn.ratings.baselines import BASELINES, Predict
 from recpipe.learn.ratings.data import Columns, Floats, Ints, Ratings, Task, sorted_ratings
@@ -68,8 +69,8 @@ def run(folder: Path, out: Path, learner: str = "", seed: int = 0) -> None:
     column = np.zeros(split.query.num_rows)
     for rows, values in zip(split.rows, answers, strict=True):
         column[rows] = np.round(values, 6)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(split.query.append_column("prediction", pa.array(column)), out)
+    with whole_file(out) as part:
+        pq.write_table(split.query.append_column("prediction", pa.array(column)), part)
     log.info("wrote %d predictions to %s", len(column), out)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from recpipe.benchmark.whole import whole_file
 from recpipe.encode import classify, load_encoder
 from recpipe.errors import BadSetting
 
@@ -85,11 +86,11 @@ def read_table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 def write_table(table: pd.DataFrame, file: Path) -> None:
     """Write Parquet or CSV, as the name of the file ends."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if file.suffix == ".parquet":
-        table.to_parquet(file, index=False)
-    else:
-        table.to_csv(file, index=False)
+    with whole_file(file) as part:
+        if file.suffix == ".parquet":
+            table.to_parquet(part, index=False)
+        else:
+            table.to_csv(part, index=False)
 
 
 def _texts(table: pd.DataFrame) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 benchmark = typer.Typer(no_args_is_help=True, help=__doc__)
 app.add_typer(benchmark, name="benchmark")
@@ -83,7 +84,7 @@ def peers(
 
     place = envs or load_settings().work / "benchmark" / "peers"
     for file in run_peers(split, out_dir, place, only=only or (), seed=seed, threads=threads, quick=quick):
-        print(file)
+        say(str(file))
 
 
 @benchmark.command()

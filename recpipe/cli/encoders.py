@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 
 def encoder_folder(name: str) -> str:
@@ -42,7 +43,7 @@ def install_encoder(profile: Annotated[str, typer.Argument(help="multilingual: m
         raise BadSetting(f"There is no encoder profile '{profile}'. Choose {', '.join(ENCODER_PROFILES)}.")
     folder = Path(load_settings(encoder=profile).encoder)
     facts = install(folder)
-    print(f"{folder}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
+    say(f"{folder}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 
 
 @app.command(name="finetune-encoder")
@@ -79,8 +80,10 @@ def finetune_encoder(
     given = {name: value for name, value in locals().items() if value is not None and name not in ("episodes", "out", "encoder")}
     from recpipe.encode.finetune import Config, finetune
     from recpipe.encode.finetune.measure import table
+    from recpipe.learn.claim import alone
 
-    print(table(finetune(episodes, encoder, out, Config(**given))))
+    with alone(out, say):
+        say(table(finetune(episodes, encoder, out, Config(**given))))
 
 
 @app.command(name="distill-encoder")
@@ -95,10 +98,12 @@ def distill_encoder(
 ) -> None:
     """Teach a smaller encoder to give the same vectors, on the texts of a training input's catalogue."""
     from recpipe.encode.compress import Student, distill
+    from recpipe.learn.claim import alone
     from recpipe.learn.episodes_folder import read_episodes_folder
 
     evidence, _ = read_episodes_folder(episodes)
-    distill(encoder, evidence.catalogue.texts, out, Student(layers=layers, width=width, steps=steps, seed=seed))
+    with alone(out, say):
+        distill(encoder, evidence.catalogue.texts, out, Student(layers=layers, width=width, steps=steps, seed=seed))
 
 
 @app.command(name="export-encoder")
@@ -111,8 +116,10 @@ def export_encoder(
     """Write an encoder in a smaller form; every command that takes an encoder folder takes it."""
     from recpipe.encode.compress import export_int8, prune
     from recpipe.errors import BadSetting
+    from recpipe.learn.claim import alone
 
     if form not in ("int8", "pruned"):
         raise BadSetting(f"There is no format '{form}'. Choose int8 or pruned.")
-    facts = export_int8(encoder, out) if form == "int8" else prune(encoder, out, share)
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    with alone(out, say):
+        facts = export_int8(encoder, out) if form == "int8" else prune(encoder, out, share)
+    say(", ".join(f"{name} {value}" for name, value in facts.items()))

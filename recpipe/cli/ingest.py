@@ -7,9 +7,16 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import cell, say
 
 Day = Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01")]
 First = Annotated[str, typer.Option("--from", help="first day, such as 2011-09-01")]
+AcceptVolume = Annotated[
+    bool,
+    typer.Option(
+        "--accept-volume", help="you have looked: that few rows, or that small a catalogue, are right (RECPIPE_LEAST_VOLUME)"
+    ),
+]
 Last = Annotated[str, typer.Option("--to", help="last day, included")]
 
 
@@ -22,17 +29,18 @@ def land(first: First, last: Last) -> None:
 
     landing = load_settings().landing_root
     rows = shop.land(landing, parse_day(first), parse_day(last))
-    print(f"{rows:,} rows of {first} to {last} lie in {landing}.")
+    say(f"{rows:,} rows of {first} to {last} lie in {landing}.")
 
 
 @app.command()
-def ingest(day: Day) -> None:
+def ingest(day: Day, accept_volume: AcceptVolume = False) -> None:
     """Take in one day: check, audit, publish."""
     from recpipe.config import load_settings
     from recpipe.days import parse_day
     from recpipe.ingest import ingest_day
 
-    _say(ingest_day(load_settings(), parse_day(day)), day)
+    settings, wanted = load_settings(), parse_day(day)
+    _say(ingest_day(settings.accepting(wanted) if accept_volume else settings, wanted), day)
 
 
 @app.command()
@@ -41,15 +49,16 @@ def history(
     last: Last,
     skip_incomplete: Annotated[bool, typer.Option(help="leave out days whose delivery is not complete")] = False,
     missing_only: Annotated[bool, typer.Option("--missing-only", help="leave out days that are published")] = False,
+    accept_volume: AcceptVolume = False,
 ) -> None:
     """Take in many days in one process, with the checks of a nightly run."""
     from recpipe.config import load_settings
-    from recpipe.days import parse_day
+    from recpipe.days import days_between, parse_day
     from recpipe.ingest import ingest_history
 
-    rows = ingest_history(
-        load_settings(), parse_day(first), parse_day(last), skip_incomplete=skip_incomplete, missing_only=missing_only
-    )
+    settings, begin, end = load_settings(), parse_day(first), parse_day(last)
+    settings = settings.accepting(*days_between(begin, end)) if accept_volume else settings
+    rows = ingest_history(settings, begin, end, skip_incomplete=skip_incomplete, missing_only=missing_only)
     _say(rows, f"{first} to {last}")
 
 
@@ -72,7 +81,7 @@ def days(
         by_table.setdefault(record.table, []).append([*row, record.model_version or "", record.run_id])
     for rows in by_table.values():
         for row in rows[-newest:] if newest else rows:
-            shown.add_row(*row)
+            shown.add_row(*map(cell, row))
     Console().print(shown if by_table else "No day is published yet: run recpipe ingest, or recpipe history.")
 
 
@@ -87,12 +96,12 @@ def stale() -> None:
     for entry in found:
         more = f" and {entry.days - 1} other days" if entry.days > 1 else ""
         read = f"from {entry.source} at version {entry.read_version}" if entry.read_version >= 0 else f"without {entry.source}"
-        print(
+        say(
             f"{entry.table} of {entry.day} was made {read}; {entry.source_day}{more} changed since (version {entry.version}). "
             f"Run it again: {_again(entry.table)} {entry.day}"
         )
     if not found:
-        print("Nothing is stale.")
+        say("Nothing is stale.")
 
 
 def _again(table: str) -> str:
@@ -101,10 +110,11 @@ def _again(table: str) -> str:
 
     if table in TASKS:
         return f"recpipe task {table} --day"
-    by = {"recommendations": "recommend", "episodes": "recommend", "outcomes": "evaluate"}
+    by = {"recommendations": "recommend", "episodes": "recommend", "replays": "replay"}
+    by |= dict.fromkeys(("outcomes", "newcomer_outcomes"), "evaluate")
     return f"recpipe {by.get(table, 'ingest')} --day"
 
 
 def _say(rows: dict[str, int], what: str) -> None:
     taken = ", ".join(f"{count:,} rows of {table}" for table, count in rows.items())
-    print(f"{what} taken in: {taken or 'every day is published already'}.")
+    say(f"{what} taken in: {taken or 'every day is published already'}.")

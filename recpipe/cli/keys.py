@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 if TYPE_CHECKING:
     from recpipe.config import Settings
@@ -41,7 +42,7 @@ def user_key(
     if not asked:
         raise BadSetting("No id is given: name some, or a file with --file (- for standard input).")
     for mapped in _mapped(settings, of, asked):
-        print(mapped)
+        say(mapped)
 
 
 def _mapped(settings: Settings, of: Of, asked: list[str]) -> list[str]:
@@ -74,6 +75,6 @@ def _check(settings: Settings) -> None:
     from recpipe.privacy.keys import fingerprint
 
     Lake.from_settings(settings).check_key()
-    print(
+    say(
         f"The key has the fingerprint {fingerprint(settings)}, and the tables in {settings.lake_root} are kept under it, or not begun."
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 
 @app.command(name="check-knowledge")
@@ -25,9 +26,9 @@ def check_knowledge(
     if not settings.knowledge:
         raise BadSetting("No folder of knowledge is set: name one, or set RECPIPE_KNOWLEDGE.")
     found = knowledge.read(settings)
-    print(
+    say(
         f"{settings.knowledge}: {len(found.tree.renames)} renamed categories, {len(found.substitutes)} groups of substitutes, "
         f"{len(found.blocked)} blocked, {len(found.age_limits)} age limits. sha256 {found.sha256[:12]}."
     )
     for line in knowledge.absent_today(settings, found):
-        print(line)
+        say(line)

@@ -7,6 +7,7 @@ import shlex
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 
 @app.command()
@@ -18,12 +19,12 @@ def up() -> None:
     from recpipe.local.home import airflow_pages
 
     settings = load_settings()
-    for state in start(settings, say=print):
+    for state in start(settings, say=say):
         if state.url:
-            print(f"{state.name}: {state.url}")
-    print(f"page: {airflow_pages(settings)}/recpipe/")
+            say(f"{state.name}: {state.url}")
+    say(f"page: {airflow_pages(settings)}/recpipe/")
     user, password = login(settings)
-    print(f"login: {user} / {password}")
+    say(f"login: {user} / {password}")
 
 
 @app.command()
@@ -32,8 +33,8 @@ def down() -> None:
     from recpipe.config import load_settings
     from recpipe.local import down as stop
 
-    if not stop(load_settings(), say=print):
-        print("nothing was running")
+    stopped = stop(load_settings(), say=say)
+    say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 @app.command()
@@ -61,4 +62,4 @@ def env() -> None:
     from recpipe.local import airflow_environment
 
     for name, value in sorted(airflow_environment(load_settings()).items()):
-        print(f"export {name}={shlex.quote(value)}")
+        say(f"export {name}={shlex.quote(value)}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 Day = Annotated[str, typer.Option("--day", help="last day of the training's week, such as 2011-08-28")]
 
@@ -19,12 +20,12 @@ def models() -> None:
 
     rows = overview(load_settings())
     if not rows:
-        print("No version is registered yet: run the DAG train_meta_model, or `recpipe register`.")
+        say("No version is registered yet: run the DAG train_meta_model, or `recpipe register`.")
     for row in rows:
         fitted = f"trained until {row['trained_until']}, fitted until {row['fitted_until']}"
-        print(f"version {row['version']}  {row['learner']}  {fitted}  {row['aliases']}".rstrip())
+        say(f"version {row['version']}  {row['learner']}  {fitted}  {row['aliases']}".rstrip())
         promoted = f"promoted on {row['promoted_on']}" if row["promoted_on"] else "not promoted"
-        print(f"    {promoted}. {row['reason']}".rstrip())
+        say(f"    {promoted}. {row['reason']}".rstrip())
 
 
 @app.command()
@@ -34,7 +35,7 @@ def register(folder: Annotated[str, typer.Argument(help="model folder that `recp
     from recpipe.days import parse_day
     from recpipe.registry import register as register_folder
 
-    print(f"version {register_folder(load_settings(), folder, parse_day(day))}")
+    say(f"version {register_folder(load_settings(), folder, parse_day(day))}")
 
 
 @app.command()
@@ -48,7 +49,7 @@ def promote(
     from recpipe.registry import promote as hold
 
     decision = hold(load_settings(), version, parse_day(day))
-    print(f"version {version} {'is promoted' if decision.promoted else 'is not promoted'}: {decision.reason}")
+    say(f"version {version} {'is promoted' if decision.promoted else 'is not promoted'}: {decision.reason}")
 
 
 @app.command()
@@ -61,8 +62,8 @@ def withdraw(
     from recpipe.registry import withdraw as take_back
 
     champion = take_back(load_settings(), version, reason)
-    print(f"version {version} is withdrawn; version {champion} is the champion")
-    print(f"A published day keeps its version: to make one anew, run `recpipe recommend --day DAY --model-version {champion}`.")
+    say(f"version {version} is withdrawn; version {champion} is the champion")
+    say(f"A published day keeps its version: to make one anew, run `recpipe recommend --day DAY --model-version {champion}`.")
 
 
 @app.command()
@@ -74,11 +75,11 @@ def nights(version: Annotated[str, typer.Argument(help="version in the registry"
 
     found = nights_of(load_settings(), version)
     if not found:
-        print(f"No published night was made by version {version}: `recpipe models` shows the versions, `recpipe days` the days.")
+        say(f"No published night was made by version {version}: `recpipe models` shows the versions, `recpipe days` the days.")
         return
-    print(f"version {version}: {in_words([one.day for one in found])}")
+    say(f"version {version}: {in_words([one.day for one in found])}")
     for one in found:
-        print(f"{one.day}  {one.table} version {one.table_version}  {one.rows:,} rows  run {one.run_id}")
+        say(f"{one.day}  {one.table} version {one.table_version}  {one.rows:,} rows  run {one.run_id}")
 
 
 @app.command(name="adopt-model")
@@ -95,4 +96,4 @@ def adopt_model(
     from recpipe.registry import adopt
 
     decision = adopt(load_settings(), folder, parse_day(day) if day else None)
-    print(f"version {decision.version} is promoted: {decision.reason}")
+    say(f"version {decision.version} is promoted: {decision.reason}")

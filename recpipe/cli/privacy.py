@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 Ids = Annotated[
     list[str] | None,
@@ -27,13 +28,13 @@ def erase_users(ids: Ids = None, file: File = "") -> None:
 
     settings = load_settings()
     done = erase(settings, erasure_tokens(settings, _asked(ids, file)))
-    print(headline(done))
+    say(headline(done))
     for table, counts in done["tables"].items():
         if counts["rows"]:
-            print(f"  {table}: {counts['rows']:,} rows of {counts['days']:,} days")
+            say(f"  {table}: {counts['rows']:,} rows of {counts['days']:,} days")
     for sentence in done["left"]:
-        print(f"Left: {sentence}")
-    print(f"Report: {done['report']}")
+        say(f"Left: {sentence}")
+    say(f"Report: {done['report']}")
 
 
 @app.command("erasure-token")
@@ -43,7 +44,7 @@ def erasure_token(ids: Ids = None, file: File = "") -> None:
     from recpipe.privacy.erasures import erasure_tokens
 
     for token in erasure_tokens(load_settings(), _asked(ids, file)):
-        print(token)
+        say(token)
 
 
 def _asked(ids: list[str] | None, file: str) -> list[str]:

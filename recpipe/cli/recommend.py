@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 
 @app.command()
@@ -21,7 +22,7 @@ def recommend(
     from recpipe.recommend import recommend_day
 
     done = recommend_day(load_settings(), parse_day(day), model_version, shards)
-    print(
+    say(
         f"{done['day']}: {done['recommendations']:,} rows of recommendations and {done['episodes']:,} episodes "
         f"by model version {done['model_version']}."
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import cell, say
 
 if TYPE_CHECKING:
     from recpipe.consume import UserList
@@ -39,7 +40,6 @@ def profile(
 
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from recpipe.config import load_settings
     from recpipe.consume import read_profile
@@ -52,9 +52,9 @@ def profile(
     shown = Table("tag", "weight", "because")
     for _, of_kind in groupby(rows, key=lambda row: row["kind"]):
         for row in islice(of_kind, most):
-            shown.add_row(Text(row["tag"]), f"{row['weight']:.2f}", Text(row["evidence"]))
+            shown.add_row(cell(row["tag"]), f"{row['weight']:.2f}", cell(row["evidence"]))
     console = Console()
-    console.print(Text(f"User {user} on {found}: {len(rows)} tags"))
+    console.print(cell(f"User {user} on {found}: {len(rows)} tags"))
     console.print(shown)
 
 
@@ -63,6 +63,12 @@ def export(
     day: Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01")],
     file_format: Annotated[str, typer.Option("--format", help="parquet, csv or jsonl")] = "parquet",
     out: Annotated[str, typer.Option("--out", help="the file; recommendations-DAY.FORMAT if left out")] = "",
+    spreadsheet: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet", help="csv for a spreadsheet: texts that begin as formulas do get an apostrophe before them"
+        ),
+    ] = False,
 ) -> None:
     """Write the recommendations of a complete day into one file."""
     from recpipe.config import load_settings
@@ -71,8 +77,8 @@ def export(
 
     asked = parse_day(day)
     file = Path(out or f"recommendations-{asked}.{file_format}")
-    rows = export_day(load_settings(), asked, file_format, file)
-    print(f"{rows:,} rows of recommendations of {asked} stand in {file}.")
+    rows = export_day(load_settings(), asked, file_format, file, spreadsheet=spreadsheet)
+    say(f"{rows:,} rows of recommendations of {asked} stand in {file}.")
 
 
 @app.command()
@@ -91,30 +97,29 @@ def tables() -> None:
         newest, missing = entry.newest, len(entry.missing)
         shown.add_row(entry.table, str(newest.day), f"{newest.rows:,}", f"{entry.days:,}", str(missing or ""))
     if not found:
-        print("No day is published yet: run recpipe ingest, or recpipe history.")
+        say("No day is published yet: run recpipe ingest, or recpipe history.")
         return
     Console().print(shown)
-    print(f"Each is a Delta table under {settings.lake_root}; docs/tables.md says how to read them.")
+    say(f"Each is a Delta table under {settings.lake_root}; docs/tables.md says how to read them.")
 
 
 def print_list(shown: UserList, most: int | None = None) -> None:
     """Print a user's list for a person, or the first so many places of it."""
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from recpipe.contract import WARM
 
     console = Console()
-    console.print(Text(f"User {shown.user_id} on {shown.day}: cohort {shown.cohort}, model version {shown.model_version}"))
+    console.print(cell(f"User {shown.user_id} on {shown.day}: cohort {shown.cohort}, model version {shown.model_version}"))
     for what, values in (("Met before, newest first", shown.support), ("Searched for", shown.query_texts)):
         if values:
-            console.print(Text(f"{what}: {', '.join(values)}"))
+            console.print(cell(f"{what}: {', '.join(values)}"))
     if not (shown.support or shown.query_texts):
         lapsed = f"Nothing within the last {shown.lookback_days} days."
-        console.print(Text(lapsed if shown.cohort == WARM else "Nothing is known of this user yet."))
+        console.print(cell(lapsed if shown.cohort == WARM else "Nothing is known of this user yet."))
     table = Table("", "item", "title", "score", "why")
     for entry in shown.entries[:most]:
         cells = (str(entry.rank), entry.item_id, entry.title, f"{entry.score:.3f}", entry.reason)
-        table.add_row(*(Text(cell) for cell in cells))  # Text: a title may hold what rich takes for markup
+        table.add_row(*map(cell, cells))
     console.print(table)

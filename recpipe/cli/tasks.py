@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 
 @app.command()
@@ -15,7 +16,7 @@ def tasks() -> None:
     from recpipe.tasks import TASKS
 
     for name, task in TASKS.items():
-        print(f"{name}: {task.says} Reads {', '.join(task.reads)}.")
+        say(f"{name}: {task.says} Reads {', '.join(task.reads)}.")
 
 
 @app.command()
@@ -40,7 +41,7 @@ def task(
     if measure:
         for row in rails.measure_task(settings, one, Lake.from_settings(settings).reader(), parse_day(day)).to_pylist():
             value = "too few" if row["value"] is None else f"{row['value']:.4f}"
-            print(f"{row['cohort']}  {row['metric']}  {value}  ({row['users']:,} measured)")
+            say(f"{row['cohort']}  {row['metric']}  {value}  ({row['users']:,} measured)")
         return
     done = rails.run_day(settings, one, parse_day(day), model_version, shards)
-    print(f"{done['day']}: {done['rows']:,} rows of {done['task']} by version {done['model_version']}.")
+    say(f"{done['day']}: {done['rows']:,} rows of {done['task']} by version {done['model_version']}.")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from recpipe.cli import app
 from recpipe.errors import BadSetting
+
+if TYPE_CHECKING:
+    from recpipe.registry.start import Begin
 
 
 @app.command()
@@ -45,6 +48,10 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Of the numbers that weigh evidence.")] = None,
     projection_learning_rate: Annotated[float | None, typer.Option(help="Of the projections of texts.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, or auto: a GPU where there is one.")] = None,
+    start_note: Annotated[
+        str,
+        typer.Option(help="A sentence on what the run goes on from, for its log and summary.json (train_meta_model gives one)."),
+    ] = "",
 ) -> None:
     """Train a model on a training input; a killed run goes on from its checkpoint, to the same bytes.
 
@@ -66,8 +73,9 @@ def train(
     }
     read = read_settings(settings) if settings else {}
     config = Config(**{**read, **{name: value for name, value in given.items() if value is not None}})
-    folder, others = start_folder(start) if start else None, is_of_other_shop(start, other_shop) if start else bool(other_shop)
-    run(episodes, out, config, resume=resume, start_from=folder, other_shop=others)
+    begun, others = find_start(start or "", config.learner), is_of_other_shop(start, other_shop) if start else bool(other_shop)
+    note = start_note or begun.said
+    run(episodes, out, config, resume=resume, start_from=begun.folder, other_shop=others, start_note=note)
 
 
 def read_settings(file: Path) -> dict[str, Any]:
@@ -95,20 +103,21 @@ def read_settings(file: Path) -> dict[str, Any]:
     return read
 
 
-def start_folder(start: str) -> Path:
-    """Return the model folder to go on from; only for the champion and for numbers the registry is asked.
+def find_start(start: str, learner: str) -> Begin:
+    """Return what a run of a learner goes on from; only for the champion, numbers and models:/ the registry is asked.
 
     Raises
     ------
     MissingModel
-        If the registry has no such version, or no promoted one.
+        If the registry has no such version.
     """
-    if start != "champion" and not start.isdecimal() and not start.startswith("models:"):
-        return Path(start)
-    from recpipe.config import load_settings
-    from recpipe.registry.start import folder_of
+    from recpipe.registry.start import Begin, begin
 
-    return folder_of(load_settings(), start)
+    if start != "champion" and not start.isdecimal() and not start.startswith("models:"):
+        return Begin(Path(start) if start else None)
+    from recpipe.config import load_settings
+
+    return begin(load_settings(), start, learner)
 
 
 def is_of_other_shop(start: str, told: bool | None) -> bool:

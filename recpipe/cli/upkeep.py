@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import say
 
 
 @app.command()
@@ -18,7 +19,7 @@ def maintain(
     from recpipe.upkeep import maintain as sweep
 
     report = sweep(load_settings(), dry_run=dry_run)
-    print("\n".join(report.lines()))
+    say("\n".join(report.lines()))
     if report.failed:
         raise typer.Exit(1)
 
@@ -41,13 +42,13 @@ def doctor(
     except BadSetting as error:
         findings = [wrong("settings", str(error), "Mend them: nothing else can be looked at before.")]
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+        say(json.dumps([asdict(finding) for finding in findings], indent=1))
     for finding in [] if as_json else findings:
-        print(f"{finding.level:5}  {finding.check}: {finding.says}")
+        say(f"{finding.level:5}  {finding.check}: {finding.says}")
         if finding.remedy and finding.level != "ok":
-            print(f"       -> {finding.remedy}")
+            say(f"       -> {finding.remedy}")
     bad = sum(finding.level == "wrong" for finding in findings)
     if not as_json:
-        print(f"{bad} wrong, {sum(finding.level == 'warn' for finding in findings)} to look at, of {len(findings)} findings.")
+        say(f"{bad} wrong, {sum(finding.level == 'warn' for finding in findings)} to look at, of {len(findings)} findings.")
     if bad:
         raise typer.Exit(1)

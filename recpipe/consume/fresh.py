@@ -11,6 +11,9 @@ from recpipe.days import ONE_DAY, day_of, days_between
 from recpipe.errors import MissingDay
 from recpipe.lake import DayRecord, Lake
 
+SUNDAY = 6
+WEEKLY = ("replays",)
+"""Tables of which each Sunday has a day."""
 NIGHT_HOURS = 12.0
 """Hours after midnight in which a night is expected to be over."""
 
@@ -41,14 +44,15 @@ class Freshness:
 
     def days_behind(self, due: date) -> int:
         """Return the days between the newest complete day and the one that should be there; 0 where it is there."""
-        return max(0, (due - self.newest.day).days)
+        return max(0, (_newest_due(self.table, due) - self.newest.day).days)
 
 
 def due_day(settings: Settings, now: datetime) -> date:
     """Return the day of which every table should be complete: the last one that ended so long ago that its night is over.
 
     The night has the hours of ``RECPIPE_DEADLINE_HOURS``, or `NIGHT_HOURS` where none are set. After the last day that the
-    DAGs run for, nothing more is due.
+    DAGs run for, nothing more is due; nor after the day at which the clock of a shop stands still whose data has ended
+    (``RECPIPE_CLOCK_DAY``).
 
     Examples
     --------
@@ -60,7 +64,7 @@ def due_day(settings: Settings, now: datetime) -> date:
     """
     patience = timedelta(hours=settings.deadline_hours or NIGHT_HOURS)
     due = day_of(now - patience, settings.zone) - ONE_DAY
-    return min(due, settings.last_day) if settings.last_day else due
+    return min(day for day in (due, settings.last_day, settings.clock_day) if day)
 
 
 def freshness(settings: Settings) -> list[Freshness]:
@@ -71,6 +75,16 @@ def freshness(settings: Settings) -> list[Freshness]:
         complete = [record for record in records if record.table == table and record.complete]
         if complete:
             days = {record.day for record in complete}
-            missing = tuple(day for day in days_between(min(days), max(days)) if day not in days)
+            missing = tuple(day for day in days_between(min(days), max(days)) if day not in days and _is_due(table, day))
             found.append(Freshness(table, complete[-1], min(days), len(days), missing))
     return found
+
+
+def _is_due(table: str, day: date) -> bool:
+    """Whether a table has a row of days for this day, where nothing is missing."""
+    return table not in WEEKLY or day.weekday() == SUNDAY
+
+
+def _newest_due(table: str, due: date) -> date:
+    """Return the last day up to one of which a table should be complete."""
+    return next(day for offset in range(7) if _is_due(table, day := due - timedelta(days=offset)))

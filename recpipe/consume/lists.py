@@ -88,8 +88,11 @@ def read_list(settings: Settings, user_id: str, day: date | None = None) -> User
     reader = open_reader(settings)
     rows = list_rows(reader, user_id, day)
     if not rows:
+        from recpipe.consume.absent import why_no_list
+
         raise RecpipeError(
-            f"User {user_id} has no list on {day}: such a user was not known by then. See `recpipe days --table users` for what was delivered."
+            why_no_list(reader, settings, user_id, day)
+            or f"User {user_id} has no list on {day}: such a user was not known by then. See `recpipe days --table users` for what was delivered."
         )
     account = read_account(reader, user_id, day)
     kept, query_texts = stored_support(reader, user_id, day)  # nothing is stored of a long-known user

@@ -8,7 +8,7 @@ from recpipe.config import Settings
 from recpipe.contract import DAYS
 from recpipe.lake import Lake, Reader
 
-READ = (DAYS.name, "recommendations", "episodes", "events", "items", "users", "outcomes", "quarantine")
+READ = (DAYS.name, "recommendations", "episodes", "events", "items", "users", "outcomes", "replays", "quarantine")
 """Tables that the functions of this room read; the register first, so that it is never ahead of the data."""
 
 _State = dict[str, tuple[str, int]]

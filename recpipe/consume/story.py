@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from recpipe.config import Settings
+from recpipe.consume.absent import why_no_list
 from recpipe.consume.lists import (
     NEWEST_SHOWN,
     Account,
@@ -23,7 +24,7 @@ from recpipe.consume.lists import (
 from recpipe.consume.opened import open_reader
 from recpipe.contract import EVENT_TYPES, POSITIVE_EVENT_TYPES, WARM
 from recpipe.days import ONE_DAY, day_of
-from recpipe.errors import MissingDay
+from recpipe.errors import MissingDay, RecpipeError
 from recpipe.lake import Reader
 
 
@@ -90,12 +91,14 @@ class Story:
 
 
 def read_story(settings: Settings, user_id: str) -> Story | None:
-    """Read the newest list of a user with all that belongs to it; None where the user has no list.
+    """Read the newest list of a user with all that belongs to it; None where no such user was known by then.
 
     Raises
     ------
     MissingDay
         If no lists were published.
+    RecpipeError
+        If the user is known and has no list all the same; the text says why.
     """
     reader = open_reader(settings)
     days = reader.days("recommendations")
@@ -103,6 +106,8 @@ def read_story(settings: Settings, user_id: str) -> Story | None:
         raise MissingDay(f"No lists are published in {settings.lake_root} yet: run the DAG recommend_nightly first.")
     rows = list_rows(reader, user_id, days[-1])
     if not rows:
+        if why := why_no_list(reader, settings, user_id, days[-1]):
+            raise RecpipeError(why)
         return None
     earlier = list_rows(reader, user_id, days[-1] - ONE_DAY)
     account = read_account(reader, user_id, days[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from recpipe.config import Settings, load_settings
-from recpipe.demo.shop import SETTINGS
+from recpipe.demo.shop import DATA, SETTINGS
 from recpipe.errors import RecpipeError
 
 HOME = Path(".recpipe")
@@ -25,11 +26,21 @@ TRAINING_WEEK = (date(2011, 8, 22), date(2011, 8, 28))
 INGESTED = (date(2011, 9, 1), date(2011, 9, 10))
 RECOMMENDED = (date(2011, 9, 1), date(2011, 9, 3))
 EVALUATED = (date(2011, 9, 8), date(2011, 9, 10))
+WEEKLY = ("train_meta_model", "replay_newcomers")
+"""What runs on the training's week, side by side."""
 TASKS = ("classify_items", "complete_items", "profile_users", "audience_campaigns")
 """DAGs of the other tables for which this shop has what they need: no carts, searches or reviews stand in its log."""
 
-LOCAL = {"RECPIPE_DAGS_PAUSED": "false"}
-"""Settings of the demo beside those of its shop: its days have passed, so nothing starts by itself."""
+LOCAL = {
+    "RECPIPE_DAGS_PAUSED": "false",
+    "RECPIPE_CLOCK_DAY": str(RECOMMENDED[1]),
+    "RECPIPE_REPLAY_DAYS": "182",
+    "RECPIPE_REPLAY_OPTIONS": json.dumps(["--settings", str(DATA / "replay.json")]),
+    "RECPIPE_TRAIN_SLOTS": "2",
+}
+"""Settings of the demo beside those of its shop: its days have passed, so nothing starts by itself. Its clock stands at the last
+night; the week after was delivered to judge by. Half a year of newcomers is replayed, for this shop's come back seldom, by a model
+of a short training, which runs beside the week's: two at a time, a core each."""
 
 
 @dataclass
@@ -74,8 +85,8 @@ def run() -> None:
         if services.wait() != 0:
             raise RecpipeError("Airflow did not start:\n" + (settings.home / "up.log").read_text()[-3000:])
         console.print((settings.home / "up.log").read_text().strip(), highlight=False)
-    with clock.step("Training on the week that ends 2011-08-28: train_meta_model"):
-        backfill("train_meta_model", TRAINING_WEEK)
+    with clock.step("Training on the week that ends 2011-08-28, and replaying half a year of newcomers: " + ", ".join(WEEKLY)):
+        backfill_together(WEEKLY, TRAINING_WEEK)
     with clock.step("Ingesting 1 to 10 September: ingest_clickstream"):
         backfill("ingest_clickstream", INGESTED)
     with clock.step("Recommending 1 to 3 September: recommend_nightly"):
@@ -83,11 +94,12 @@ def run() -> None:
     with clock.step("Classes, complements, profiles and an audience of 3 September: " + ", ".join(TASKS)):
         backfill_together(TASKS, (RECOMMENDED[1], RECOMMENDED[1]))
     with clock.step("Evaluating 8 to 10 September: evaluate_recommendations"):
-        backfill("evaluate_recommendations", EVALUATED)
+        # one after the other: a day's outcomes pool the newcomers of the days before it
+        backfill("evaluate_recommendations", EVALUATED, "--max-active-runs", "1")
     with clock.step("Results"):
         from recpipe.demo.results import show_results
 
-        show_results(settings, console, RECOMMENDED[1], EVALUATED)
+        show_results(settings, console, TRAINING_WEEK[1], RECOMMENDED[1], EVALUATED)
     clock.breakdown()
 
 
@@ -112,30 +124,31 @@ def command(*words: str) -> None:
         )
 
 
-def backfill(dag: str, days: tuple[date, date]) -> None:
+def backfill(dag: str, days: tuple[date, date], *options: str) -> None:
     """Run ``airflow dags backfill`` for some days, and again what failed before; finished days are left alone."""
-    words = backfill_words(dag, days)
+    words = backfill_words(dag, days, *options)
     print("$ " + " ".join(words), flush=True)
     require(dag, subprocess.run(words_here(words), env=environment()).returncode)
 
 
 def backfill_together(dags: Sequence[str], days: tuple[date, date]) -> None:
-    """Run the backfills of several DAGs side by side, for they share nothing; what each says is printed in turn."""
-    words = [backfill_words(dag, days) for dag in dags]
-    print("\n".join("$ " + " ".join(line) + " &" for line in words), flush=True)
+    """Run the backfills of several DAGs side by side, for they share nothing: the first is seen at work, what the others say follows."""
+    first, *others = [backfill_words(dag, days) for dag in dags]
+    print("\n".join("$ " + " ".join(line) + " &" for line in (*others, first)), flush=True)
     running = [
         subprocess.Popen(words_here(line), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for line in words
+        for line in others
     ]
+    seen = subprocess.run(words_here(first), env=environment()).returncode
     said = [process.communicate()[0] for process in running]
     print("".join(said), end="", flush=True)
-    for dag, process in zip(dags, running, strict=True):
-        require(dag, process.returncode)
+    for dag, code in zip(dags, [seen, *(process.returncode for process in running)], strict=True):
+        require(dag, code)
 
 
-def backfill_words(dag: str, days: tuple[date, date]) -> list[str]:
+def backfill_words(dag: str, days: tuple[date, date], *options: str) -> list[str]:
     """Return the command line that a person would type."""
-    return ["airflow", "dags", "backfill", "-s", str(days[0]), "-e", str(days[1]), "--rerun-failed-tasks", "-y", dag]
+    return ["airflow", "dags", "backfill", "-s", str(days[0]), "-e", str(days[1]), "--rerun-failed-tasks", *options, "-y", dag]
 
 
 def words_here(words: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the demo ends with: three lists, the outcomes, and where to look further."""
+"""What the demo ends with: how newcomers are served, a newcomer's first items, lists, outcomes, and where to look further."""
 
 from __future__ import annotations
 
@@ -11,36 +11,53 @@ from rich.console import Console
 
 from recpipe.cli.tables import print_list
 from recpipe.config import Settings
-from recpipe.consume import read_list
+from recpipe.consume import read_list, read_replay
 from recpipe.contract import FEW, WARM, ZERO
 from recpipe.days import days_between
+from recpipe.demo.first_items import show_first_items
 from recpipe.demo.other_tables import show_other_tables
+from recpipe.demo.what_serves import ratio_sentences, what_serves
 from recpipe.evaluate import outcome_table
+from recpipe.evaluate.text import replay_table
 from recpipe.lake import Lake, Reader
 from recpipe.local import login
 from recpipe.local.home import base_url, mlflow_url
 
 
-def show_results(settings: Settings, console: Console, lists_day: date, evaluated: tuple[date, date]) -> None:
-    """Print the lists of three users, the outcomes of some days, and where the tables and pages are."""
+def show_results(settings: Settings, console: Console, replayed: date, lists_day: date, evaluated: tuple[date, date]) -> None:
+    """Print how newcomers are served, the lists of four users, the outcomes of some days, and where the tables and pages are."""
     reader = Lake.from_settings(settings).reader()
+    show_newcomers(settings, console, replayed)
+    show_first_items(settings, console, reader, lists_day)
     for user in three_users(reader, lists_day):
         print_list(read_list(settings, user, lists_day), most=10)
         console.print()
     show_other_tables(reader, console, lists_day)
-    say_what_serves(settings, console)
-    console.print(outcome_table(settings, list(days_between(*evaluated))), highlight=False)
+    console.print(outcome_table(settings, list(days_between(*evaluated))), highlight=False, soft_wrap=True)
     console.print()
     _say_where(settings, console)
 
 
-def say_what_serves(settings: Settings, console: Console) -> None:
-    """Print the registered versions, and what the gate decided about each."""
-    from recpipe.registry import overview
-
-    for version in overview(settings):
-        serves = "promoted" if version["promoted_on"] else "not promoted"
-        console.print(f"Version {version['version']} ({version['learner']}) is {serves}. {version['reason']}", highlight=False)
+def show_newcomers(settings: Settings, console: Console, day: date) -> None:
+    """Print the replay of a day, where its picture is, and what serves and why."""
+    found = read_replay(settings)
+    if found is None or found.day != day:
+        return
+    k, page = settings.metric_k, settings.reports / f"replay-{day}.html"
+    console.print(
+        f"[bold]How well is a newcomer served?[/] nDCG@{k} by how many of the first items are known, 95 % interval over persons: everybody who "
+        f"registered after {found.trained_until}, served by a model of the days up to then, on what they met in the {found.horizon_days} "
+        f"days after, up to {day}.",
+        highlight=False,
+    )
+    console.print(replay_table(settings, day), highlight=False, soft_wrap=True)
+    for sentence in ratio_sentences(found):
+        console.print(sentence, highlight=False)
+    console.print(
+        f"The picture: {page.with_suffix('.png').resolve()}\nThe page:    {page.resolve()}", highlight=False, soft_wrap=True
+    )
+    console.print()
+    console.print(what_serves(settings, found), highlight=False)
     console.print()
 
 

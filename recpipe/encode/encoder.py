@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.encode.cache import VectorCache
-from recpipe.encode.model import RECIPE, TextModel, mean_of_states, open_model
+from recpipe.encode.model import RECIPE, TextModel, mean_of_states, open_model, whole_folder
 from recpipe.errors import BadSetting
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,9 @@ class Encoder:
 
     def __init__(self, folder: Path, cache: Path | None = None) -> None:
         self.folder = folder
-        self.fingerprint = fingerprint_of(folder)
-        self.dimensions = _dimensions(folder)
+        with whole_folder(folder):
+            self.fingerprint = fingerprint_of(folder)
+            self.dimensions = _dimensions(folder)
         self._cache = VectorCache(cache / f"{self.fingerprint[:16]}.sqlite", self.dimensions) if cache else None
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:

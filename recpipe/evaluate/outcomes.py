@@ -24,6 +24,7 @@ from recpipe.evaluate.fairness import Shown, measure_groups
 from recpipe.evaluate.intervals import Gain, Interval, mean_interval, paired_gain, seed_of
 from recpipe.evaluate.lists import Published, published, rank_lists
 from recpipe.evaluate.metrics import Truth, coverage, hit_rate, hits, ndcg, novelty, recall
+from recpipe.evaluate.newcomers import LISTS, Listed, newcomer_rows
 from recpipe.evaluate.off_policy import logged, measured
 from recpipe.evaluate.truth import new_items, seen_items
 from recpipe.lake import Input, Lake, Reader
@@ -56,8 +57,12 @@ class Outcomes:
         Parts of the drift signal.
     gain
         nDCG of the lists over that of popularity, paired over all users measured.
+    newcomers
+        Rows of the table ``newcomer_outcomes``: what each measured user of the cohorts zero and few got.
     inputs
         What was read.
+    pooled
+        Rows of ``outcomes`` that pool nights; None until these nights were read (`recpipe.evaluate.pooled`).
     """
 
     day: date
@@ -67,7 +72,9 @@ class Outcomes:
     groups: pa.Table
     drift: Drift
     gain: Gain
+    newcomers: pa.Table
     inputs: tuple[Input, ...]
+    pooled: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,8 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     found = [*_measured(case, lists), _drift_row(case, drift), *_explored(case, lists_rows)]
     table = pa.Table.from_pylist([_row(settings, day, *entry) for entry in found], schema=OUTCOMES.schema)
     groups = _of_groups(case, lists_day, rules.categories, reader)
-    return Outcomes(day, lists_day, made.model_version, table, groups, drift, _gain(case, lists), _inputs(reader))
+    newcomers = _of_newcomers(case, users.support.k[rows], lists)
+    return Outcomes(day, lists_day, made.model_version, table, groups, drift, _gain(case, lists), newcomers, _inputs(reader))
 
 
 def require_events(lake: Lake, lists_day: date, day: date) -> None:
@@ -187,6 +195,17 @@ def _of_groups(case: _Case, lists_day: date, categories: Sequence[tuple[str, ...
     return pa.Table.from_pylist(rows, schema=OUTCOMES.schema)
 
 
+def _of_newcomers(case: _Case, k: NDArray[np.int64], found: dict[str, NDArray[np.int64]]) -> pa.Table:
+    """Return what each measured user of the cohorts zero and few got, from the published list and from the baselines."""
+    taken, made = case.truth.size, case.made
+    quality = {
+        LISTS if name == made.model_version else name: _quality(hits(lists, case.truth), taken, case.k)
+        for name, lists in found.items()
+    }
+    listed = Listed(made.user_ids, made.cohort, k, taken)
+    return newcomer_rows(case.settings, case.day, listed, quality)
+
+
 def _gain(case: _Case, found: dict[str, NDArray[np.int64]]) -> Gain:
     """Return how much better the lists are than popularity for the same users."""
     taken, settings = case.truth.size, case.settings
@@ -243,9 +262,9 @@ def _inputs(reader: Reader) -> tuple[Input, ...]:
 
 
 def of_lists(rows: pa.Table) -> pa.Table:
-    """Return the rows of ``outcomes`` that speak of the lists and of no group; those published before the columns were added do."""
+    """Return the rows of ``outcomes`` that speak of one night's lists and of no group; those published before the columns were added do."""
     lists = pc.equal(pc.fill_null(rows["table"], RECOMMENDATIONS.name), RECOMMENDATIONS.name)
-    return rows.filter(pc.and_(lists, pc.is_null(rows["group"])))
+    return rows.filter(pc.and_(lists, pc.and_(pc.is_null(rows["group"]), pc.is_null(rows["window_days"]))))
 
 
 def value_of(rows: Sequence[dict[str, Any]], cohort: str, metric: str, name: str) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 from recpipe import rails
 from recpipe.config import Settings
 from recpipe.evaluate.outcomes import Outcomes, measure_day
+from recpipe.evaluate.pooled import pooled_rows
 from recpipe.evaluate.report import write_report
 from recpipe.evaluate.warnings import warnings_of
 from recpipe.lake import Lake
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 
 def evaluate_day(settings: Settings, day: date) -> dict[str, Any]:
     """Judge the lists of ``day`` − ``settings.horizon_days`` by the behaviour since; publish ``outcomes`` of the day.
+
+    Before it, ``newcomer_outcomes`` of the day is published: rows of ``outcomes`` pool it with the days before.
 
     The rows of every task (`recpipe.tasks`) that is published for that earlier day are judged beside them.
 
@@ -39,7 +43,8 @@ def evaluate_day(settings: Settings, day: date) -> dict[str, Any]:
         If the rows do not pass their suite; what was published before stays.
     """
     found = measure_day(settings, day)
-    rows = _publish(settings, found)
+    _publish_newcomers(settings, found)
+    found, rows = _publish(settings, found)
     warnings = warnings_of(settings, found)
     page = write_report(settings, found, warnings)
     log.info("Published %d outcomes of the lists of %s; the page is %s.", rows, found.lists_day, page)
@@ -53,13 +58,23 @@ def evaluate_day(settings: Settings, day: date) -> dict[str, Any]:
     }
 
 
-def _publish(settings: Settings, found: Outcomes) -> int:
+def _publish_newcomers(settings: Settings, found: Outcomes) -> None:
+    """Publish what each newcomer got, which the day itself and later ones pool."""
+    version = found.model_version or None
+    rows = found.newcomers
+    rails.publish_rows(settings, "newcomer_outcomes", found.day, rows, facts={}, inputs=found.inputs, model_version=version)
+
+
+def _publish(settings: Settings, found: Outcomes) -> tuple[Outcomes, int]:
     from recpipe.tasks import TASKS  # not above: tasks measure with this room's intervals
 
     lake = Lake.from_settings(settings)
     reader = lake.reader()
     of_tasks = rails.measured_rows(settings, list(TASKS.values()), reader, found.day)
-    rows = pa.concat_tables([found.rows, found.groups, *of_tasks]).combine_chunks()  # in one piece it is written in this order
+    pooled = pooled_rows(settings, reader, found.day)
+    rows = pa.concat_tables(
+        [found.rows, found.groups, pooled, *of_tasks]
+    ).combine_chunks()  # in one piece it is written in this order
     inputs, version = tuple(dict.fromkeys([*found.inputs, *reader.inputs])), found.model_version or None
     rails.publish_rows(settings, "outcomes", found.day, rows, facts={}, inputs=inputs, model_version=version)
-    return int(rows.num_rows)
+    return replace(found, pooled=pooled), int(rows.num_rows)

@@ -69,6 +69,7 @@ def report_page(settings: Settings, found: Outcomes, warnings: Sequence[str], hi
         _lead(settings, found),
         _warnings(warnings),
         _section("Beside the baselines, by cohort", _cohorts(settings, found), _what(settings)),
+        *_newcomers(settings, found),
         _section("Over the evaluated days", _trend(settings, history), "Bands are 95 % intervals over users."),
         _section("Drift", _drift(settings, found, history), _about_drift(settings)),
         *_groups(settings, found),
@@ -152,6 +153,29 @@ def _cohorts(settings: Settings, found: Outcomes) -> str:
     return cohort_plot(points, list(dict.fromkeys(cohort for cohort, _ in points)), f"nDCG@{settings.metric_k}")
 
 
+def _newcomers(settings: Settings, found: Outcomes) -> list[str]:
+    """Return the section about pooled nights, where these were read."""
+    if found.pooled is None:
+        return []
+    metric, rows = f"pooled_ndcg@{settings.metric_k}", found.pooled.to_pylist()
+    mine = [row for row in rows if row["metric"] == metric]
+    points = {
+        (f"{row['cohort']}, {row['window_days']} days ({row['users']:,})", row["name"]): _point_of(row)
+        for row in mine
+        if row["name"] in COLOURS
+    }
+    nights = {row["window_days"]: 0 for row in mine}
+    for row in mine:
+        nights[row["window_days"]] = max(nights[row["window_days"]], row["nights"])
+    of = " and ".join(f"{count} in {window} days" for window, count in nights.items())
+    note = (
+        f"Nights with a measured newcomer: {of} of lists up to {_long(found.lists_day)}. In brackets the persons; a person stands in several "
+        "nights, so the interval draws persons with all their lists."
+    )
+    drawn = cohort_plot(points, list(dict.fromkeys(cohort for cohort, _ in points)), f"nDCG@{settings.metric_k}")
+    return [_section("Newcomers of the last weeks together", drawn, note)]
+
+
 def _trend(settings: Settings, history: dict[date, list[dict[str, Any]]]) -> str:
     metric = f"ndcg@{settings.metric_k}"
     series = {name: [_point(rows, ALL, metric, name) for rows in history.values()] for name in COLOURS}
@@ -171,8 +195,12 @@ def _point(rows: list[dict[str, Any]], cohort: str, metric: str, series: str) ->
     """Return the point of a series; the lists are whatever is no baseline."""
     for row in rows:
         if (row["cohort"], row["metric"], _series(row["name"])) == (cohort, metric, series):
-            return Point(row["value"], row["ci_low"], row["ci_high"], row["users"])
+            return _point_of(row)
     return None
+
+
+def _point_of(row: dict[str, Any]) -> Point:
+    return Point(row["value"], row["ci_low"], row["ci_high"], row["users"])
 
 
 def _series(name: str) -> str:

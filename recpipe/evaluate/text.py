@@ -23,13 +23,33 @@ def outcome_table(settings: Settings, days: Sequence[date]) -> str:
     days
         Days of the table ``outcomes``; those that were not evaluated are left out.
     """
-    lines = [HEAD]
+    lines: list[Sequence[str]] = [HEAD]
     reader = Lake.from_settings(settings).reader()
     for day in sorted(set(days)):
         lines += _lines(of_lists(reader.read("outcomes", day, day)).to_pylist(), f"ndcg@{settings.metric_k}")
-    widths = [max(len(line[place]) for line in lines) for place in range(len(HEAD))]
-    shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([f"nDCG@{settings.metric_k}, 95 % interval over users", *shown])
+    return f"nDCG@{settings.metric_k}, 95 % interval over users\n{aligned(lines)}"
+
+
+def replay_table(settings: Settings, day: date) -> str:
+    """Return nDCG of a day of ``replays`` by how much was known, learners beside baselines, with 95 % intervals; empty if there is none.
+
+    Parameters
+    ----------
+    settings
+        Where the lake is, and the cut-off.
+    day
+        A day of the table.
+    """
+    from recpipe.evaluate.replay.report import replay_lines
+
+    rows = Lake.from_settings(settings).reader().read("replays", day, day).to_pylist()
+    return aligned(replay_lines(rows, settings.metric_k)) if rows else ""
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines whose columns begin below one another."""
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
 def _lines(rows: list[dict[str, Any]], metric: str) -> list[tuple[str, ...]]:

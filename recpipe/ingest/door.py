@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recpipe.config import Settings
-from recpipe.errors import RecpipeError
 from recpipe.ids import canonical
 from recpipe.ingest.columns import Plan, Rows
 from recpipe.ingest.readings import Mask, mask
@@ -149,31 +147,3 @@ def _shown(value: Any, owners: Sequence[str], item: bool) -> Any:
         return f"[{type(value).__name__}]" if isinstance(value, list | tuple | dict | bytes) else str(value)
     text = masked_text(value, owners)
     return text if text != value or item or _PLAIN.fullmatch(text) else f"[text of {len(value)} characters]"
-
-
-@contextmanager
-def values_kept_back(settings: Settings, what: str) -> Iterator[None]:
-    """Let no error but recpipe's own leave here with its text: that of a library may quote the values it met.
-
-    Raises
-    ------
-    RecpipeError
-        In the place of any other error, where a key of user ids is set.
-    """
-    try:
-        yield
-    except RecpipeError as error:
-        if not has_key(settings):
-            raise
-        raise error from None  # what it came from may quote values, too
-    except Exception as error:
-        if not has_key(settings):
-            raise
-        at = error.__traceback__
-        while at is not None and at.tb_next is not None:
-            at = at.tb_next
-        where = f"{at.tb_frame.f_code.co_filename}, line {at.tb_lineno}" if at else "somewhere"
-        raise RecpipeError(
-            f"{what}: {type(error).__name__} in {where}. Its text is kept back, since it may quote what was delivered; "
-            f"run the day by hand without a key, on a copy of this delivery and an empty home, to read it."
-        ) from None

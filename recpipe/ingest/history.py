@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from recpipe.config import Settings
 from recpipe.contract import EVENTS
 from recpipe.days import days_between
-from recpipe.errors import AuditFailed, BadDelivery
+from recpipe.errors import AuditFailed, BadDelivery, RecpipeError, StageFailed
 from recpipe.ingest.delivery import find_delivery
 from recpipe.ingest.publish import publish_day, publish_days
 from recpipe.ingest.stage import stage_day, stage_days
@@ -59,18 +59,21 @@ def ingest_history(
     Raises
     ------
     BadDelivery
-        If a day's delivery is not complete (before anything is done), or is refused: the days before it are published.
+        If a day's delivery is not complete (before anything is done), or days are refused: all others are published.
     AuditFailed
-        If an expectation does not hold; the days before it are published.
+        If the only refused day is one of which an expectation does not hold; all others are published.
+    StageFailed
+        If the disk is full, or the like: the days before are published, and no further one is begun.
     """
     days = _complete_days(settings, first, last, skip_incomplete)
     if missing_only:
         published = {record.day for record in Lake.from_settings(settings).days(EVENTS.name) if record.complete}
         days = [day for day in days if day not in published]
     rows: Counter[str] = Counter()
+    refused: dict[date, RecpipeError] = {}
     for start in range(0, len(days), settings.history_days):
         chunk = days[start : start + settings.history_days]
-        rows.update(_ingest_chunk(settings, chunk))
+        rows.update(_ingest_chunk(settings, chunk, refused))
         log.info(
             "%s to %s taken in: %s events, %d of %d days",
             chunk[0],
@@ -79,7 +82,23 @@ def ingest_history(
             start + len(chunk),
             len(days),
         )
+    _refuse(refused, len(days))
     return dict(rows)
+
+
+def _refuse(refused: Mapping[date, RecpipeError], days: int) -> None:
+    if not refused:
+        return
+    first, error = next(iter(refused.items()))
+    if days == 1:
+        raise error
+    others = (
+        f" The same run refused {', '.join(map(str, list(refused)[1:]))}: run each by hand to read why."
+        if refused.keys() - {first}
+        else ""
+    )
+    kind = type(error) if len(refused) == 1 else BadDelivery
+    raise kind(f"{len(refused)} of {days} days were refused, and the others are published. {first}: {error}{others}") from error
 
 
 def _complete_days(settings: Settings, first: date, last: date, skip: bool) -> list[date]:
@@ -93,14 +112,26 @@ def _complete_days(settings: Settings, first: date, last: date, skip: bool) -> l
     return [delivery.day for delivery in deliveries if delivery.complete]
 
 
-def _ingest_chunk(settings: Settings, days: Sequence[date]) -> Counter[str]:
+def _ingest_chunk(settings: Settings, days: Sequence[date], refused: dict[date, RecpipeError]) -> Counter[str]:
+    """Take in some days in one commit a table, or one by one where a day is refused, which is noted."""
     try:
         return Counter(publish_days(settings, days, stage_days(settings, days)))
-    except (BadDelivery, AuditFailed):
+    except (BadDelivery, AuditFailed, StageFailed) as error:
         if len(days) == 1:
-            raise
-        # one by one, so that the days before the refused one are published and the error is that of its own day
-        rows: Counter[str] = Counter()
-        for day in days:
+            _note(refused, days[0], error)
+            return Counter()
+    rows: Counter[str] = Counter()
+    for day in days:
+        try:
             rows.update(ingest_day(settings, day))
-        return rows
+        except (BadDelivery, AuditFailed, StageFailed) as error:
+            _note(refused, day, error)
+    return rows
+
+
+def _note(refused: dict[date, RecpipeError], day: date, error: RecpipeError) -> None:
+    """Remember a refused day; what is no fault of the day ends the history."""
+    if isinstance(error, StageFailed):
+        raise error
+    log.warning("%s is refused: %s", day, error)
+    refused[day] = error

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from recpipe.config import Settings
-from recpipe.contract import DELIVERED
-from recpipe.errors import RecpipeError
-from recpipe.ingest.staged import DONE, FACTS, left_open_if_refused, staged_rows
+from recpipe.contract import DELIVERED, QUARANTINE
+from recpipe.errors import StageFailed
+from recpipe.ingest.faults import in_words
+from recpipe.ingest.staged import DONE, left_open_if_refused, read_facts, staged_rows
 from recpipe.lake import Input, Lake, stream
 from recpipe.privacy.erase import check_published
 
@@ -48,7 +48,7 @@ def publish_day(settings: Settings, day: date, folder: str) -> dict[str, int]:
     ------
     AuditFailed
         If an expectation does not hold. Nothing is published, and what was published before stays.
-    RecpipeError
+    StageFailed
         If the staged folder is not there (any more), or does not hold all that was staged. A folder that is gone because
         this very run has published it (a run with an id, tried again) is no error.
     """
@@ -60,18 +60,30 @@ def publish_days(settings: Settings, days: Sequence[date], folder: Path) -> dict
     lake = Lake.from_settings(settings)
     if not folder.exists() and (done := _published_by_this_run(lake, days)):
         return done
-    staged = _read_facts(folder, days)
-    _refuse_lost_rows(folder, days, staged["days"])
-    _audit(settings, days, folder, staged["days"])
+    spell = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    with lake.claimed(days):  # the audit too, so that the verdict that is kept is that of the rows that are published
+        with in_words(settings, f"What was staged of {spell} cannot be checked", f"Stage {days[0]} again.", StageFailed):
+            staged = read_facts(folder, days)
+            _refuse_lost_rows(folder, days, staged["days"])
+            _audit(settings, days, folder, staged["days"])
+        rows = _commit(settings, lake, days, folder, staged)
+    _remove(folder)
+    return rows
+
+
+def _commit(settings: Settings, lake: Lake, days: Sequence[date], folder: Path, staged: Mapping[str, Any]) -> dict[str, int]:
+    """Write the tables, a commit each; returns their rows."""
     rows = {}
     inputs: list[Input] = []
     for table in ORDER:
-        records = lake.publish(table, days, staged_rows(folder, table, days), inputs=inputs if table == "events" else ())
-        rows[table] = sum(record.rows for record in records)
-        check_published(settings, table, days)
+        read = inputs if table == "events" else [_input(entry) for entry in staged.get("read", {}).get(table, [])]
+        what = f"Table {table} could not be written for {days[0]} to {days[-1]} to {lake.root}"
+        with in_words(settings, what, "See whether the lake can be written (recpipe doctor), then run again.", StageFailed):
+            records = lake.publish(table, days, staged_rows(folder, table, days), inputs=read)
+            rows[table] = sum(record.rows for record in records)
+            check_published(settings, table, days)
         if table == "items" and staged["items_read"]:
             inputs = _inputs(staged["items_read"][0], days, records[0].table_version)
-    _remove(folder)
     return rows
 
 
@@ -99,11 +111,14 @@ def _published_by_this_run(lake: Lake, days: Sequence[date]) -> dict[str, int]:
 
 def _refuse_lost_rows(folder: Path, days: Sequence[date], facts: dict[str, Any]) -> None:
     """Refuse a folder that holds other rows than were counted when it was staged."""
-    for table in (table.name for table in DELIVERED):
-        for day in days:
-            counted, found = facts[str(day)][table]["rows"], _count(staged_rows(folder, table, [day]))
+    for day in days:
+        tables = {table.name: facts[str(day)][table.name] for table in DELIVERED}
+        counts = {table: found["rows"] for table, found in tables.items()}
+        counts[QUARANTINE.name] = sum(found["bad_rows"] + found["set_aside_rows"] for found in tables.values())
+        for table, counted in counts.items():
+            found = _count(staged_rows(folder, table, [day]))
             if counted != found:
-                raise RecpipeError(
+                raise StageFailed(
                     f"{folder} holds {found:,} rows of {table} of {day}, but {counted:,} were staged: a part of it is gone. "
                     f"Nothing was published. Stage {days[0]} again, then publish it."
                 )
@@ -113,21 +128,17 @@ def _count(rows: ds.Dataset | pa.Table) -> int:
     return int(rows.num_rows if isinstance(rows, pa.Table) else rows.count_rows())
 
 
-def _read_facts(folder: Path, days: Sequence[date]) -> dict[str, Any]:
-    try:
-        return dict(json.loads((folder / FACTS).read_text()))
-    except OSError:
-        raise RecpipeError(
-            f"{folder} holds no staged day (it is removed once it is published): stage {days[0]} again, then publish it."
-        ) from None
-
-
 def _inputs(read: dict[str, Any], days: Sequence[date], version: int) -> list[Input]:
     """Say which items the events were held against: those of the lake, and those that came with them."""
     own = Input("items", days[0], days[-1], version)
     if read["version"] < 0:
         return [own]
     return [Input("items", date.fromisoformat(read["first_day"]), date.fromisoformat(read["last_day"]), read["version"]), own]
+
+
+def _input(entry: dict[str, Any]) -> Input:
+    first, last = date.fromisoformat(entry["first_day"]), date.fromisoformat(entry["last_day"])
+    return Input(entry["table"], first, last, entry["version"])
 
 
 def _audit(settings: Settings, days: Sequence[date], folder: Path, facts: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from recpipe.config import Settings
 from recpipe.contract import EVENTS, QUARANTINE
 from recpipe.ingest.checks import FEEDS
 from recpipe.ingest.columns import Plan, convert, plan_columns, version_column
-from recpipe.ingest.delivery import Delivery, require_delivery, shown_name
+from recpipe.ingest.delivery import Delivery, require_delivery, shown_name, source_name
 from recpipe.ingest.duplicates import ROW, RowNumbers, count_duplicates, largest_user_shares, write_fates, write_repeated
 from recpipe.ingest.identity import content_hashes
 from recpipe.ingest.jsonable import python_values
@@ -92,20 +92,20 @@ def _again(
     Yields
     ------
     Plan, str, Batch, array, int, Table
-        How the file's columns are read, its name, the rows, their numbers within the delivery, the number that the file
+        How the file's columns are read, its name within the day's delivery, the rows, their numbers within the delivery, the number that the file
         begins with, and what is written beside the numbers.
     """
     out = RowNumbers(numbers, settings.batch_rows)
     seen = 0
     for file in delivery.files[table]:
         begin = seen
-        name = shown_name(settings, delivery, file)
+        name, source = shown_name(settings, delivery, file), source_name(settings, delivery, file)
         with open_file(file, name) as opened:
             plan = plan_columns(settings, table, name, opened.schema_arrow)
             for batch in read_batches(settings, file, name, opened):
                 at, beside = out.before(seen + batch.num_rows)
                 if len(at):
-                    yield plan, name, batch.take(at - seen), at, begin, beside
+                    yield plan, source, batch.take(at - seen), at, begin, beside
                 seen += batch.num_rows
 
 
@@ -122,9 +122,9 @@ def _write_contents(settings: Settings, delivery: Delivery, table: str, numbers:
 def _quarantine_repeated(settings: Settings, delivery: Delivery, table: str, fates: Path, target: Path) -> None:
     """Quarantine the rows that went, as they were delivered."""
     with RowWriter(target, QUARANTINE.schema) as refused:
-        for plan, name, batch, at, begin, beside in _again(settings, delivery, table, fates):
-            file, copies = name.rpartition("/")[2], beside["copy"].to_numpy()
-            refused.write(repeated_rows(settings, plan, batch.rows, delivery.day, file, at - begin, copies))
+        for plan, source, batch, at, begin, beside in _again(settings, delivery, table, fates):
+            copies = beside["copy"].to_numpy()
+            refused.write(repeated_rows(settings, plan, batch.rows, delivery.day, source, at - begin, copies))
 
 
 def _versions(plan: Plan, rows: pa.RecordBatch, name: str, shop: Shop) -> pa.Array:

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from recpipe.config import Settings
 from recpipe.contract import DELIVERED, QUARANTINE, USERS
+from recpipe.errors import StageFailed
 from recpipe.ingest.catalogue import Known, known_before
 from recpipe.ingest.checks import TAKEN_IN, Bounds, Judged, judge, leave_out
 from recpipe.ingest.columns import convert, plan_columns
-from recpipe.ingest.delivery import Delivery, require_delivery, shown_name
-from recpipe.ingest.door import behind_the_door, values_kept_back
+from recpipe.ingest.delivery import Delivery, require_delivery, shown_name, source_name
+from recpipe.ingest.door import behind_the_door
 from recpipe.ingest.duplicates import ROW
+from recpipe.ingest.faults import in_words
+from recpipe.ingest.landing import LandedFile
 from recpipe.ingest.quarantine import refused_rows
 from recpipe.ingest.reading import open_file, read_batches
 from recpipe.ingest.readings import Shop
 from recpipe.ingest.repeated import take_out_duplicates
-from recpipe.ingest.staged import FACTS, RowWriter, fresh_folder, left_open_if_refused, staged_files, staged_schema
+from recpipe.ingest.snapshots import keep_changes
+from recpipe.ingest.staged import RowWriter, fresh_folder, left_open_if_refused, staged_files, staged_schema, write_facts
 from recpipe.ingest.tally import Tally, midnight_of, refuse_bad_share
 from recpipe.lake import Lake
 from recpipe.privacy.erasures import Erased, erased_users, note_accounts
 
 log = logging.getLogger(__name__)
+
+AGAIN: Final = "Mend what is named there, then run the day again."
 
 
 def stage_day(settings: Settings, day: date) -> str:
@@ -51,21 +57,26 @@ def stage_day(settings: Settings, day: date) -> str:
 
 def stage_days(settings: Settings, days: Sequence[date]) -> Path:
     """Stage the deliveries of several days into one folder; see `stage_day`."""
-    Lake.from_settings(settings).claim()
-    folder = fresh_folder(settings, days)
+    with in_words(settings, "Nothing can be staged", f"Look at {settings.work}, then run the days again.", StageFailed):
+        Lake.from_settings(settings).claim()
+        folder = fresh_folder(settings, days)
     known = known_before(settings, days[0]) if settings.items_must_be_known else None
     tallies: dict[date, dict[str, Tally]] = {}
     for day in days:
-        with left_open_if_refused(settings, day), values_kept_back(settings, f"The delivery of {day} cannot be taken in"):
+        with left_open_if_refused(settings, day), in_words(settings, f"The delivery of {day} cannot be taken in", AGAIN):
             delivery = require_delivery(settings, day)
             tallies[day] = _stage_delivery(settings, delivery, folder, known)
             for table, tally in tallies[day].items():
                 refuse_bad_share(settings, table, day, tally)
     for table in (table.name for table in DELIVERED):
-        take_out_duplicates(settings, table, folder, tallies)
+        with in_words(settings, f"Repeated rows of {table} of {days[0]} to {days[-1]} cannot be found", AGAIN, StageFailed):
+            take_out_duplicates(settings, table, folder, tallies)
+    with in_words(settings, f"Snapshots of {days[0]} to {days[-1]} cannot be compared", AGAIN, StageFailed):
+        read = keep_changes(settings, folder, tallies)
     facts = {str(day): _facts(settings, day, found) for day, found in tallies.items()}
     inputs = [] if known is None else [{"version": known.version, "first_day": str(known.first), "last_day": str(known.last)}]
-    (folder / FACTS).write_text(json.dumps({"days": facts, "items_read": inputs}, indent=1))
+    with in_words(settings, f"What was staged of {days[0]} to {days[-1]} cannot be noted", AGAIN, StageFailed):
+        write_facts(folder, facts, inputs, read)
     return folder
 
 
@@ -106,26 +117,42 @@ def _stage_table(
     erased: Erased,
 ) -> Tally:
     tally = Tally()
-    bounds = Bounds.of(settings, delivery.day)
-    shop = Shop.of(settings)
     for file in delivery.files[table]:
-        first_row = 0
         name = shown_name(settings, delivery, file)
-        with open_file(file, name) as opened:
-            plan = plan_columns(settings, table, name, opened.schema_arrow)
-            for batch in read_batches(settings, file, name, opened):
-                judged = judge(settings, convert(plan, batch, shop), bounds, known.ids if known else None)
-                if table == USERS.name:
-                    note_accounts(settings, erased, judged.rows.columns)
-                judged = leave_out(judged, erased.delivered(settings, judged.rows.columns))
-                good = _accepted(settings, judged, delivery.day, tally.delivered_rows)
-                tally.add(judged)
-                tally.see(good)
-                accepted.write(good)
-                if good.num_rows < batch.num_rows:
-                    refused.write(refused_rows(settings, judged, delivery.day, name.rpartition("/")[2], first_row))
-                first_row += batch.num_rows
+        with in_words(settings, f"{name} cannot be taken in as {table} of {delivery.day}", AGAIN):
+            _stage_file(settings, delivery, table, file, name, tally, accepted, refused, known, erased)
     return tally
+
+
+def _stage_file(
+    settings: Settings,
+    delivery: Delivery,
+    table: str,
+    file: LandedFile,
+    name: str,
+    tally: Tally,
+    accepted: RowWriter,
+    refused: RowWriter,
+    known: Known | None,
+    erased: Erased,
+) -> None:
+    bounds = Bounds.of(settings, delivery.day)
+    shop, source = Shop.of(settings), source_name(settings, delivery, file)
+    first_row = 0
+    with open_file(file, name) as opened:
+        plan = plan_columns(settings, table, name, opened.schema_arrow)
+        for batch in read_batches(settings, file, name, opened):
+            judged = judge(settings, convert(plan, batch, shop), bounds, known.ids if known else None)
+            if table == USERS.name:
+                note_accounts(settings, erased, judged.rows.columns)
+            judged = leave_out(judged, erased.delivered(settings, judged.rows.columns))
+            good = _accepted(settings, judged, delivery.day, tally.delivered_rows)
+            tally.add(judged)
+            tally.see(good)
+            accepted.write(good)
+            if good.num_rows < batch.num_rows:
+                refused.write(refused_rows(settings, judged, delivery.day, source, first_row))
+            first_row += batch.num_rows
 
 
 def _accepted(settings: Settings, judged: Judged, day: date, first_row: int) -> pa.RecordBatch:

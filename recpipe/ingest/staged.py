@@ -6,15 +6,18 @@ day, and ``facts.json``. Nothing outside of it is touched, so a run that dies le
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -22,7 +25,7 @@ import pyarrow.parquet as pq
 
 from recpipe.config import Settings
 from recpipe.contract import DELIVERED, TABLES
-from recpipe.errors import AuditFailed, BadDelivery
+from recpipe.errors import AuditFailed, BadDelivery, StageFailed
 from recpipe.ingest.duplicates import ROW
 from recpipe.lake import Lake
 
@@ -104,8 +107,62 @@ def left_open_if_refused(settings: Settings, day: date) -> Iterator[None]:
     """Register a day as open if it is refused here; a published one stays as it is."""
     try:
         yield
-    except (BadDelivery, AuditFailed):
-        lake = Lake.from_settings(settings)
-        for table in DELIVERED:
-            lake.mark_open(table.name, day)
+    except (BadDelivery, AuditFailed, StageFailed):
+        with suppress(Exception):  # of the lake, which may be what failed: the refusal itself is what has to be heard
+            lake = Lake.from_settings(settings)
+            for table in DELIVERED:
+                lake.mark_open(table.name, day)
         raise
+
+
+# --- what was staged, so that it can be held against what is published
+
+
+def write_facts(folder: Path, days: Mapping[str, Any], items_read: Sequence[Mapping[str, Any]], read: Mapping[str, Any]) -> None:
+    """Write ``facts.json``: the counts, and rows and hash of every file; the text ends with a hash of its own."""
+    files = {
+        str(file.relative_to(folder)): {"rows": pq.read_metadata(file).num_rows, "sha256": _sha256(file)}
+        for file in sorted(folder.glob("*/*.parquet"))
+    }
+    facts = {"days": days, "items_read": items_read, "read": read, "files": files}
+    half = folder / f"{FACTS}.half"
+    half.write_text(json.dumps({**facts, "sha256": _own_hash(facts)}, indent=1))
+    half.replace(folder / FACTS)
+
+
+def read_facts(folder: Path, days: Sequence[date]) -> dict[str, Any]:
+    """Return what `write_facts` wrote, once all files are there as they were staged.
+
+    Raises
+    ------
+    StageFailed
+        If the folder is gone, or a file of it is gone, damaged, or was not staged.
+    """
+    again = f"Nothing was published. Stage {days[0]} again, then publish it."
+    try:
+        facts = dict(json.loads((folder / FACTS).read_text()))
+    except OSError:
+        raise StageFailed(
+            f"{folder} holds no staged day (it is removed once it is published): stage {days[0]} again, then publish it."
+        ) from None
+    except ValueError:
+        raise StageFailed(f"{folder / FACTS} is damaged. {again}") from None
+    if facts.pop("sha256", "") != _own_hash(facts) or "files" not in facts:
+        raise StageFailed(f"{folder / FACTS} is damaged. {again}")
+    for name, staged in facts["files"].items():
+        if not (folder / name).is_file():
+            raise StageFailed(f"{folder} holds no {name}, where {staged['rows']:,} rows were staged. {again}")
+        if _sha256(folder / name) != staged["sha256"]:
+            raise StageFailed(f"{folder / name} has changed since its {staged['rows']:,} rows were staged. {again}")
+    if strange := {str(file.relative_to(folder)) for file in folder.glob("*/*.parquet")} - facts["files"].keys():
+        raise StageFailed(f"{folder / min(strange)} was not staged by recpipe. {again}")
+    return facts
+
+
+def _own_hash(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -86,11 +86,14 @@ def vacuum(lake: Lake, table: str, keep: timedelta, *, dry_run: bool = False) ->
     since = datetime.now(UTC) - keep
     versions = kept_versions(lake, delta, table, since)
     found = {path for hours, full in _looks(keep) for path in _vacuum(delta, hours, full, versions, dry_run=True)}
-    swept = _there(files_of(lake, table), sorted(found))
-    if swept.files and not dry_run:
-        for hours, full in _looks(keep):
-            _vacuum(delta, hours, full, versions, dry_run=False)
-    return swept
+    files = files_of(lake, table)
+    swept = _there(files, sorted(found))
+    if not swept.files or dry_run:
+        return swept
+    for hours, full in _looks(keep):
+        _vacuum(delta, hours, full, versions, dry_run=False)
+    left = _there(files, sorted(found))  # a store may keep what it was told to remove
+    return Swept(swept.files - left.files, swept.bytes - left.bytes)
 
 
 def clean_log(lake: Lake, table: str, keep: timedelta, *, dry_run: bool = False) -> Swept:

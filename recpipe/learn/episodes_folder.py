@@ -17,6 +17,7 @@ from recpipe.learn.data import Catalogue, Evidence, History
 from recpipe.learn.folder import to_json, write_whole
 
 FORMAT = 1
+FACTS_FILE = "facts.json"
 NEEDED_FACTS = ("fitted_until", "seed", "encoder")
 
 
@@ -44,12 +45,16 @@ def write_episodes_folder(folder: Path, evidence: Evidence, facts: Mapping[str, 
     missing = [name for name in NEEDED_FACTS if name not in facts]
     if missing:
         raise RecpipeError(f"Training input {folder} needs the facts {', '.join(missing)}.")
-    files = {"evidence.safetensors": save_tensors(_arrays(evidence)), "catalogue.json": to_json(_texts(evidence))}
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
+    for name, data in files_of(evidence, facts).items():
         write_whole(folder / name, data)
+
+
+def files_of(evidence: Evidence, facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files of a training input by name; ``facts.json``, the last, holds the sums of the others and so says which it is."""
+    files = {"evidence.safetensors": save_tensors(_arrays(evidence)), "catalogue.json": to_json(_texts(evidence))}
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    write_whole(folder / "facts.json", to_json({"format": FORMAT, "facts": dict(facts), "sha256": sums}))
+    return {**files, FACTS_FILE: to_json({"format": FORMAT, "facts": dict(facts), "sha256": sums})}
 
 
 def read_episodes_folder(folder: Path) -> tuple[Evidence, dict[str, Any]]:
@@ -60,21 +65,50 @@ def read_episodes_folder(folder: Path) -> tuple[Evidence, dict[str, Any]]:
     RecpipeError
         If the folder is not complete, of another format, or was changed.
     """
-    facts_file = folder / "facts.json"
+    evidence, facts, _ = read_training_input(folder)
+    return evidence, facts
+
+
+def read_training_input(folder: Path) -> tuple[Evidence, dict[str, Any], str]:
+    """Read a training input and, at the same time, what says which one it is: the text of ``facts.json``.
+
+    Whoever names a run after its input goes by this text: read later it may be that of another export.
+
+    Raises
+    ------
+    RecpipeError
+        As `read_episodes_folder` does.
+    """
+    facts_file = folder / FACTS_FILE
     if not facts_file.is_file():
         raise RecpipeError(f"Training input {folder} is not complete: facts.json is missing. Export it again.")
-    whole = json.loads(facts_file.read_text())
+    text = facts_file.read_text(errors="replace")
+    whole = _facts(text, facts_file)
     if whole.get("format") != FORMAT:
         raise RecpipeError(f"Training input {folder} is of format {whole.get('format')}, not {FORMAT}. Export it again.")
     arrays = load_tensors(_checked(folder / "evidence.safetensors", whole))
     texts = json.loads(_checked(folder / "catalogue.json", whole))
     facts: dict[str, Any] = whole["facts"]
-    return _evidence(arrays, texts), facts
+    return _evidence(arrays, texts), facts, text
+
+
+def _facts(text: str, file: Path) -> dict[str, Any]:
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecpipeError(f"{file} is no JSON ({error}): it was damaged. Export the training input again.") from None
+    if (
+        not isinstance(whole, dict)
+        or not isinstance(whole.get("facts", {}), dict)
+        or not isinstance(whole.get("sha256", {}), dict)
+    ):
+        raise RecpipeError(f"{file} does not say what a training input says of itself: it was damaged. Export it again.")
+    return whole
 
 
 def _checked(file: Path, whole: Mapping[str, Any]) -> bytes:
     data = file.read_bytes() if file.is_file() else b""
-    if hashlib.sha256(data).hexdigest() != whole["sha256"].get(file.name):
+    if hashlib.sha256(data).hexdigest() != whole.get("sha256", {}).get(file.name):
         raise RecpipeError(f"{file} is not the file that facts.json speaks of. Export the training input again.")
     return data
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from safetensors import SafetensorError
@@ -85,7 +86,7 @@ def load(folder: Path) -> Learner:
             f"of recpipe reads {', '.join(sorted(LEARNERS))} in format {FORMAT}. Use the version that wrote it, or train again."
         )
     arrays = _arrays(_checked(folder, "model.safetensors", config), folder / "model.safetensors")
-    parameters = {**config["parameters"], **_nested(arrays)}
+    parameters = {**config.get("parameters", {}), **_nested(arrays)}
     unknown = sorted(set(parameters) ^ {field.name for field in fields(kind)})
     if unknown:
         raise RecpipeError(f"Model folder {folder} and learner '{kind.name}' disagree about {', '.join(unknown)}. Train again.")
@@ -102,22 +103,27 @@ def read_config(folder: Path) -> dict[str, Any]:
         If there is none.
     """
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MissingModel(f"Folder {folder} holds no model: config.json is missing. Run `recpipe train` first.") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or no UTF-8
         raise RecpipeError(f"{folder / 'config.json'} is no JSON ({error}). Fetch or train the model again.") from None
+    if not isinstance(config, dict) or not all(isinstance(config.get(name, {}), dict) for name in ("parameters", "sha256")):
+        raise RecpipeError(f"{folder / 'config.json'} is no model's: it was damaged. Fetch or train the model again.")
     return config
 
 
 def write_whole(file: Path, data: bytes) -> None:
     """Write a file that others see complete or not at all."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    with beside.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    beside.replace(file)
+    beside = file.with_name(f".{file.name}.{uuid4().hex[:12]}")  # a process number is that of one machine alone
+    try:
+        with beside.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def to_json(value: Any) -> bytes:

@@ -13,10 +13,13 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recpipe.errors import BadSetting, TrainingFailed
+from recpipe.learn.claim import alone
+from recpipe.learn.episodes_folder import read_training_input
 from recpipe.learn.folder import to_json, write_whole
 from recpipe.learn.networks import find_network
 from recpipe.learn.train import Config, say, train
@@ -105,7 +108,7 @@ def search(
     episodes_dir
         Training input.
     out_dir
-        Folder of the search, for one process at a time.
+        Folder of the search; a second process that is given it waits for the first.
     trials
         Trials in all: complete, pruned and failed ones.
     space
@@ -134,15 +137,17 @@ def search(
         If no trial came to its end.
     """
     _check(space, base, trials)
-    study = _open(episodes_dir, out_dir, space, seed, base)
-    study.pruner = pruner or _median(base)
-    tell = on_trial or (lambda progress: None)
-    while (ended := len(_ended(study))) < trials:
-        trial = _next(study, seed, _start(space, base))
-        say(f"trial {trial.number} ({ended} of {trials} ended)")
-        _run(study, trial, episodes_dir, out_dir, _propose(trial, space, base), tell)
-        write_whole(out_dir / "trials.csv", _table(study, space))
-    return _write_best(study, out_dir, space, base)
+    *_, identity = read_training_input(episodes_dir)
+    with alone(out_dir, say):
+        study = _open(identity, out_dir, space, seed, base)
+        study.pruner = pruner or _median(base)
+        teach = partial(train, episodes_dir, same_input=identity)
+        while (ended := len(_ended(study))) < trials:
+            trial = _next(study, seed, _start(space, base))
+            say(f"trial {trial.number} ({ended} of {trials} ended)")
+            _run(study, trial, teach, out_dir, _propose(trial, space, base), on_trial or (lambda progress: None))
+            write_whole(out_dir / "trials.csv", _table(study, space))
+        return _write_best(study, out_dir, space, base)
 
 
 def narrowed(learners: Sequence[str], space: Space = SPACE) -> Space:
@@ -165,7 +170,7 @@ def _check(space: Space, base: Config, trials: int) -> None:
         find_network(learner)
 
 
-def _open(episodes_dir: Path, out_dir: Path, space: Space, seed: int, base: Config) -> optuna.Study:
+def _open(identity: str, out_dir: Path, space: Space, seed: int, base: Config) -> optuna.Study:
     """Open the study of a folder, making it at first use.
 
     Trials can be compared only where they learned from the same input, so that the study keeps a hash of what it is about.
@@ -177,7 +182,7 @@ def _open(episodes_dir: Path, out_dir: Path, space: Space, seed: int, base: Conf
     store = optuna.storages.RDBStorage(f"sqlite:///{(out_dir / STUDY).resolve()}")
     study = optuna.create_study(storage=store, study_name="search", direction="maximize", load_if_exists=True)
     choices = {name: asdict(held) if isinstance(held, Between) else list(held) for name, held in space.items()}
-    about = hashlib.sha256(to_json([asdict(base), choices, seed, (episodes_dir / "facts.json").read_text()])).hexdigest()
+    about = hashlib.sha256(to_json([asdict(base), choices, seed, identity])).hexdigest()
     if study.user_attrs.setdefault("about", about) != about:
         raise BadSetting(
             f"Folder {out_dir} holds a search over another input, space, seed or other settings. Give the ones it was begun "
@@ -258,7 +263,9 @@ def _propose(trial: optuna.Trial, space: Space, base: Config) -> Config:
     return replace(base, **chosen)
 
 
-def _run(study: optuna.Study, trial: optuna.Trial, episodes_dir: Path, out_dir: Path, config: Config, tell: Hook) -> None:
+def _run(
+    study: optuna.Study, trial: optuna.Trial, teach: Callable[..., dict[str, Any]], out_dir: Path, config: Config, tell: Hook
+) -> None:
     """Train one trial and write down how it ended; what is no fault of its settings passes through and leaves it running."""
     import optuna
     import torch
@@ -276,7 +283,7 @@ def _run(study: optuna.Study, trial: optuna.Trial, episodes_dir: Path, out_dir: 
 
     tell(Progress(number, config, "running"))
     try:
-        summary = train(episodes_dir, out_dir / f"trial-{number:03d}", config, on_look=look)
+        summary = teach(out_dir / f"trial-{number:03d}", config, on_look=look)
     except optuna.TrialPruned:
         study.tell(trial, state=states.PRUNED)
         end = Progress(number, config, "pruned")

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recpipe.errors import BadSetting, RecpipeError, TrainingFailed
+from recpipe.errors import BadSetting, RecpipeError, TrainingFailed, Trouble
+from recpipe.learn.claim import alone
 from recpipe.learn.continual import Start, change, in_words, pick_window, read_start, split_windows, tensors_of
 from recpipe.learn.data import Evidence, Learner
-from recpipe.learn.episodes_folder import read_episodes_folder
+from recpipe.learn.episodes_folder import read_training_input
 from recpipe.learn.folder import save, to_json, write_whole
 from recpipe.learn.metrics import Quality
 from recpipe.learn.networks import Network, Placed, find_network
@@ -119,8 +120,10 @@ def train(
     start_from: Path | None = None,
     other_shop: bool = False,
     on_look: Callable[[int, float], None] | None = None,
+    start_note: str = "",
+    same_input: str = "",
 ) -> dict[str, Any]:
-    """Train, or go on training, and write the model folder.
+    """Train, or go on training, and write the model folder. Two runs that are given one folder work one after the other.
 
     Parameters
     ----------
@@ -138,6 +141,11 @@ def train(
         episodes it is taken as it is (`recpipe.learn.other_shop`).
     on_look
         Called with (step, nDCG) after each look at the later weeks, once the checkpoint is written. What it raises ends the run.
+    start_note
+        A sentence on what the run goes on from, such as where it starts afresh though a champion serves; it is logged and stands
+        in the summary.
+    same_input
+        Text of ``facts.json`` that the input must have, where many runs are to learn from the same; empty: any.
 
     Returns
     -------
@@ -153,8 +161,20 @@ def train(
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts: the same sums every time
     given = read_input(episodes_dir, config, start_from, other_shop)
-    if given.other_shop and not learns(given):
-        return take_over(given, out_dir)
+    if same_input and given.identity != same_input:
+        raise BadSetting(f"The training input in {episodes_dir} is another one than when this began: give each its own folder.")
+    if start_note:
+        say(start_note)
+    with alone(out_dir, say):
+        if given.other_shop and not learns(given):
+            return take_over(given, out_dir)
+        return teach(given, out_dir, resume, on_look, start_note)
+
+
+def teach(
+    given: Given, out_dir: Path, resume: bool, on_look: Callable[[int, float], None] | None, start_note: str = ""
+) -> dict[str, Any]:
+    """Learn from what was given, measure what came of it, and write the model folder; return what ``summary.json`` says."""
     lessons = look_back(given)
     baselines = measure_bar(given, lessons)
     closed_form = best_of(baselines)
@@ -165,7 +185,7 @@ def train(
     learn(given, lessons, course, out_dir, on_look)
 
     # --- what came of it
-    if config.openings:
+    if given.config.openings:
         course.best = kept_for_others(course.best, first_tensors(given, lessons))
     learner = given.network.to_learner(course.best, given.settings)
     if given.begun and given.other_shop and not clearly_better(gain_over(given.begun, learner, given, lessons)):
@@ -183,11 +203,13 @@ def train(
     if given.begun:
         came_from = facts_of_start(given, given.begun)
         summary["continual"] = {**came_from, **measure_forgetting(given, lessons, learner)}
+    if start_note:
+        summary["start_note"] = start_note
     write_whole(out_dir / "summary.json", to_json(summary))
     from recpipe.learn.plots import draw_plots
 
     draw_plots(out_dir / "plots", course.rows, summary["quality"], given.metric_k)
-    save(learner, out_dir, {**given.facts, "training": asdict(config), "best_step": course.best_step, **came_from})
+    save(learner, out_dir, {**given.facts, "training": asdict(given.config), "best_step": course.best_step, **came_from})
     say(f"model of step {course.best_step} is in {out_dir}")
     return summary
 
@@ -216,7 +238,10 @@ def facts_of_start(given: Given, begun: Start) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Given:
-    """What a run was given: the training input, the learner and what is not learned of it, and what it goes on from."""
+    """What a run was given: the training input, the learner and what is not learned of it, and what it goes on from.
+
+    ``identity`` is the text of the input's ``facts.json``, which says which one it is.
+    """
 
     episodes_dir: Path
     evidence: Evidence
@@ -227,6 +252,7 @@ class Given:
     begun: Start | None
     device: str
     other_shop: bool = False
+    identity: str = ""
 
     @property
     def seed(self) -> int:
@@ -276,13 +302,13 @@ def read_input(episodes_dir: Path, config: Config, start_from: Path | None, othe
     if other_shop and start_from is None:
         raise BadSetting("To start from another shop's model, name its folder (--from).")
     network = find_network(config.learner)
-    evidence, facts = read_episodes_folder(episodes_dir)
+    evidence, facts, identity = read_training_input(episodes_dir)
     settings = {**network.settings, **({"withhold": sorted(facts["withhold"])} if facts.get("withhold") else {})}
     begun = read_start(start_from, config.learner, settings, facts) if start_from else None
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    return Given(episodes_dir, evidence, facts, network, settings, config, begun, device, other_shop)
+    return Given(episodes_dir, evidence, facts, network, settings, config, begun, device, other_shop, identity)
 
 
 def cut_past(given: Given) -> tuple[list[Window], list[Window]]:
@@ -375,11 +401,10 @@ def begin_course(given: Given, lessons: Lessons, out_dir: Path, resume: bool) ->
     config, begun = given.config, given.begun
     tensors = first_tensors(given, lessons)
     optimiser = torch.optim.AdamW(given.network.parameter_groups(tensors, config))
-    facts = (given.episodes_dir / "facts.json").read_text()
     told = [
         asdict(config),
         given.settings,
-        facts,
+        given.identity,
         *([begun.content] if begun else []),
         *(["other shop"] if given.other_shop else []),
     ]
@@ -528,7 +553,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         train(*folders, **start, config=Config(**given))
     except RecpipeError as error:
         print(f"recpipe: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, Trouble) else 2
     return 0
 
 

@@ -135,6 +135,10 @@ def process_environment(settings: Settings) -> dict[str, str]:
 def _secrets(settings: Settings) -> dict[str, str]:
     """Return what the services have to be told and nobody may print, such as the key of user ids."""
     secrets = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
+    if settings.landing_options:
+        secrets["landing_options"] = json.dumps(
+            {name: value.get_secret_value() for name, value in settings.landing_options.items()}
+        )
     return {f"RECPIPE_{name.upper()}": value for name, value in secrets.items() if value}
 
 

@@ -16,9 +16,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -28,8 +30,10 @@ from recpipe.local import home as places
 
 log = logging.getLogger(__name__)
 
+BEATING = ("scheduler", "dag-processor", "triggerer")
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
+KILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ def up(settings: Settings, say: Callable[[str], None] = log.info) -> list[Servic
         _check_ports(missing)
         places.write_home(settings)
         early = [service for service in missing if service.name == "mlflow"]  # it does not need Airflow's database
+        if early:
+            _make_database(settings)
         for service in early:
             _start(settings, service, say)
         say("preparing Airflow's database, pools and DAGs")
@@ -104,17 +110,24 @@ def up(settings: Settings, say: Callable[[str], None] = log.info) -> list[Servic
         for service in missing:
             if service not in early:
                 _start(settings, service, say)
-    _wait(settings, say)
-    return status(settings)
+    return _wait(settings, say)
+
+
+def _make_database(settings: Settings) -> None:
+    """See that MLflow's file is whole before its server opens it; the server would not notice that it was killed while it made it."""
+    from recpipe.registry.database import ready
+
+    ready(settings.tracking_uri)
 
 
 def status(settings: Settings) -> list[ServiceState]:
     """Say of each service whether it runs and is healthy."""
-    healthy = _health(settings)
+    running = {service.name: found for service in services(settings) if (found := _process(settings, service.name)) is not None}
+    healthy = _health(settings, running)
     urls = {"api-server": places.base_url(settings), "mlflow": places.mlflow_url(settings)}
     states = []
     for service in services(settings):
-        process = _process(settings, service.name)
+        process = running.get(service.name)
         states.append(
             ServiceState(
                 service.name,
@@ -127,22 +140,31 @@ def status(settings: Settings) -> list[ServiceState]:
 
 
 def down(settings: Settings, say: Callable[[str], None] = log.info) -> list[str]:
-    """Stop every service with all that it started; returns the names of those that ran."""
-    running = {s.name: p for s in services(settings) if (p := _process(settings, s.name)) is not None}
-    members = {name: _session(process.pid) for name, process in running.items()}
-    for name, process in running.items():
-        say(f"stopping {name} (process {process.pid})")
-        # tasks first: the scheduler waits for them otherwise
-        for member in [*reversed(members[name]), process]:
+    """Stop every service with all that it started, also where the service itself has ended; returns the names of those that ran.
+
+    Raises
+    ------
+    RecpipeError
+        If something still runs afterwards; the text names the processes.
+    """
+    running = {service.name: found for service in services(settings) if (found := _with_all(settings, service.name))}
+    for name, group in running.items():
+        say(f"stopping {name} (process {group[-1].pid})")
+        for member in group:
             _send(member, signal.SIGTERM)
-    everyone = [p for group in members.values() for p in group] + list(running.values())
-    _, left = psutil.wait_procs(everyone, timeout=STOP_SECONDS)
-    late = [p for name in running for p in _session(running[name].pid)]
-    for process in {*left, *late}:
-        _send(process, signal.SIGKILL)
-    psutil.wait_procs(left, timeout=5)
-    for name in running:
+    _, left = psutil.wait_procs([member for group in running.values() for member in group], timeout=STOP_SECONDS)
+    late = [member for name in running for member in _with_all(settings, name)]
+    for member in {*left, *late}:
+        _send(member, signal.SIGKILL)
+    psutil.wait_procs({*left, *late}, timeout=KILL_SECONDS)
+    still = {name: group for name in running if (group := _with_all(settings, name))}
+    for name in running.keys() - still.keys():
         _pid_file(settings, name).unlink(missing_ok=True)
+    if still:
+        named = "; ".join(f"{name}: {', '.join(str(member.pid) for member in group)}" for name, group in still.items())
+        raise RecpipeError(
+            f"Not stopped, though killed (processes of {named}): see who owns them and what they wait for (`ps -fp`)."
+        )
     return list(running)
 
 
@@ -162,6 +184,28 @@ def _process(settings: Settings, name: str) -> psutil.Process | None:
     except (OSError, ValueError, KeyError, psutil.Error):
         return None
     return process if alive else None
+
+
+def _with_all(settings: Settings, name: str) -> list[psutil.Process]:
+    """Return the processes of a service: what it started, the newest first, then itself.
+
+    Tasks first: the scheduler waits for them otherwise. Of a service that has ended alone, those are left that have this home.
+    """
+    process = _process(settings, name)
+    if process is not None:
+        return [*reversed(_session(process.pid)), process]
+    try:
+        noted = int(json.loads(_pid_file(settings, name).read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        return []
+    return [member for member in reversed(_session(noted)) if _home_of(member) == str(settings.home.resolve())]
+
+
+def _home_of(process: psutil.Process) -> str:
+    try:
+        return str(process.environ().get("RECPIPE_HOME", "")) if process.status() != psutil.STATUS_ZOMBIE else ""
+    except (OSError, psutil.Error):
+        return ""
 
 
 def _session(leader: int) -> list[psutil.Process]:
@@ -221,7 +265,7 @@ def _free(port: int) -> bool:
 
 
 def _prepare(settings: Settings) -> None:
-    slots = max(1, settings.gpus or len(list(Path("/dev").glob("nvidia[0-9]*"))))
+    slots = max(1, settings.train_slots or settings.gpus or len(list(Path("/dev").glob("nvidia[0-9]*"))))
     path = places.logs(settings) / "prepare.log"
     with path.open("wb") as output:
         done = subprocess.run(
@@ -239,8 +283,8 @@ def _prepare(settings: Settings) -> None:
 # --- health
 
 
-def _wait(settings: Settings, say: Callable[[str], None]) -> None:
-    """Wait until every service is healthy; each is told of once."""
+def _wait(settings: Settings, say: Callable[[str], None]) -> list[ServiceState]:
+    """Wait until every service is healthy, and return how they were found then; each is told of once."""
     told: set[str] = set()
     until = time.monotonic() + START_SECONDS
     while True:
@@ -254,7 +298,7 @@ def _wait(settings: Settings, say: Callable[[str], None]) -> None:
                 say(f"{state.name} is up")
         waiting = [state.name for state in states if not state.healthy]
         if not waiting:
-            return
+            return states
         if time.monotonic() > until:
             raise RecpipeError(
                 f"{', '.join(waiting)} did not become healthy in {START_SECONDS:.0f} s. Read the logs in "
@@ -263,18 +307,27 @@ def _wait(settings: Settings, say: Callable[[str], None]) -> None:
         time.sleep(0.5)
 
 
-def _health(settings: Settings) -> dict[str, bool]:
+def _health(settings: Settings, running: Mapping[str, psutil.Process]) -> dict[str, bool]:
     """Ask the services themselves: Airflow's monitor speaks for its four."""
     text = _get(f"{places.base_url(settings)}/api/v2/monitor/health")
     parts = json.loads(text) if text else {}
-    found = {
-        name: (parts.get(key) or {}).get("status") == "healthy"
-        for name, key in (("scheduler", "scheduler"), ("dag-processor", "dag_processor"), ("triggerer", "triggerer"))
-    }
+    found = {name: _beats(parts, name.replace("-", "_"), running[name]) for name in BEATING if name in running}
     # tasks talk to another part of the api-server, which is built at its first request: some seconds, so that comes here
     found["api-server"] = text is not None and _get(f"{places.base_url(settings)}/execution/health", seconds=60) is not None
     found["mlflow"] = _get(f"{places.mlflow_url(settings)}/health") is not None
     return found
+
+
+def _beats(parts: Mapping[str, Any], key: str, process: psutil.Process) -> bool:
+    """Return whether a part gave a sign of life since its process began: Airflow's monitor counts that of one before it, too."""
+    part = parts.get(key) or {}
+    last = part.get(f"latest_{key}_heartbeat")
+    if part.get("status") != "healthy" or not last:
+        return False
+    try:
+        return datetime.fromisoformat(str(last)).timestamp() >= process.create_time() - 1
+    except psutil.Error:
+        return False
 
 
 def _get(url: str, seconds: float = 5) -> str | None:

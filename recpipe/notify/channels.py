@@ -38,7 +38,7 @@ def send(settings: Settings, notices: Sequence[Notice]) -> list[str]:
     Returns
     -------
     list of str
-        The channels that took them: ``webhook``, ``mail``.
+        The channels that took them, for everybody who is named: ``webhook``, ``mail``.
     """
     for notice in notices:
         log.warning("%s", in_words(notice))
@@ -73,8 +73,18 @@ def _post(settings: Settings, notices: Sequence[Notice]) -> None:
     request = urllib.request.Request(  # noqa: S310  # checked above
         address, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
+    with _OPENER.open(request, timeout=TIMEOUT_SECONDS):
         pass
+
+
+class _NoOtherPlace(urllib.request.HTTPRedirectHandler):
+    """Takes an answer that points elsewhere for a refusal: followed, the notice would become a GET without its body."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER: Final = urllib.request.build_opener(_NoOtherPlace)
 
 
 def _mail(settings: Settings, notices: Sequence[Notice]) -> None:
@@ -92,4 +102,6 @@ def _mail(settings: Settings, notices: Sequence[Notice]) -> None:
             if where.scheme == "smtp":
                 server.starttls()  # a password never goes over an open line
             server.login(unquote(where.username), unquote(where.password or ""))
-        server.send_message(message)
+        refused = server.send_message(message)  # raises where nobody is left
+    if refused:
+        raise smtplib.SMTPRecipientsRefused(refused)

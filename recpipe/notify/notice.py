@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from recpipe.printable import printable, sentence
+
 FAILED: Final = "failed"
 AUDIT: Final = "audit"
 LATE: Final = "late"
@@ -38,6 +40,13 @@ class Notice:
     what: str
     todo: str = ""
     link: str = ""
+
+    def __post_init__(self) -> None:
+        """Take out what would steer a terminal, break a header of a mail, or fill a page: causes quote names that others gave."""
+        for name in ("kind", "day", "link"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        for name in ("what", "todo"):
+            object.__setattr__(self, name, sentence(getattr(self, name)))
 
 
 def in_words(notice: Notice) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 from recpipe.config import Settings
 
@@ -26,7 +26,7 @@ def write_report(settings: Settings, counts: Mapping[str, Any]) -> str:
     A run that is tried again replaces its report; runs by hand have one each.
     """
     now = datetime.now(UTC)
-    run = re.sub(r"[^A-Za-z0-9._-]", "_", settings.run_id)
+    run = settings.run_name
     name = f"local-{now:%Y%m%dT%H%M%S%f}" if run == "local" else run
     folder = settings.reports / "erasures"
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def write_report(settings: Settings, counts: Mapping[str, Any]) -> str:
 
 
 def _write(file: Path, text: str) -> None:
-    part = file.with_name(f".{file.name}.part")
+    part = file.with_name(f".{file.name}.{uuid4().hex[:12]}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(file)
 

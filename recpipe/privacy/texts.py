@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recpipe.config import Settings
+from recpipe.printable import NAME, named, printable
 from recpipe.privacy.keys import has_key
 
 MAIL: Final = "[mail]"
@@ -23,8 +24,25 @@ LONG_ID: Final = 9
 """Characters from which an id is masked inside of words, too: nothing else in a text is like it by chance."""
 LEAST_DIGITS: Final = 4
 """Digits of an id below which a number in a text is no id: "5 candles" is no user."""
+COLUMNS_SHOWN: Final = 40
+"""Columns of a file that a sentence names."""
 _WORD: Final = re.compile(r"[^\W\d]{1,40}")
-_EACH: Final = re.compile(MAIL_PATTERN.replace(r"\pL[\pL\pN]+", r"[^\W\d_][^\W_]+"))
+_SIGNS: Final = re.compile("@|%40")
+_EACH: Final = re.compile(rf"[^{_ENDS}]++(?P<rest>\s?(?:@|%40)\s?[^{_ENDS}]+\.[^\W\d_][^\W_]+)?")
+"""A word, and what makes it a mail address: each word is walked through once, whatever follows it."""
+
+
+class _Folding(dict[int, str]):
+    """The one small letter of each letter: a text that is folded has the length that it had."""
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        great = letter.upper()
+        self[code] = (great if len(great) == 1 else letter).lower()[:1]
+        return self[code]
+
+
+_FOLDING: Final = _Folding()
 
 
 def masked(texts: pa.Array, owners: Sequence[pa.Array]) -> pa.Array:
@@ -57,7 +75,8 @@ def masked_text(text: str, owners: Sequence[str]) -> str:
     >>> masked_text("I am Kunde-7, write to anna@shop.example", ["Kunde-7"])
     'I am [user], write to [mail]'
     """
-    text = _EACH.sub(MAIL, text)
+    if _SIGNS.search(text):
+        text = _EACH.sub(lambda found: MAIL if found["rest"] else found[0], text)
     for user_id in owners:
         text = without_id(text, user_id)
     return text
@@ -72,8 +91,24 @@ def without_id(text: str, user_id: str) -> str:
     """Return a text with `USER` in the place of an id, whatever the case of its letters."""
     if not is_telling(user_id):
         return text
-    ends = ("", "") if len(user_id) >= LONG_ID else (r"(?<!\w)", r"(?!\w)")
-    return re.sub(ends[0] + re.escape(user_id) + ends[1], USER, text, flags=re.IGNORECASE)
+    within, parts, kept, start = len(user_id) >= LONG_ID, list[str](), 0, 0
+    folded, wanted = _folded(text), _folded(user_id)
+    while (start := folded.find(wanted, start)) >= 0:
+        end = start + len(wanted)
+        if within or not (_in_word(text[start - 1 : start]) or _in_word(text[end : end + 1])):
+            parts += (text[kept:start], USER)
+            kept = start = end
+        else:
+            start += 1
+    return "".join((*parts, text[kept:]))
+
+
+def _folded(text: str) -> str:
+    return text.lower() if text.isascii() else text.translate(_FOLDING)
+
+
+def _in_word(letter: str) -> bool:
+    return letter.isalnum() or letter == "_"
 
 
 def is_telling(user_id: str) -> bool:
@@ -87,7 +122,7 @@ def _held(texts: pa.Array, ids: pa.Array) -> NDArray[np.bool_]:
     rows = np.flatnonzero(pc.and_(pc.is_valid(texts), pc.is_valid(ids)).to_numpy(zero_copy_only=False))
     some = pa.array(rows)
     pairs = zip(texts.take(some).to_pylist(), ids.take(some).to_pylist(), strict=True)
-    found[rows] = [user_id.lower() in text.lower() for text, user_id in pairs]
+    found[rows] = [_folded(user_id) in _folded(text) for text, user_id in pairs]
     return found
 
 
@@ -99,11 +134,21 @@ def shown_columns(settings: Settings, names: Sequence[str]) -> str:
 
     A file that was written without a header has its first row's values for names.
     """
-    if not has_key(settings):
-        return ", ".join(names)
-    return ", ".join(name if _WORD.fullmatch(name) else f"[column {place}]" for place, name in enumerate(names, 1))
+    keyed = has_key(settings)
+    shown = [
+        named(name) if not keyed or _WORD.fullmatch(name) else f"[column {place}]"
+        for place, name in enumerate(names[:COLUMNS_SHOWN], 1)
+    ]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def shown_value(settings: Settings, value: object) -> str:
     """Return a value of one of the shop's files for a message; with a key of user ids it is kept back."""
-    return "another text (kept back)" if has_key(settings) else repr(value)
+    return (
+        "another text (kept back)"
+        if has_key(settings)
+        else named(str(value))
+        if isinstance(value, str)
+        else printable(repr(value), NAME)
+    )

@@ -14,6 +14,7 @@ from airflow.utils.cli import action_cli
 from airflow.utils.platform import getuser
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState, State
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
@@ -21,17 +22,32 @@ from sqlalchemy.exc import OperationalError
 
 from recpipe.errors import BadSetting, RecpipeError
 from recpipe.provider import foreground
+from recpipe.provider.behind import abandoned, take_away
 from recpipe.provider.follow import follow, give_up, trouble
-from recpipe.provider.plan import AGAIN, Request, Run, bounds, parse_bound, parse_conf, plan, schedule_zone, serialized_dag
+from recpipe.provider.plan import (
+    ABANDONED,
+    AGAIN,
+    Request,
+    Run,
+    bounds,
+    parse_bound,
+    parse_conf,
+    plan,
+    schedule_zone,
+    serialized_dag,
+)
 from recpipe.provider.savepoints import begin_before_savepoint
+from recpipe.provider.seen import Ledger
 
 CANCELLED = 130
+MOST_LINES = 20
+"""Days of which it is said why they are missing; of the others of a long range, that they are."""
 
 
 @action_cli  # type: ignore[untyped-decorator]
 @providers_configuration_loaded
 def run_command(args: Namespace) -> None:
-    """Run the command and exit with its code: 0 all well, 1 a run failed, 2 refused, 130 stopped by Ctrl-C."""
+    """Run the command and exit with its code: 0 every day was seen done, 1 one was not, 2 refused, 130 stopped by Ctrl-C."""
     _quiet()
     try:
         code = backfill(args)
@@ -45,7 +61,7 @@ def _quiet() -> None:
     """Keep Airflow from telling of every run that it creates: the command does so itself."""
     from airflow._shared.logging.structlog import PER_LOGGER_LEVELS
 
-    for name in ("airflow.models.backfill", "airflow.serialization.definitions.dag"):
+    for name in ("airflow.models.backfill", "airflow.models.dag", "airflow.serialization.definitions.dag"):
         PER_LOGGER_LEVELS[name] = logging.WARNING
 
 
@@ -71,11 +87,39 @@ def backfill(args: Namespace) -> int:
     for run in runs:
         if not run.wanted:
             console.print(f"{run.label} {run.action} ({run.existing})", highlight=False)
-    if loaded is not None:
-        return foreground.run_days(console, loaded, request, runs)
+    ledger = Ledger.open(dag, loaded)
+    try:
+        code, runs = _carry_out(console, request, ledger, runs, loaded, args.max_active_runs)
+    except KeyboardInterrupt:
+        console.print("Stopped: a day that ran here is marked failed, and the days after it were not run.")
+        return CANCELLED
+    return code if code == CANCELLED else max(code, _say_missing(console, ledger, runs))
+
+
+def _carry_out(
+    console: Console, request: Request, ledger: Ledger, runs: list[Run], loaded: Any, max_active_runs: int | None
+) -> tuple[int, list[Run]]:
+    """Run the days, here or by the service; returns the exit code and the plan as it was carried out."""
     if not any(run.followed for run in runs):
-        return _nothing_to_do(console, runs)
-    return _start(console, request, dag, runs, args.max_active_runs)
+        return _failed_before(console, runs), runs
+    if loaded is None:
+        return _start(console, request, ledger.dag, runs, max_active_runs), runs
+    code, carried_out = foreground.run_days(console, loaded, ledger, request, runs)
+    return max(code, _failed_before(console, runs)), carried_out
+
+
+def _say_missing(console: Console, ledger: Ledger, runs: list[Run]) -> int:
+    """Ask what of the range is there now, whoever made it, and say what is not; returns the exit code."""
+    missing = ledger.missing(runs)
+    for label, fault in list(missing.items())[:MOST_LINES]:
+        console.print(f"MISSING {label}: {fault}", highlight=False, soft_wrap=True)
+    if more := list(missing)[MOST_LINES:]:
+        console.print(f"MISSING {len(more)} more: {', '.join(more)}.", highlight=False, soft_wrap=True)
+    if missing:
+        console.print(f"{len(missing)} of {len(runs)} days of {ledger.dag.dag_id} were not seen done.", highlight=False)
+    elif not any(run.followed or run.existing == DagRunState.FAILED for run in runs):
+        console.print("Nothing to do.")
+    return 1 if missing else 0
 
 
 def _request(args: Namespace) -> Request:
@@ -110,32 +154,38 @@ def _confirm(request: Request, runs: list[Run], yes: bool) -> None:
         raise RecpipeError("Stopped, as you did not agree; nothing was changed.")
 
 
-def _nothing_to_do(console: Console, runs: list[Run]) -> int:
-    failed = [run.label for run in runs if run.existing == "failed"]
+def _failed_before(console: Console, runs: list[Run]) -> int:
+    failed = [run.label for run in runs if run.existing == DagRunState.FAILED and not run.followed]
     if failed:
         console.print(f"Failed before: {', '.join(failed)}. Give --rerun-failed-tasks to run them again.", highlight=False)
-        return 1
-    console.print("Nothing to do.")
-    return 0
+    return 1 if failed else 0
 
 
 def _start(console: Console, request: Request, dag: Any, runs: list[Run], max_active_runs: int | None) -> int:
     created = None
     if any(run.wanted for run in runs):
+        _remove(request.dag_id, [run for run in runs if run.action == ABANDONED])
         _own_intervals(request.dag_id, [run for run in runs if run.action == AGAIN])
         # the service's own default is 10 runs at a time, whatever the DAG says
         created = _create(request, bounds(request, schedule_zone(dag)), max_active_runs or dag.max_active_runs)
     try:
-        failed = follow(console, created, request.dag_id, runs)
+        failed = follow(console, created, dag, runs)
     except KeyboardInterrupt:
         if created is not None:
             give_up(created)
         console.print("Stopped: runs of this backfill that were waiting are marked failed, those that ran end by themselves.")
         return CANCELLED
-    before = [run.label for run in runs if run.existing == "failed" and not run.followed]
-    if before:
-        console.print(f"Failed before: {', '.join(before)}. Give --rerun-failed-tasks to run them again.", highlight=False)
-    return 1 if failed or before else 0
+    return max(1 if failed else 0, _failed_before(console, runs))
+
+
+def _remove(dag_id: str, runs: list[Run]) -> None:
+    """Take away runs that nobody works on any more: the service leaves whatever is not over as it is."""
+    with create_session() as session:
+        for run in runs:
+            where = (DagRun.dag_id == dag_id, DagRun.logical_date == run.logical_date)
+            existing = session.scalar(select(DagRun).where(*where))
+            if existing is not None and existing.state not in State.finished_dr_states and abandoned(session, existing):
+                take_away(session, existing)
 
 
 def _create(request: Request, ends: tuple[datetime, datetime], max_active_runs: int) -> int:

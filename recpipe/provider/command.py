@@ -32,15 +32,16 @@ ARGUMENTS = (
     Arg(
         ("--local",),
         action="store_true",
-        help="run the days one after another in this process, with neither scheduler nor api-server; stops at the first failure",
+        help="run the days one after another in this process, whether or not a scheduler runs beside it; stops at the first that fails",
     ),
 )
 
 DESCRIPTION = (
     "Run a DAG for every day of a range, both ends included, and wait until the runs are done. A run belongs to the day on "
     "which its data interval starts, so a weekly DAG runs for the weeks that start in the range. Days that have a run already "
-    "are left alone, unless --rerun-failed-tasks or --reset-dagruns is given; runs under way are waited for. The exit code is 0 when every run succeeded, 1 "
-    "when one failed, 2 when the backfill was refused. Ctrl-C stops the following, then asks the backfill to stop: runs that "
+    "are left alone, unless --rerun-failed-tasks or --reset-dagruns is given; runs under way are waited for, and run again if nobody works on "
+    "them any more. At the end the lake's register is asked for every day of the range, and what is missing is said: the exit code is 0 when all of "
+    "it is there, 1 when a run failed or a day is missing, 2 when the backfill was refused. Ctrl-C stops the following, then asks the backfill to stop: runs that "
     "wait are given up, running ones end by themselves."
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow.configuration import conf
 from airflow.executors.base_executor import get_execution_api_server_url
@@ -28,7 +28,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from recpipe.errors import RecpipeError
+from recpipe.provider.behind import abandoned, is_local
 from recpipe.provider.plan import Run
+from recpipe.provider.seen import undone_tasks
 
 POLL_SECONDS = 0.5
 TROUBLE_SECONDS = 15.0
@@ -48,6 +50,7 @@ class RunState:
     seconds: float
     tasks_done: int
     tasks: int
+    abandoned: bool = False
 
     @property
     def finished(self) -> bool:
@@ -86,7 +89,27 @@ def _answers(server: str) -> bool:
         return False
 
 
-def follow(console: Console, backfill_id: int | None, dag_id: str, runs: list[Run]) -> list[str]:
+@dataclass(frozen=True)
+class Outcome:
+    """Where the run of a day stands: its id and state (empty: there is none), and who works on it."""
+
+    run_id: str = ""
+    state: str = ""
+    abandoned: bool = True
+    local: bool = False
+
+
+def outcome(dag_id: str, run: Run) -> Outcome:
+    """Return where the run of a day stands."""
+    with create_session() as session:
+        found = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.logical_date == run.logical_date))
+        if found is None:
+            return Outcome()
+        ended = found.state in FINISHED
+        return Outcome(found.run_id, str(found.state), not ended and abandoned(session, found), is_local(found))
+
+
+def follow(console: Console, backfill_id: int | None, dag: Any, runs: list[Run]) -> list[str]:
     """Show the runs until all of them ended, note the completion, and name what failed.
 
     Airflow's scheduler notes completion by a timer of 30 s, and refuses another backfill of the DAG until then; so it
@@ -98,21 +121,22 @@ def follow(console: Console, backfill_id: int | None, dag_id: str, runs: list[Ru
         Where to show them.
     backfill_id
         The backfill that was created; None where all runs were started by somebody else.
-    dag_id
-        The DAG.
+    dag
+        The DAG, serialized.
     runs
         The plan; those to be followed are.
 
     Returns
     -------
     list of str
-        Labels of the runs that failed.
+        Labels of the runs that failed, or ended without having done what they should.
 
     Raises
     ------
     RecpipeError
         If the database does not answer for five minutes; the runs go on without their follower.
     """
+    dag_id = dag.dag_id
     labels = {run.logical_date: run.label for run in runs if run.followed}
     shown: dict[str, RunState] = {}
     asked = time.monotonic()
@@ -121,7 +145,7 @@ def follow(console: Console, backfill_id: int | None, dag_id: str, runs: list[Ru
             states = _patiently(console, lambda: _states(dag_id, labels))
             show(states, shown)
             shown = {state.run_id: state for state in states}
-            if all(state.finished for state in states):
+            if all(state.finished or state.abandoned for state in states):
                 break
             if time.monotonic() - asked > TROUBLE_SECONDS:
                 asked = time.monotonic()
@@ -130,7 +154,7 @@ def follow(console: Console, backfill_id: int | None, dag_id: str, runs: list[Ru
             time.sleep(POLL_SECONDS)
     if backfill_id is not None:
         _patiently(console, lambda: _complete(backfill_id))
-    return _patiently(console, lambda: _report(console, dag_id, states))
+    return _patiently(console, lambda: _report(console, dag, labels, states))
 
 
 def _patiently(console: Console, ask: Callable[[], Answer]) -> Answer:
@@ -188,7 +212,9 @@ def _state(session: Session, run: DagRun, label: str) -> RunState:
     done = sum(state in (TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED) for state in tasks)
     end = run.end_date or datetime.now(UTC)
     seconds = (end - run.start_date).total_seconds() if run.start_date else 0.0
-    return RunState(label, run.run_id, str(run.state), seconds, done, len(tasks))
+    # only a process that runs a day by itself can leave it: where no scheduler runs any more, one is waited for
+    left = str(run.state) not in FINISHED and is_local(run) and abandoned(session, run)
+    return RunState(label, run.run_id, str(run.state), seconds, done, len(tasks), left)
 
 
 @contextmanager
@@ -222,14 +248,25 @@ def _table(states: list[RunState]) -> Table:
     return table
 
 
-def _report(console: Console, dag_id: str, states: list[RunState]) -> list[str]:
-    failed = [state for state in states if state.state != DagRunState.SUCCESS]
-    for state in failed:
-        tasks = ", ".join(failed_tasks(dag_id, state.run_id)) or "none of its tasks"
-        page = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}/runs/{state.run_id}"
-        console.print(f"FAILED {state.label}: {tasks}. Its logs: {page}", highlight=False, soft_wrap=True)
-    console.print(f"{len(states) - len(failed)} of {len(states)} runs of {dag_id} succeeded.", highlight=False)
-    return [state.label for state in failed]
+def _report(console: Console, dag: Any, labels: dict[datetime, str], states: list[RunState]) -> list[str]:
+    faults = dict.fromkeys(labels.values(), "its run is not there any more")
+    faults |= {state.label: _fault(dag, state) for state in states}
+    faults = {label: fault for label, fault in faults.items() if fault}
+    for label, fault in faults.items():
+        console.print(f"FAILED {label}: {fault}", highlight=False, soft_wrap=True)
+    console.print(f"{len(labels) - len(faults)} of {len(labels)} runs of {dag.dag_id} succeeded.", highlight=False)
+    return list(faults)
+
+
+def _fault(dag: Any, state: RunState) -> str:
+    """Say what went wrong in a run that is over; empty if nothing did."""
+    if state.abandoned:
+        return "the process that ran it has ended, and it has not. Give the command again."
+    words = undone_tasks(dag, state.run_id)
+    if state.state != DagRunState.SUCCESS:
+        words = ", ".join(failed_tasks(dag.dag_id, state.run_id)) or "none of its tasks"
+    page = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag.dag_id}/runs/{state.run_id}"
+    return f"{words}. Its logs: {page}" if words else ""
 
 
 def failed_tasks(dag_id: str, run_id: str) -> list[str]:

@@ -1,8 +1,9 @@
-"""``airflow dags backfill --local``: the days one after another in this process."""
+"""``airflow dags backfill --local``: the days one after another in this process, whether or not a scheduler runs beside it."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
@@ -10,9 +11,13 @@ from airflow.utils.cli import get_bagged_dag
 from airflow.utils.state import DagRunState
 from rich.console import Console
 
-from recpipe.errors import BadSetting, RecpipeError
-from recpipe.provider.follow import failed_tasks
-from recpipe.provider.plan import Request, Run
+from recpipe.errors import RecpipeError
+from recpipe.provider.follow import failed_tasks, outcome, trouble
+from recpipe.provider.one_run import run_here
+from recpipe.provider.plan import ABANDONED, IN_FLIGHT, Request, Run
+from recpipe.provider.seen import Ledger
+
+POLL_SECONDS = 1.0
 
 
 def load(dag_id: str) -> Any:
@@ -21,36 +26,85 @@ def load(dag_id: str) -> Any:
     Raises
     ------
     RecpipeError
-        If there is none of that name, or its runs cannot be told their day.
+        If there is none of that name.
     """
     try:
-        dag = get_bagged_dag(None, dag_id)
+        return get_bagged_dag(None, dag_id)
     except AirflowException:
         raise RecpipeError(
             f"There is no DAG '{dag_id}'. See `airflow dags list` for the names and `airflow dags list-import-errors` "
             f"for files that could not be read."
         ) from None
-    if "day" not in dag.params:
-        # dag.test() makes a manual run, whose data interval is another day's
-        raise BadSetting(f"DAG {dag_id} has no parameter 'day', by which --local tells a run its day. Run it by a scheduler.")
-    return dag
 
 
-def run_days(console: Console, dag: Any, request: Request, runs: list[Run]) -> int:
-    """Run the days in their order; the first that fails ends it. Returns the exit code.
+def run_days(console: Console, dag: Any, ledger: Ledger, request: Request, runs: list[Run]) -> tuple[int, list[Run]]:
+    """Run the days in their order; the first that is not done ends it.
 
-    A run that stands at the same logical date is replaced.
+    Parameters
+    ----------
+    console
+        Where to say what happens.
+    dag
+        As its file says.
+    ledger
+        The same DAG as the database has it, and what was published before.
+    request
+        What was asked for.
+    runs
+        The plan. A run that stands at the same logical date is replaced; one that somebody else works on is waited for, and
+        run here if nobody works on it any more.
+
+    Returns
+    -------
+    tuple of int and list of Run
+        The exit code, and the plan as it was carried out.
     """
-    wanted = [run for run in runs if run.wanted]
-    for number, run in enumerate(wanted, start=1):
+    asked = [run for run in runs if run.followed]
+    done = {run.label: run for run in runs}
+    for number, run in enumerate(asked, start=1):
+        console.print(f"{run.label} running ({number} of {len(asked)})", highlight=False)
         started = time.monotonic()
-        console.print(f"{run.label} running ({number} of {len(wanted)})", highlight=False)
-        done = dag.test(logical_date=run.logical_date, run_conf={**(request.conf or {}), "day": str(run.last_day)})
-        seconds = time.monotonic() - started
-        if done.state != DagRunState.SUCCESS:
-            tasks = ", ".join(failed_tasks(dag.dag_id, done.run_id))
-            console.print(f"FAILED {run.label}: {tasks}. The days after it were not run.", highlight=False)
-            return 1
-        console.print(f"{run.label} success after {seconds:.0f} s", highlight=False)
-    console.print(f"{len(wanted)} of {len(wanted)} runs of {dag.dag_id} succeeded.", highlight=False)
-    return 0
+        done[run.label], fault = _one(console, dag, ledger, request, run)
+        if fault:
+            later = asked[number:]
+            console.print(f"FAILED {run.label}: {fault}.{' The days after it were not run.' if later else ''}", highlight=False)
+            return 1, list(done.values())
+        console.print(f"{run.label} success after {time.monotonic() - started:.0f} s", highlight=False)
+    if asked:
+        console.print(f"{len(asked)} of {len(asked)} runs of {dag.dag_id} succeeded.", highlight=False)
+    return 0, list(done.values())
+
+
+def _one(console: Console, dag: Any, ledger: Ledger, request: Request, run: Run) -> tuple[Run, str]:
+    """Run one day here, or wait for who works on it; returns what was done, and what was not."""
+    while True:
+        if run.action == IN_FLIGHT:
+            state, fault = _wait(console, dag.dag_id, run)
+            if fault or state in (DagRunState.SUCCESS, DagRunState.FAILED):
+                return run, fault or _fault(dag.dag_id, ledger, run, state)
+            console.print(f"{run.label} {ABANDONED}", highlight=False)
+            run = replace(run, action=ABANDONED)
+        ended = run_here(dag, ledger.dag, run, request.conf)
+        if ended is not None:
+            return run, _fault(dag.dag_id, ledger, run, ended[1])
+        run = replace(run, action=IN_FLIGHT)
+        console.print(f"{run.label} {IN_FLIGHT}", highlight=False)
+
+
+def _wait(console: Console, dag_id: str, run: Run) -> tuple[str, str]:
+    """Wait for a run of somebody else's; returns the state that it ended in, or none where nobody works on it any more."""
+    while True:
+        found = outcome(dag_id, run)
+        if found.state in (DagRunState.SUCCESS, DagRunState.FAILED):
+            return found.state, ""
+        if found.abandoned:
+            return "", ""
+        if not found.local and (sentence := trouble(dag_id)):
+            return "", f"its run is {found.state} and is not waited for. {sentence.rstrip('.')}"
+        time.sleep(POLL_SECONDS)
+
+
+def _fault(dag_id: str, ledger: Ledger, run: Run, state: str) -> str:
+    if state != DagRunState.SUCCESS:
+        return ", ".join(failed_tasks(dag_id, outcome(dag_id, run).run_id)) or "none of its tasks"
+    return ledger.missing([run]).get(run.label, "").rstrip(".")

@@ -20,10 +20,12 @@ from airflow.sdk.exceptions import AirflowException
 from airflow.utils.session import create_session
 
 from recpipe.errors import BadSetting, RecpipeError
+from recpipe.provider.behind import abandoned
 
 NEW = "new"
 AGAIN = "run again"
 IN_FLIGHT = "waited for: it is queued or running already"
+ABANDONED = "run again: nobody works on it any more"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Run:
     existing
         State of the run that stands there already; empty if there is none.
     action
-        ``new``, ``run again``, waited for, or why the run is left alone.
+        ``new``, ``run again``, the same as nobody works on it, waited for, or why the run is left alone.
     """
 
     logical_date: datetime
@@ -64,7 +66,7 @@ class Run:
     @property
     def wanted(self) -> bool:
         """Whether the backfill would run it."""
-        return self.action in (NEW, AGAIN)
+        return self.action in (NEW, AGAIN, ABANDONED)
 
     @property
     def followed(self) -> bool:
@@ -231,6 +233,8 @@ def _run(session: Any, request: Request, info: Any, zone: tzinfo) -> Run:
             None: AGAIN,
             BackfillDagRunExceptionReason.IN_FLIGHT: IN_FLIGHT,
         }.get(BackfillDagRunExceptionReason(reason) if reason else None, "left alone: its run stands there")
+        if action == IN_FLIGHT and abandoned(session, existing):
+            action = ABANDONED
     interval = info.data_interval
     state = str(existing.state) if existing is not None else ""
     return Run(info.logical_date, interval.start, interval.end, _label(info, zone), state, action)

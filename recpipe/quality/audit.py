@@ -6,19 +6,23 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import groupby
+from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from recpipe.config import Settings
+from recpipe.contract import EVENTS, TABLES
 from recpipe.errors import RecpipeError
 from recpipe.lake import Lake
 from recpipe.quality.engine import failing, unexpected_counts
 from recpipe.quality.frames import DayCount, row_frame
+from recpipe.quality.own import with_own
 from recpipe.quality.page import write_pages
 from recpipe.quality.rules import Rule
-from recpipe.quality.suites import Suite, suite_of
+from recpipe.quality.suites import SHARE_OF_USUAL, Suite, suite_of
 from recpipe.quality.verdicts import Check, Number, Verdict, store
 
 if TYPE_CHECKING:
@@ -81,7 +85,7 @@ def audit(
         `recommendation_facts` returns for recommendations. What the audit can count itself wins over what it is told
         (``repeated_keys`` is believed for days of more than four million rows). Facts that are text are not stored.
     suite
-        What is expected; None: the table's own (`quality.suites`).
+        What is expected; None: the table's own (`quality.suites`). What the shop expects (`quality.own`) comes to it.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def audit(
     Raises
     ------
     RecpipeError
-        If a needed fact is missing, or the table has no suite.
+        If a needed fact is missing, the table has no suite, or an expectation of the shop's cannot be held.
     """
     return audit_days(settings, table, [DayPart(day, batches, facts)], suite)[0]
 
@@ -102,13 +106,15 @@ def audit_days(settings: Settings, table: str, parts: Iterable[DayPart], suite: 
     Rows of several days are held together, up to ``batch_rows`` of them; only where a rule fails are the days held
     apart. The verdicts are those that `audit` gives a day at a time.
     """
-    suite = suite or suite_of(table, settings)
+    suite = with_own(suite or suite_of(table, settings), table, settings)
     counts: dict[date, DayCount] = {}
     facts: dict[date, Mapping[str, Fact]] = {}
     failures = _Failures()
-    for chunk in _chunks(_counted(settings, table, parts, counts, facts, suite), settings.batch_rows):
+    watched = _whole_days(settings, table, _counted(settings, table, parts, counts, facts, suite), suite, failures)
+    for chunk in _chunks(watched, settings.batch_rows):
         frames = _row_frames(settings, table, chunk, suite)
         _hold(suite.rows, frames, failures)
+    _hold_empty_days(settings, table, counts, suite, failures)
     known = _known_facts(settings, table, counts, facts)
     _hold(suite.day, _fact_frames(suite, known), failures)
     verdicts = [_verdict(table, day, suite, known[day], failures) for day in counts]
@@ -140,6 +146,35 @@ def _counted(
             yield part.day, batch
 
 
+def _whole_days(
+    settings: Settings, table: str, batches: Iterable[tuple[date, pa.RecordBatch]], suite: Suite, failures: _Failures
+) -> Iterator[tuple[date, pa.RecordBatch]]:
+    """Pass batches on, and hold each day against the rules for a day as a whole; the columns of one day are held at a time."""
+    columns = {"day"} | {name for rule in suite.whole for name in rule.columns}
+    for day, parts in groupby(batches, key=itemgetter(0)):
+        kept: list[pd.DataFrame] = []
+        for _, batch in parts:
+            if suite.whole and batch.num_rows:
+                kept.append(row_frame(table, batch, columns, settings.zone))
+            yield day, batch
+        if kept:
+            _hold(suite.whole, {day: _joined(kept)}, failures)
+
+
+def _hold_empty_days(settings: Settings, table: str, counts: Mapping[date, DayCount], suite: Suite, failures: _Failures) -> None:
+    """Hold days without rows against what is expected of the number of rows: nothing else can be said of them."""
+    rules = [rule for rule in suite.whole if not rule.reads]
+    nothing = row_frame(table, TABLES[table].schema.empty_table(), {"day"}, settings.zone) if rules else None
+    if nothing is not None:
+        _hold(rules, {day: nothing for day, count in counts.items() if not count.rows}, failures)
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat(frames, ignore_index=True)
+
+
 def _need(table: str, part: DayPart, suite: Suite) -> None:
     missing = [name for name in suite.needed if name not in part.facts]
     if missing:
@@ -165,12 +200,10 @@ def _chunks(batches: Iterable[tuple[date, pa.RecordBatch]], most_rows: int) -> I
 def _row_frames(
     settings: Settings, table: str, chunk: Mapping[date, Sequence[pa.RecordBatch]], suite: Suite
 ) -> dict[date, pd.DataFrame]:
-    import pandas as pd
 
-    columns = {rule.column for rule in suite.rows} | {"event_type"}
+    columns = {name for rule in suite.rows for name in rule.columns} | {"event_type"}
     return {
-        day: pd.concat([row_frame(table, batch, columns, settings.zone) for batch in batches], ignore_index=True)
-        for day, batches in chunk.items()
+        day: _joined([row_frame(table, batch, columns, settings.zone) for batch in batches]) for day, batches in chunk.items()
     }
 
 
@@ -203,7 +236,22 @@ def _known_facts(
         ratio = None if before is None else max(count.rows, FEWEST_ROWS) / max(before, FEWEST_ROWS)
         counted = {name: value for name, value in count.facts().items() if value is not None}
         known[day] = {**numbers, **counted, "median_rows_before": before, "volume_ratio": ratio}
+        if table == EVENTS.name:
+            known[day][SHARE_OF_USUAL] = _share_of_usual(settings, day, count.rows, before)
     return known
+
+
+def _share_of_usual(settings: Settings, day: date, rows: int, usual: float | None) -> float | None:
+    """Return the rows of a day as a share of the usual ones; None where those are few, or a person has said that it is right."""
+    if usual is None or usual < settings.least_volume_rows:
+        return None
+    if day not in settings.accepted_days:
+        return rows / usual
+    if rows / usual < settings.least_volume:
+        log.warning(
+            "events of %s: %s, where %s are usual; a person has said that this is right.", day, f"{rows:,}", f"{usual:,.0f}"
+        )
+    return None
 
 
 def _median_before(rows: Mapping[date, int], day: date, weeks: int) -> float | None:
@@ -230,6 +278,7 @@ def _verdict(table: str, day: date, suite: Suite, facts: Mapping[str, Number | N
 
     rows = int(facts["rows"] or 0)
     of_rows = [check(rule, _row_counts(failures, day, rule, rows)) for rule in suite.rows]
+    of_rows += [check(rule, _whole_counts(failures, day, rule)) for rule in suite.whole]
     of_day = [check(rule, _observed(facts, rule)) for rule in suite.day]
     return Verdict(table, day, tuple(of_rows + of_day), facts)
 
@@ -241,8 +290,15 @@ def _row_counts(failures: _Failures, day: date, rule: Rule, rows: int) -> dict[s
     return {} if count is None else {"unexpected": count[0], "total": rows}
 
 
+def _whole_counts(failures: _Failures, day: date, rule: Rule) -> dict[str, Number]:
+    count = failures.found.get((day, rule.name), (0, 0))
+    return {} if count is None else {"unexpected": count[0], "total": count[1]} if count[0] else {"whole": 1}
+
+
 def _observed(facts: Mapping[str, Number | None], rule: Rule) -> dict[str, Number]:
-    value = facts.get(rule.column)
+    value, usual = facts.get(rule.column), facts.get("median_rows_before")
+    if rule.column == SHARE_OF_USUAL and value is not None and usual is not None:
+        return {"rows": int(facts["rows"] or 0), "usual": usual}
     return {} if value is None else {"observed": value}
 
 

@@ -24,14 +24,22 @@ def failing(expectations: Sequence[Any], frame: pd.DataFrame) -> list[str]:
 
 
 def unexpected_counts(expectations: Sequence[Any], frame: pd.DataFrame) -> dict[str, tuple[int, int] | None]:
-    """Hold expectations against a frame; return what failed, with (unexpected rows, rows); None if it could not be run."""
+    """Hold expectations against a frame; return what failed, with (unexpected rows, rows).
+
+    Where none are counted the pair is (0, 0): the frame as a whole is otherwise. None if it could not be run.
+    """
     failed = [result for result in _validate(expectations, frame, COUNTS_ONLY) if not result.success]
-    return {_name(result): _counts(result.result) for result in failed}
+    return {_name(result): None if _raised(result) else _counts(result.result) for result in failed}
 
 
-def _counts(result: dict[str, Any]) -> tuple[int, int] | None:
-    if "unexpected_count" not in result:
-        return None
+def _raised(result: Any) -> bool:
+    said = result.exception_info or {}
+    return any(one.get("raised_exception", False) for one in (said, *said.values()) if isinstance(one, dict))
+
+
+def _counts(result: dict[str, Any]) -> tuple[int, int]:
+    if not {"unexpected_count", "element_count"} <= set(result):
+        return 0, 0
     return int(result["unexpected_count"]), int(result["element_count"])
 
 

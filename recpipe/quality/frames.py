@@ -123,6 +123,7 @@ DERIVED = {
     "episodes": _Derive(_of_episodes, ("day", "cohort", "k", "support")),
     "recommendations": _Derive(_of_recommendations, ("reason", "propensity")),
     "outcomes": _Derive(_of_outcomes, ("ci_low", "ci_high")),
+    "replays": _Derive(_of_outcomes, ("ci_low", "ci_high")),
 }
 
 

@@ -27,6 +27,8 @@ class Rule:
         What to do when it is not so.
     expectation
         The Great Expectations object that decides.
+    reads
+        Columns that it looks at, where they are not ``column`` alone.
     """
 
     name: str
@@ -35,6 +37,12 @@ class Rule:
     says: str
     remedy: str
     expectation: Any
+    reads: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that the expectation looks at."""
+        return self.reads or (self.column,)
 
 
 def filled(

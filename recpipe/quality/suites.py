@@ -19,11 +19,15 @@ from recpipe.quality.rules import DELIVERY_FAULT, Rule, between, filled, like, n
 
 @dataclass(frozen=True)
 class Suite:
-    """All rules of a table; ``needed`` are the facts that the caller has to bring."""
+    """All rules of a table; ``needed`` are the facts that the caller has to bring.
+
+    ``whole`` are rules for the rows of a day together, which no batch can decide: a shop's own (`quality.own`).
+    """
 
     rows: tuple[Rule, ...]
     day: tuple[Rule, ...]
     needed: tuple[str, ...] = ()
+    whole: tuple[Rule, ...] = ()
 
 
 def suite_of(table: str, settings: Settings) -> Suite:
@@ -84,6 +88,7 @@ def events(settings: Settings) -> Suite:
         ),
         day=(
             *_every_day("events", settings),
+            *_least_volume(settings),
             _bad_share(settings),
             between(
                 "days_since_newest", None, 0, "The newest event happened on the day itself",
@@ -219,6 +224,34 @@ def outcomes(settings: Settings) -> Suite:
     )
 
 
+def newcomer_outcomes(settings: Settings) -> Suite:
+    """Return the suite of what became of the lists of users without events and with a few, one by one."""
+    metrics = ("ndcg", "recall", "hit_rate")
+    return whole_suite(
+        "newcomer_outcomes",
+        settings,
+        rows=(
+            one_of("cohort", (ZERO, FEW), "Only users of the cohorts zero and few stand here"),
+            between("k", 0, None, "No support has fewer items than none"),
+            *(between(name, 0, 1, f"{name} is between 0 and 1") for name in metrics),
+            between("met", 1, None, "Every user newly met something"),
+        ),
+    )
+
+
+def replays(settings: Settings) -> Suite:
+    """Return the suite of how users who came after a cut would have been served."""
+    return whole_suite(
+        "replays",
+        settings,
+        rows=(
+            between("value", 0, None, "No value is negative"),
+            between("users", 0, None, "No number of users is negative"),
+            between("interval_amiss", 0, 0, "The lower end of an interval is not above its upper end"),
+        ),
+    )
+
+
 LEAST_PROPENSITY = 2.0**-40
 """The least that `recommend.explore` draws by."""
 
@@ -237,6 +270,8 @@ SUITES: dict[str, Callable[[Settings], Suite]] = {
     "episodes": episodes,
     "recommendations": recommendations,
     "outcomes": outcomes,
+    "newcomer_outcomes": newcomer_outcomes,
+    "replays": replays,
 }
 
 
@@ -263,6 +298,23 @@ def _every_day(table: str, settings: Settings) -> tuple[Rule, ...]:
             "See whether the delivery is whole; if the shop really had such a day, there is nothing to do.", "warning",
         ),
     )  # fmt: skip
+
+
+SHARE_OF_USUAL = "share_of_usual_rows"
+"""Fact: rows of the day, as a share of the median of the same weekday in the weeks before."""
+
+
+def _least_volume(settings: Settings) -> tuple[Rule, ...]:
+    if not settings.least_volume:
+        return ()
+    says = (
+        f"The day has at least {settings.least_volume:.1%} of the rows that are usual on its weekday (median of the weeks before)"
+    )
+    remedy = (
+        "See whether the delivery is whole, and have the rest delivered. If the shop really had such a day, say so: recpipe ingest "
+        "--day DAY --accept-volume, the parameter accept_volume of a run of ingest_clickstream, or the day in RECPIPE_ACCEPTED_DAYS."
+    )
+    return (between(SHARE_OF_USUAL, settings.least_volume, None, says, remedy),)
 
 
 def _bad_share(settings: Settings) -> Rule:

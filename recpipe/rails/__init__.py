@@ -5,7 +5,7 @@ version, and the same however it is cut into shards, is said here once.
 """
 
 from recpipe.rails.outcomes import measure_task, measured_rows
-from recpipe.rails.plan import Plan, day_of, plan_day
+from recpipe.rails.plan import Plan, by_hand, day_of, plan_day, sweep
 from recpipe.rails.publish import publish_day, publish_rows, run_day
 from recpipe.rails.shards import Opened, open_task, read_shards, stage_shard, write_shard
 from recpipe.rails.task import Facts, Metric, Task
@@ -16,6 +16,7 @@ __all__ = [
     "Opened",
     "Plan",
     "Task",
+    "by_hand",
     "day_of",
     "measure_task",
     "measured_rows",
@@ -26,5 +27,6 @@ __all__ = [
     "read_shards",
     "run_day",
     "stage_shard",
+    "sweep",
     "write_shard",
 ]

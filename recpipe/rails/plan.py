@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import shutil
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from uuid import uuid4
 
 from recpipe import knowledge
 from recpipe.config import Settings
@@ -14,6 +15,7 @@ from recpipe.errors import BadSetting
 from recpipe.lake import Lake
 from recpipe.rails.task import Task
 
+BY_HAND: Final = "by_hand"
 Plan = dict[str, Any]
 """JSON: ``day``, ``model_version``, ``versions`` (Delta version by table), ``shards``; ``model_folder`` and ``model_sha256`` (of the
 model's files, in the registry) where registered; ``knowledge`` where the task obeys files of it, and there are any: their sha256."""
@@ -85,5 +87,17 @@ def day_of(plan: Plan) -> date:
 
 def run_folder(settings: Settings, task: Task[Any], plan: Plan) -> Path:
     """Return the folder of a run's staged files: of this run alone, so that runs of one day do not meet."""
-    run = re.sub(r"[^A-Za-z0-9_.-]", "_", settings.run_id)
+    run = "-".join(part for part in (settings.run_name, plan.get(BY_HAND)) if part)
     return settings.work / "nights" / str(plan["day"]) / run / task.name
+
+
+def by_hand(plan: Plan, shards: int) -> Plan:
+    """Return a plan that one process does from end to end: its folder is named after no run, for it may be one of several at once."""
+    return {**plan, "shards": shards or plan["shards"], BY_HAND: uuid4().hex[:8]}
+
+
+def sweep(settings: Settings, task: Task[Any], plan: Plan) -> None:
+    """Remove the staged files of a run that one process did, and that is published: nobody comes back for them."""
+    folder = run_folder(settings, task, plan)
+    if plan.get(BY_HAND):
+        shutil.rmtree(folder.parent, ignore_errors=True)

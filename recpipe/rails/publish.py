@@ -10,10 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from recpipe.config import Settings
+from recpipe.faults import told
 from recpipe.lake import Input, Lake
 from recpipe.privacy.erase import check_published
 from recpipe.quality import Suite, audit, sum_facts
-from recpipe.rails.plan import Plan, day_of, plan_day
+from recpipe.rails.plan import Plan, by_hand, day_of, plan_day, sweep
 from recpipe.rails.shards import open_task, read_shards, write_shard
 from recpipe.rails.task import Task
 from recpipe.registry.nights import note_night
@@ -69,9 +70,13 @@ def publish_rows(
     AuditFailed
         If the rows do not pass their suite; what was published before stays.
     """
-    audit(settings, table, day, rows.to_batches(), facts, suite).raise_if_failed()
-    Lake.from_settings(settings).publish(table, [day], rows, inputs=inputs, model_version=model_version)
-    check_published(settings, table, [day])
+    what, again = f"Table {table} of {day}", "Look at what is named, then run this again; what was published before stays."
+    with told(f"{what}: its verdict could not be written under {settings.reports} or {settings.lake_root}", again):
+        verdict = audit(settings, table, day, rows.to_batches(), facts, suite)
+    verdict.raise_if_failed()
+    with told(f"{what} could not be published in {settings.lake_root}", again):
+        Lake.from_settings(settings).publish(table, [day], rows, inputs=inputs, model_version=model_version)
+        check_published(settings, table, [day])
 
 
 def run_day(settings: Settings, task: Task[Any], day: date, model_version: str = "", shards: int = 0) -> dict[str, Any]:
@@ -95,9 +100,9 @@ def run_day(settings: Settings, task: Task[Any], day: date, model_version: str =
     dict
         ``task``, ``day``, ``model_version``, and the ``rows`` published.
     """
-    plan = plan_day(settings, task, day, model_version)
-    plan["shards"] = shards or plan["shards"]
+    plan = by_hand(plan_day(settings, task, day, model_version), shards)
     opened = open_task(settings, task, plan)
     files = [write_shard(opened, shard) for shard in range(plan["shards"])]
     rows = publish_day(settings, task, plan, files)
+    sweep(settings, task, plan)
     return {"task": task.name, "day": plan["day"], "model_version": plan["model_version"], "rows": rows}

@@ -73,10 +73,10 @@ def recommend_day(settings: Settings, day: date, model_version: str = "", shards
     dict
         ``day``, ``model_version``, and the rows published of ``episodes`` and ``recommendations``.
     """
-    plan = plan_night(settings, day, model_version)
-    plan["shards"] = shards or plan["shards"]
+    plan = rails.by_hand(plan_night(settings, day, model_version), shards)
     opened = rails.open_task(settings, LISTS, plan)
     episodes = _publish_episodes(opened)
     files = [rails.write_shard(opened, shard) for shard in range(plan["shards"])]
     rows = publish_night(settings, plan, files)
+    rails.sweep(settings, LISTS, plan)
     return {"day": plan["day"], "model_version": plan["model_version"], "episodes": episodes, "recommendations": rows}

@@ -6,12 +6,12 @@ import logging
 import re
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
 from recpipe.lake import DayRecord, Lake
-from recpipe.registry.store import SQLITE, client, impatience
+from recpipe.registry.database import sqlite_file
+from recpipe.registry.store import client, impatience
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -114,5 +114,5 @@ def _note(settings: Settings, store: MlflowClient, version: str) -> None:
 
 def _no_store(settings: Settings) -> bool:
     """Whether MLflow's file does not exist, which nobody wants to be made for a note."""
-    uri = settings.tracking_uri
-    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
+    file = sqlite_file(settings.tracking_uri)
+    return file is not None and not file.exists()

@@ -7,14 +7,19 @@ import shutil
 import tempfile
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 from recpipe.config import Settings
-from recpipe.errors import MissingModel
+from recpipe.errors import MissingModel, Trouble, no_space
+from recpipe.faults import MAKE_ROOM
 from recpipe.registry.folder import CLOSED_FORM, MODEL_FILES, content_hash
 from recpipe.registry.store import client
 from recpipe.registry.versions import Version, all_versions, find, newest, serving
 
 log = logging.getLogger(__name__)
+
+GONE: Final = ("No such artifact", "NoSuchKey", "NoSuchBucket", "404", "Not Found", "does not exist", "No such file")
+"""How stores of artifacts (folders, S3 and the like, MLflow's own proxy) say that something is not there."""
 
 
 def resolve(settings: Settings, day: date) -> str:
@@ -154,11 +159,14 @@ def _download(settings: Settings, version: Version, what: str, content: str, pla
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as scratch:
         uri = f"models:/{settings.registered_model}/{version.number}"
-        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts/{what}", dst_path=scratch))
+        try:
+            found = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts/{what}", dst_path=scratch))
+        except Exception as error:
+            raise _not_fetched(error, settings, version) from error
         if not _whole(found, content):
             raise MissingModel(
-                f"The files of {settings.registered_model} version {version.number} are not those that were registered (sha256 "
-                f"differs): restore them in {uri}, or register the model folder again."
+                f"The files of {settings.registered_model} version {version.number} are not those that were registered (one is missing, "
+                f"or its sha256 differs). {remedy(version.number)}"
             )
         whole = Path(scratch) / "whole"
         whole.mkdir()
@@ -166,6 +174,34 @@ def _download(settings: Settings, version: Version, what: str, content: str, pla
             (found / name).replace(whole / name)
         _swap(whole, place, content)
     log.info("Fetched model version %s (%s).", version.number, what)
+
+
+def remedy(number: int) -> str:
+    """Say what to do about a version whose files are lost."""
+    return (
+        f"Restore them in MLflow's store of artifacts, or register the model folder again where it is still there; else take the version "
+        f"out of use: recpipe withdraw {number} --reason 'its files are lost'. The version that was promoted before it serves then."
+    )
+
+
+def _not_fetched(error: Exception, settings: Settings, version: Version) -> Exception:
+    """Return what to raise where the store did not give the files: they are gone, or it does not answer (which may pass)."""
+    name, said = (
+        f"{settings.registered_model} version {version.number}",
+        str(error).strip().splitlines() or [type(error).__name__],
+    )
+    if no_space(error):
+        return Trouble(
+            f"The files of {name} could not be fetched: there is no space left in {settings.work} ({said[-1][:200]}). {MAKE_ROOM}"
+        )
+    if isinstance(error, FileNotFoundError) or any(words in str(error) for words in GONE):
+        return MissingModel(
+            f"The files of {name} are gone from MLflow's store of artifacts ({said[-1][:200]}). {remedy(version.number)}"
+        )
+    return Trouble(
+        f"The files of {name} could not be fetched from MLflow's store of artifacts ({type(error).__name__}: {said[-1][:200]}). Look "
+        f"whether it answers (`recpipe doctor`), then run this again."
+    )
 
 
 def _swap(found: Path, place: Path, content: str) -> None:

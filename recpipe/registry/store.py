@@ -6,16 +6,15 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
+from recpipe.registry.database import SQLITE, ready
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT: Final = "recpipe"
-SQLITE: Final = "sqlite:///"
 QUIET: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -30,17 +29,22 @@ _IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUES
 
 
 def client(settings: Settings) -> MlflowClient:
-    """Open the tracking store and the registry that the settings name; a new SQLite file is filled with tables."""
+    """Open the tracking store and the registry that the settings name; a SQLite file that is not there is made.
+
+    Raises
+    ------
+    RecpipeError
+        If a SQLite file was left half made, is damaged, or of another version of MLflow.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     uri = settings.tracking_uri
-    if uri.startswith(SQLITE):
-        Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-    import mlflow
-
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking._model_registry", "mlflow.models.model", "mlflow.pyfunc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    ready(uri)
+    import mlflow
+
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)

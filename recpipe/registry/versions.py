@@ -44,6 +44,8 @@ class Version:
         Why its promotion was taken back; empty if it was not.
     closed_form
         sha256 of the best closed form that its training measured, which lies beside it; empty if there is none.
+    learner
+        Name of what it is.
     """
 
     number: int
@@ -54,6 +56,7 @@ class Version:
     run_id: str
     withdrawn: str = ""
     closed_form: str = ""
+    learner: str = ""
 
     @property
     def rank(self) -> tuple[date, int]:
@@ -116,6 +119,7 @@ def _version(number: str | int, tags: dict[str, str], run_id: str) -> Version:
         run_id,
         withdrawn,
         tags.get(CLOSED_FORM, ""),
+        tags.get("learner", ""),
     )
 
 

@@ -72,7 +72,9 @@ def _collected(parts: list[Callable[[], list[Step]]], dry_run: bool) -> Report:
     failed: list[str] = []
     for part in parts:
         try:
-            steps += part()
+            done = part()
+            steps += done
+            failed += [step.failed for step in done if step.failed]
         except (RecpipeError, OSError) as error:
             failed.append(str(error))
         except Exception as error:  # of Delta or MLflow: told, and the other tables are still swept

@@ -41,16 +41,27 @@ def prune_folders(settings: Settings, *, dry_run: bool = False) -> list[Step]:
     kept = _serving(settings, before)
     steps = []
     in_use: str | None = None
-    for place in _run_folders(settings):
+    for place in list(_run_folders(settings)):  # all, before anything is renamed
         if place in kept or _touched(place) >= before or _named_process_lives(place):
             continue
         in_use = _in_use() if in_use is None else in_use
         if _mentioned(place, in_use):
             continue
-        steps.append(Step("scratch", str(place.relative_to(settings.work)), 1, _bytes(place)))
-        if not dry_run:
-            _remove(place, settings.work)
+        steps.append(_removed(settings.work, place, dry_run=dry_run))
     return steps
+
+
+def _removed(work: Path, place: Path, *, dry_run: bool) -> Step:
+    """Remove a folder and say what went of it; what stays is said too."""
+    name, size = str(place.relative_to(work)), _bytes(place)
+    if dry_run:
+        return Step("scratch", name, 1, size)
+    left = _remove(place, work)
+    if left is None:
+        return Step("scratch", name, 1, size)
+    return Step(
+        "scratch", name, 0, size - _bytes(left), failed=f"{left} could not be removed whole: see who owns it, and run it again."
+    )
 
 
 def empty_caches(settings: Settings, *, dry_run: bool = False) -> list[Step]:
@@ -143,19 +154,21 @@ def _mentioned(place: Path, in_use: str) -> bool:
     return str(place.resolve()) in in_use
 
 
-def _remove(place: Path, work: Path) -> None:
+def _remove(place: Path, work: Path) -> Path | None:
+    """Remove a folder; returns what is left of it, under the name that it has then."""
     doomed = place if place.name.startswith(DOOMED) else work / f"{DOOMED}{uuid.uuid4().hex}"
     try:
         if doomed != place:
             place.rename(doomed)
     except OSError as error:
         log.warning("%s stays: %s.", place, error.strerror)
-        return
+        return place
     shutil.rmtree(doomed, ignore_errors=True)
     for parent in place.parents:
         if parent == work or parent.parent == work:
-            return
+            break
         try:
             parent.rmdir()
         except OSError:  # another run's folder lies in it
-            return
+            break
+    return doomed if doomed.exists() else None

@@ -28,6 +28,8 @@ class Step:
         What they took on disk; of compact, what was read and written anew.
     note
         What a person should know of it beside.
+    failed
+        What of it could not be done, as a sentence; empty if all was.
     """
 
     what: str
@@ -35,6 +37,7 @@ class Step:
     count: int
     bytes: int
     note: str = ""
+    failed: str = ""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ def prune_versions(settings: Settings, *, dry_run: bool = False) -> list[Step]:
         count = sum(_bytes(place) for place in places)
         name = f"{settings.registered_model} version {version.version}"
         if not dry_run:
-            _remove(store, version, places)
+            if not _remove(store, version, places):
+                log.info("%s stays: it was promoted meanwhile.", name)
+                continue
             log.info("%s is removed: nobody used it in %d days.", name, settings.keep_model_days)
         steps.append(Step("model", name, 1, count))
     return steps
@@ -124,9 +126,10 @@ def _repository(place: str) -> Any:
     return get_artifact_repository(place)
 
 
-def _remove(store: MlflowClient, version: ModelVersion, places: list[str]) -> None:
+def _remove(store: MlflowClient, version: ModelVersion, places: list[str]) -> bool:
+    """Remove a version, unless it was promoted in this very moment; returns whether it is gone."""
     if store.get_model_version(version.name, version.version).tags.keys() & {PROMOTED_ON, WITHDRAWN_FROM}:
-        return  # promoted in this very moment
+        return False
     for place in places:
         _delete_files(place)
     if version.run_id:
@@ -137,6 +140,7 @@ def _remove(store: MlflowClient, version: ModelVersion, places: list[str]) -> No
             store.delete_logged_model(version.model_id)
     _collect(store, version)
     store.delete_model_version(version.name, version.version)
+    return True
 
 
 def _delete_files(place: str) -> None:

@@ -1,6 +1,10 @@
 """The new-user protocol from a split folder to lists: its rules, and that nothing else decides about a list."""
 
 import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,10 +50,15 @@ def test_a_closed_form_serves_everyone_by_the_rules(serve, write_split, tables, 
     check_rules(serve(write_split(tables), learner), tables)
 
 
+def only(folder: Path, pattern: str) -> Path:
+    (found,) = folder.glob(pattern)
+    return found
+
+
 def test_what_training_makes_serves_everyone_by_the_rules(serve, write_split, tables, tmp_path):
     recs = serve(write_split(tables), "default")
     check_rules(recs, tables)
-    config = read_config(tmp_path / "work-recs" / "model-default")
+    config = read_config(only(tmp_path / "work-recs", "model-default-*"))
     assert config["horizon_days"] == 30
     assert config["fitted_until"] == "2011-02-28"
     again = serve(tmp_path / "split", "default", "again")
@@ -108,7 +117,7 @@ def test_unsold_items_can_be_recommended(serve, write_split, tables):
 
 def test_what_is_withheld_is_told_to_training(serve, write_split, tables, tmp_path):
     serve(write_split(tables), "default", withhold=("age",))
-    _, facts = read_episodes_folder(tmp_path / "work-recs" / "episodes-default-without-age")
+    _, facts = read_episodes_folder(only(tmp_path / "work-recs", "episodes-default-without-age-*"))
     assert facts["withhold"] == ["age", "sales"]
     assert facts["window_days"] == 60
 
@@ -194,3 +203,41 @@ def test_the_command_takes_the_whole_way_with_the_encoder(write_split, tables, t
     assert found.exit_code == 0, found.output
     assert "users/s" in found.output
     check_rules(pd.read_parquet(tmp_path / "recs.parquet"), tables)
+
+
+AT_ONCE = """
+import json, sys
+from pathlib import Path
+from recpipe.benchmark.new_users import Task, recommend_new_users
+from recpipe.config import load_settings
+home, split, out, work, cache = map(Path, sys.argv[1:6])
+task = Task(split=split, out=out, work=work, learner="prototypical", cache=cache, training=json.loads(sys.argv[6]))
+recommend_new_users(task, load_settings(home=home))
+"""
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_on_splits_of_one_name_do_not_meet(serve, write_split, tables, tmp_path, settings, cache):
+    other = {**tables, "events": tables["events"].iloc[::2].reset_index(drop=True)}
+    splits = []
+    for name, shop in (("a", tables), ("b", other)):
+        (tmp_path / name).mkdir()
+        splits.append(write_split(shop, f"{name}/split"))
+    runs = []
+    for number, split in enumerate(splits):
+        told = [settings.home, split, tmp_path / f"at-once-{number}.parquet", tmp_path / "work", cache, json.dumps(QUICK)]
+        runs.append(subprocess.Popen([sys.executable, "-c", AT_ONCE, *map(str, told)]))
+    assert [run.wait(timeout=200) for run in runs] == [0, 0]
+    lone = [serve(split, "prototypical", f"lone-{number}") for number, split in enumerate(splits)]
+    for number, recs in enumerate(lone):
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"at-once-{number}.parquet"), recs)
+    assert not lone[0].equals(lone[1])
+
+
+def test_a_run_with_other_settings_has_a_folder_of_its_own(serve, write_split, tables, tmp_path, cache):
+    split = write_split(tables)
+    for learner in ("item_knn", "popularity"):
+        serve(split, learner)
+    serve(split, "item_knn")
+    assert len(list((tmp_path / "work-recs").glob("model-item_knn-*"))) == 1
+    assert len(list((tmp_path / "work-recs").glob("model-*"))) == 2

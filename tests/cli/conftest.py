@@ -61,6 +61,14 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"horizon_days": 7, "cohort": "all", "metric": "exposure@10", "value": 0.12, "ci_low": 0.11, "ci_high": 0.13, "users": 412,
          "name": "3", "table": "recommendations", "group": "newness=new"},
     ],
+    "newcomer_outcomes": [
+        {"lists_day": date(2011, 8, 25), "horizon_days": 7, "user_id": "few", "cohort": "few", "k": 1, "name": "lists", "metric_k": 10,
+         "ndcg": 0.5, "recall": 0.5, "hit_rate": 1.0, "met": 2},
+    ],
+    "replays": [
+        {"trained_until": date(2011, 6, 2), "horizon_days": 90, "group": "k>=1", "metric": "ndcg@10", "value": 0.1, "ci_low": 0.08,
+         "ci_high": 0.12, "users": 40, "name": "stack", "against": ""},
+    ],
     "complements": [
         {"item_id": "22697", "rank": 1, "complement_id": "22699", "score": 1.5, "orders_together": 7, "lift": 3.5,
          "model_version": "complements-1"},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,12 +14,20 @@ from typer.testing import CliRunner
 
 from recpipe.cli import app
 from recpipe.config import Settings
-from recpipe.consume import Entry, export_day, freshness, read_list, read_profile
-from recpipe.contract import RECOMMENDATIONS
+from recpipe.consume import Entry, export_day, freshness, read_list, read_profile, read_story
+from recpipe.contract import RECOMMENDATIONS, TABLES
 from recpipe.errors import BadSetting, MissingDay, RecpipeError
 from recpipe.lake import Lake
 
 DAY = date(2011, 9, 1)
+
+
+ESCAPES = "\x1b[31mRED\x1b]0;title\x07\x00 \u202edef\u2066\x9b"
+
+
+def republish(settings: Settings, table: str, rows: list[dict[str, object]], day: date = DAY) -> None:
+    made = pa.Table.from_pylist([{"day": day} | row for row in rows], schema=TABLES[table].schema)
+    Lake.from_settings(settings).publish(table, [day], made, model_version="3" if table == "recommendations" else None)
 
 
 def run(*arguments: str) -> str:
@@ -127,6 +136,28 @@ def test_a_day_is_exported_as_json_lines(lake_settings: Settings) -> None:
     }  # fmt: skip
 
 
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1+1", "－2")
+
+
+def test_a_csv_for_a_spreadsheet_holds_no_formula(lake_settings: Settings) -> None:
+    listed = Lake.from_settings(lake_settings).reader().read("recommendations", DAY, DAY).to_pylist()
+    row = listed[0] | {"score": -0.5, "reason": {"kind": "support", "because_item_ids": ["=2", "A-1"]}}
+    harmless = ["'1", "a=b", " =1"]
+    rows = [row | {"user_id": f"u{n}", "rank": 1, "item_id": text} for n, text in enumerate([*FORMULAS, *harmless])]
+    republish(lake_settings, "recommendations", rows)
+    run("export", "--day", "2011-09-01", "--format", "csv", "--out", "plain.csv")
+    run("export", "--day", "2011-09-01", "--format", "csv", "--out", "safe.csv", "--spreadsheet")
+    with Path("plain.csv").open(newline="") as plain, Path("safe.csv").open(newline="") as safe:
+        before, after = list(csv.DictReader(plain)), list(csv.DictReader(safe))
+    by_user = sorted(range(len(rows)), key=lambda n: f"u{n}")
+    assert [one["item_id"] for one in before] == [rows[n]["item_id"] for n in by_user]  # as delivered, unless it is asked for
+    assert [one["item_id"] for one in after] == [("'" if n < len(FORMULAS) else "") + rows[n]["item_id"] for n in by_user]
+    assert {one["because_item_ids"] for one in after} == {"'=2|A-1"}
+    assert {one["score"] for one in after} == {"-0.5"}
+    with pytest.raises(BadSetting, match="Only a csv file"):
+        export_day(lake_settings, DAY, "jsonl", Path("x.jsonl"), spreadsheet=True)
+
+
 def test_an_export_refuses_a_missing_day_and_leaves_no_file(lake_settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(MissingDay, match="Day 2011-09-05 of table recommendations does not stand in the register"):
         export_day(lake_settings, date(2011, 9, 5), "csv", tmp_path / "lists.csv")
@@ -167,3 +198,59 @@ def test_tables_shows_how_far_each_table_has_come(lake_settings: Settings) -> No
     assert "recommendations" in text
     assert "2011-09-01" in text
     assert ".recpipe/lake" in text
+
+
+def test_titles_searches_and_tags_steer_no_terminal(lake_settings: Settings) -> None:
+    titled = [{"item_id": item, "title": ESCAPES + "\n[bold]x[/]", "available": True} for item in ("85123A", "22423", "47566")]
+    republish(lake_settings, "items", titled)
+    support = [{"item_id": "85123A", "label": 1.0, "weight": 0.9, "ts": datetime(2011, 9, 1, 9, tzinfo=UTC)}]
+    episode = {"user_id": "few", "cohort": "few", "k": 1, "query_texts": [ESCAPES], "support": support}
+    republish(lake_settings, "episodes", [episode])
+    profiled = {"user_id": "few", "tag": "topic:" + ESCAPES, "kind": "topic", "weight": 0.5, "seen": 6.0, "expected": 1.0}
+    profiled |= {
+        "pieces": 7,
+        "because_item_ids": [],
+        "evidence": ESCAPES,
+        "first_day": DAY,
+        "last_day": DAY,
+        "model_version": "x",
+    }
+    republish(lake_settings, "user_profiles", [profiled])
+    for words in (("show", "few"), ("profile", "few"), ("days",), ("tables",)):
+        text = run(*words)
+        assert not set("\x1b\x07\x00\u202e\u2066\x9b") & set(text), words
+    assert "RED" in run("show", "few")
+    assert "[bold]x[/]" in run("show", "few")
+    assert "RED" in run("profile", "few")
+
+
+def test_a_user_who_met_everything_is_told_from_one_who_is_not_known(lake_settings: Settings) -> None:
+    listed = Lake.from_settings(lake_settings).reader().read("recommendations", DAY, DAY).to_pylist()
+    republish(lake_settings, "recommendations", [row for row in listed if row["user_id"] != "warm"])
+    with pytest.raises(RecpipeError, match=r"User warm is known, and has no list .* had met all 3 items that could be shown"):
+        read_list(lake_settings, "warm")
+    with pytest.raises(RecpipeError, match="all 3 items"):
+        read_story(lake_settings, "warm")
+    assert read_story(lake_settings, "nobody") is None
+
+
+def test_a_user_whom_rules_leave_nothing_has_a_sentence_too(lake_settings: Settings) -> None:
+    republish(lake_settings, "recommendations", [])
+    with pytest.raises(RecpipeError, match=r"of 3 items that were available, 0 had been met, and the others are barred"):
+        read_list(lake_settings, "zero")
+    with pytest.raises(RecpipeError, match=r"of 3 items that were available, 0 had been met"):
+        read_list(lake_settings.model_copy(update={"seen_items": "allow"}), "warm")
+    republish(
+        lake_settings,
+        "items",
+        [
+            {"item_id": "22423", "available": True},
+            {"item_id": "85123A", "available": False},
+            {"item_id": "47566", "available": False},
+        ],
+    )
+    with pytest.raises(RecpipeError, match="had met the one item that could be shown"):
+        read_list(lake_settings, "warm")
+    republish(lake_settings, "items", [{"item_id": item, "available": False} for item in ("22423", "85123A", "47566")])
+    with pytest.raises(RecpipeError, match="no item was available"):
+        read_list(lake_settings, "warm")

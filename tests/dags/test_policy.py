@@ -31,7 +31,7 @@ DAILY = {
     "profile_users",
     "answer_searches",
 }
-WEEKLY = {"train_meta_model", "maintain_tables"}
+WEEKLY = {"train_meta_model", "replay_newcomers", "maintain_tables"}
 BY_HAND = {"erase_users"}
 NAMES = DAILY | WEEKLY | BY_HAND
 HEAVY = (
@@ -138,7 +138,8 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
     assert written == {
         "ingest_clickstream": ["recpipe.events", "recpipe.items", "recpipe.quarantine", "recpipe.users"],
         "recommend_nightly": ["recpipe.episodes", "recpipe.recommendations"],
-        "evaluate_recommendations": ["recpipe.outcomes"],
+        "evaluate_recommendations": ["recpipe.newcomer_outcomes", "recpipe.outcomes"],
+        "replay_newcomers": ["recpipe.replays"],
         "train_meta_model": ["recpipe.model", "recpipe.model"],
         "maintain_tables": [],
         "classify_items": ["recpipe.item_classes"],
@@ -151,6 +152,22 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
         "digest_reviews": ["recpipe.item_digests"],
         "erase_users": [],
     }
+
+
+def test_a_backfill_asks_for_every_table_that_a_dag_writes(bag: DagBag) -> None:
+    """What is asked for at its end: the outlets of the tasks, as the scheduler knows them, held against the table of writers."""
+    from airflow.serialization.serialized_objects import DagSerialization
+    from recpipe_airflow.links import WRITERS
+
+    from recpipe.config import load_settings
+    from recpipe.provider.seen import promise
+
+    root = Path(load_settings().lake_root).resolve()
+    for dag in bag.dags.values():
+        written = tuple(sorted(table for table, writer in WRITERS.items() if writer == dag.dag_id))
+        for known in (dag, DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))):
+            assert promise(known).tables == written
+            assert promise(known).root == (str(root) if written else "")
 
 
 def test_every_task_has_a_dag_that_says_the_same_of_it(bag: DagBag) -> None:
@@ -228,6 +245,17 @@ def test_training_goes_to_the_queue_of_the_settings(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("RECPIPE_TRAIN_QUEUE", "gpu")
     found = DagBag(REPOSITORY / "dags" / "train_meta_model.py").dags["train_meta_model"]
     assert {task.task_id: task.queue for task in found.tasks if task.queue != "default"} == {"train": "gpu"}
+
+
+def test_a_replay_trains_where_training_does_and_waits_for_the_days_since_its_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECPIPE_TRAIN_QUEUE", "gpu")
+    monkeypatch.setenv("RECPIPE_REPLAY_DAYS", "28")
+    monkeypatch.setenv("RECPIPE_REPLAY_OPTIONS", '["--steps", "7"]')
+    found = DagBag(REPOSITORY / "dags" / "replay_newcomers.py").dags["replay_newcomers"]
+    assert {task.task_id: (task.queue, task.pool) for task in found.tasks if task.queue != "default"} == {"train": ("gpu", "gpu")}
+    assert found.get_task("wait_for_days").needs == {"events": (27, 0)}
+    assert list(found.get_task("train").command[-2:]) == ["--steps", "7"]
+    assert found.get_task("train").downstream_task_ids == {"measure"}
 
 
 def test_a_person_is_asked_where_the_shop_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import time
@@ -158,3 +159,37 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BadSetting, match="holds no weights"):
         load_encoder(str(tmp_path))
+
+
+def damaged_json(folder: Path, name: str) -> None:
+    (folder / name).write_text('{"hidden_size": 3')
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: damaged_json(folder, "config.json"),
+        lambda folder: (folder / "config.json").write_text("{}"),
+        lambda folder: damaged_json(folder, "tokenizer.json"),
+        lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100]),
+        lambda folder: (folder / "model.safetensors").write_bytes(b""),
+    ],
+    ids=["config", "no size", "tokenizer", "half of the weights", "no weights"],
+)
+def test_a_folder_that_is_not_whole_is_named_with_the_remedy(tiny_encoder: Path, tmp_path: Path, damage):
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_encoder, folder)
+    damage(folder)
+    with pytest.raises(BadSetting, match=rf"Encoder folder {folder} cannot be read .* Download or copy the model completely"):
+        load_encoder(str(folder)).encode(["red mug"])
+
+
+def test_a_folder_that_is_gone_in_the_middle_is_named(tiny_encoder: Path, tmp_path: Path):
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_encoder, folder)
+    encoder = load_encoder(str(folder))
+    shutil.rmtree(folder)
+    with pytest.raises(BadSetting, match="cannot be read"):
+        encoder.encode(["red mug"])
+    with pytest.raises(BadSetting, match=r"is no local folder with a config\.json"):
+        load_encoder(str(folder))

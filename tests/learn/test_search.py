@@ -72,7 +72,7 @@ def test_the_first_trial_has_the_settings_as_they_are_wherever_the_space_holds_t
 
 
 def test_a_search_that_was_killed_before_its_first_trial_begins_with_it_all_the_same(done, training_input, tmp_path):
-    study = search_module._open(training_input, tmp_path, SPACE, 1, BASE)
+    study = search_module._open((training_input / "facts.json").read_text(), tmp_path, SPACE, 1, BASE)
     study.enqueue_trial(search_module._start(SPACE, BASE))  # and then it was killed
     search(training_input, tmp_path, 3, SPACE, seed=1, base=BASE)
     assert (tmp_path / "trials.csv").read_bytes() == (done[0] / "trials.csv").read_bytes()

@@ -8,9 +8,12 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -136,6 +139,65 @@ def test_down_stops_what_a_service_started_even_in_groups_of_its_own(settings: S
         assert down(settings) == ["scheduler"]
     _, left = psutil.wait_procs([leader, *started], timeout=5)
     assert not left
+
+
+def test_down_stops_what_a_killed_service_left(settings: Settings) -> None:
+    write_home(settings)
+    child = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)'], process_group=0); time.sleep(99)"
+    rooms._start(settings, rooms.Service("scheduler", (sys.executable, "-c", child)), print)
+    leader = rooms._process(settings, "scheduler")
+    assert leader is not None
+    until = time.monotonic() + 10
+    while not (started := rooms._session(leader.pid)) and time.monotonic() < until:
+        time.sleep(0.05)
+    leader.kill()
+    leader.wait(5)
+    assert status(settings)[1].pid is None
+    assert down(settings) == ["scheduler"]
+    _, left = psutil.wait_procs(started, timeout=1)
+    assert not left
+    assert down(settings) == []
+
+
+def test_down_does_not_say_of_what_still_runs_that_it_is_stopped(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the process is another user's, or hangs in the disk: no signal ends it."""
+    write_home(settings)
+    rooms._start(settings, rooms.Service("triggerer", (sys.executable, "-c", "import time; time.sleep(99)")), print)
+    process = rooms._process(settings, "triggerer")
+    assert process is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(rooms, "_send", lambda _process, _number: None)
+        patch.setattr(rooms, "STOP_SECONDS", 0.1)
+        patch.setattr(rooms, "KILL_SECONDS", 0.1)
+        with pytest.raises(RecpipeError, match=f"Not stopped, though killed \\(processes of triggerer: {process.pid}\\)"):
+            down(settings)
+    assert down(settings) == ["triggerer"], "it is still known"
+
+
+def test_a_sign_of_life_of_the_one_before_does_not_make_a_service_healthy(settings: Settings) -> None:
+    """Airflow's monitor calls a scheduler healthy for half a minute after it was killed, and so the next one at once."""
+    write_home(settings)
+    beat = {"at": "2001-01-01T00:00:00+00:00"}
+
+    class Monitor(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = {"scheduler": {"status": "healthy", "latest_scheduler_heartbeat": beat["at"]}}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Monitor) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = settings.model_copy(update={"airflow_port": server.server_port})
+        rooms._start(here, rooms.Service("scheduler", (sys.executable, "-c", "import time; time.sleep(99)")), print)
+        assert not status(here)[1].healthy
+        beat["at"] = datetime.now(UTC).isoformat()
+        assert status(here)[1].healthy
+        server.shutdown()
+    assert down(settings) == ["scheduler"]
 
 
 @pytest.mark.slow

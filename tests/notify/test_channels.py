@@ -7,6 +7,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from email import message_from_string, policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -43,6 +44,9 @@ class MailHandler(socketserver.StreamRequestHandler):
                 self.say("354 go on")
                 self.server.mails.append("".join(iter(lambda: self.rfile.readline().decode(), ".\r\n")))
             if line.upper().startswith("RCPT TO:"):
+                if "nobody@" in line:
+                    self.say("550 no such mailbox")
+                    continue
                 self.server.recipients.append(line[8:])
             self.say("221 bye" if line.upper() == "QUIT" else "250 ok")
 
@@ -104,6 +108,41 @@ def test_a_mail_server_that_is_not_there_stops_nothing(address: str, webhook: An
     assert len(bodies) == 1
     assert "The audit of 2011-09-03 failed." in caplog.text
     assert "planted" not in caplog.text
+
+
+def test_a_mail_that_one_of_two_did_not_get_was_not_taken(mail_server: MailServer, caplog: pytest.LogCaptureFixture) -> None:
+    told = load_settings(smtp=mail_server.address, mail_from="a@shop.example", mail_to=["b@shop.example", "nobody@shop.example"])
+    assert send(told, [NOTICE]) == []
+    assert len(mail_server.mails) == 1, "the other one has it"
+    assert "The mail did not take 1 notices (SMTPRecipientsRefused)" in caplog.text
+
+
+def test_a_webhook_that_sends_elsewhere_has_not_taken_the_notice(caplog: pytest.LogCaptureFixture) -> None:
+    """As a login page before it does: followed, the notice becomes a GET without a body, and the page says 200."""
+    asked: list[str] = []
+
+    class Login(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append("POST")
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(302)
+            self.send_header("Location", "/login")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            asked.append("GET")
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Login) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert send(load_settings(webhook=f"http://127.0.0.1:{server.server_port}/hook"), [NOTICE]) == []
+        server.shutdown()
+    assert asked == ["POST"]
+    assert "The webhook did not take 1 notices (HTTPError)" in caplog.text
 
 
 def test_nothing_is_sent_of_nothing(mail_server: MailServer) -> None:

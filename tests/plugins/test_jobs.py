@@ -41,6 +41,14 @@ def test_it_fails_with_its_last_lines() -> None:
     assert lines == [f"line {i}" for i in range(15, 30)]
 
 
+def test_a_job_that_ends_well_and_leaves_nothing_has_failed(tmp_path: Path) -> None:
+    file = tmp_path / "summary.json"
+    with pytest.raises(AirflowException, match=r"ended with exit code 0. But it left no .*summary.json where this worker looks"):
+        JobOperator(task_id="job", command=[sys.executable, "-c", "print('done')"], makes=str(file)).execute({})
+    code = "import pathlib, sys; pathlib.Path(sys.argv[1]).touch()"
+    JobOperator(task_id="job", command=[sys.executable, "-c", code, str(file)], makes=str(file)).execute({})
+
+
 def test_what_recpipe_refuses_is_not_tried_again() -> None:
     operator = JobOperator(task_id="job", command=["recpipe", "days", "--newest", "none"])
     with pytest.raises(AirflowFailException, match="recpipe ended with exit code 2"):

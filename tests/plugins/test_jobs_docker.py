@@ -169,9 +169,9 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
     server.server_close()
 
 
-def declared(code: str, home: Path, image: str = IMAGE, **settings: Any) -> Any:
+def declared(code: str, home: Path, image: str = IMAGE, makes: str = "", **settings: Any) -> Any:
     settings = load_settings(home=home, job_place="docker", job_image=image, **settings)
-    return job(settings, task_id="train", command=[sys.executable, "-c", code])
+    return job(settings, task_id="train", command=[sys.executable, "-c", code], makes=makes)
 
 
 def heard(operator: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -235,6 +235,12 @@ def test_it_fails_with_its_last_lines_and_a_refusal_for_good(engine: Engine, tmp
     assert first.endswith(f"ended with exit code {code}. Its last lines:")
     assert lines == [f"line {i}" for i in range(15, 30)]
     assert engine.containers == {}
+
+
+def test_a_container_that_sees_another_home_leaves_no_success(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(AirflowException, match=r"But it left no .*summary\.json .*has the same folder there") as caught:
+        declared("print('trained')", tmp_path, makes=str(tmp_path / "summary.json")).execute(RUN)
+    assert str(caught.value).endswith("Its last lines:\ntrained")
 
 
 def test_a_job_without_memory_says_so(engine: Engine, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_declaration_becomes_the_task_of_its_place() -> None:
     limited = job(load_settings(job_minutes=30), task_id="train", command=["recpipe"], execution_timeout=timedelta(hours=2))
     assert limited.execution_timeout == timedelta(minutes=30)
     there = job(load_settings(job_place="docker", job_image="i"), task_id="train", command=["recpipe"], pool="gpu")
-    assert (type(there).__name__, there.pool, there.template_fields) == ("DockerJob", "gpu", ("command",))
+    assert (type(there).__name__, there.pool, there.template_fields) == ("DockerJob", "gpu", ("command", "makes"))
 
 
 def test_the_default_place_imports_nothing_of_the_others() -> None:

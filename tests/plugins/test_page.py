@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from recpipe.config import Settings
+from recpipe.contract import TABLES
+from recpipe.lake import Lake
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +223,30 @@ def test_an_unknown_user_gets_a_sentence_and_what_was_typed_is_no_markup(viewer:
     assert "has no list. Either the id is not the one that the shop delivers" in said
 
 
+def test_a_known_user_without_a_list_is_told_why(viewer: Any, shop: Settings) -> None:
+    from recpipe.contract import RECOMMENDATIONS
+    from recpipe.lake import Lake
+
+    lake = Lake.from_settings(shop)
+    lists = lake.reader().read("recommendations", date(2011, 9, 2), date(2011, 9, 2))
+    rows = [row for row in lists.to_pylist() if row["user_id"] != "warm"]
+    lake.publish("recommendations", [date(2011, 9, 2)], pa.Table.from_pylist(rows, schema=RECOMMENDATIONS.schema))
+    assert "User warm is known, and has no list on 2011-09-02: of 4 items that were available, 1 had been met" in look_up(
+        viewer, "warm"
+    )
+
+
+def test_a_title_turns_nothing_around_it(viewer: Any, shop: Settings) -> None:
+    from recpipe.contract import ITEMS
+    from recpipe.lake import Lake
+
+    rows = [{"day": date(2011, 9, 2), "item_id": "A", "title": "abc\u202edef\u2066<b>", "available": True}]
+    Lake.from_settings(shop).publish("items", [date(2011, 9, 2)], pa.Table.from_pylist(rows, schema=ITEMS.schema))
+    said = look_up(viewer, "few")
+    assert "abc\\u202edef\\u2066&lt;b&gt;" in said
+    assert not {"\u202e", "\u2066"} & set(said)
+
+
 def test_a_raw_id_is_mapped_where_a_key_is_set_and_a_key_can_be_typed(
     viewer: Any, settings: Settings, open_shop: Any, monkeypatch: Any
 ) -> None:
@@ -290,6 +317,68 @@ def test_late_tables_are_marked_and_lead_to_their_verdict(viewer: Any, shop: Set
     assert 'href="/recpipe/reports/verdicts/items-2011-09-02.html"' in text
     assert text.count("/reports/verdicts/") == 1  # the others have no page
     assert "Not published yet: item_classes, campaign_audiences" in words_of(text)
+
+
+def test_a_clock_that_stands_still_makes_nothing_late_and_a_running_one_does(
+    viewer: Any, shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the demo, whose data has ended: what is missing before that day is late all the same."""
+    monkeypatch.setenv("RECPIPE_LAST_DAY", "2011-09-17")
+    assert "late by 15 days" in words_of(viewer.get("/recpipe/tables").text)
+    monkeypatch.setenv("RECPIPE_CLOCK_DAY", "2011-09-02")
+    assert "late by" not in words_of(viewer.get("/recpipe/tables").text)
+    monkeypatch.setenv("RECPIPE_CLOCK_DAY", "2011-09-03")
+    assert words_of(viewer.get("/recpipe/tables").text).count("late by 1 day") == 7
+
+
+DAY = date(2011, 9, 2)
+
+
+def newcomers_of(shop: Settings) -> None:
+    """Publish a replay, and outcomes that pool two nights."""
+    lake = Lake.from_settings(shop)
+    about = {"day": DAY, "trained_until": date(2011, 6, 3), "horizon_days": 90}
+    found = [
+        ("k=0", "stack", "ndcg@10", "", 0.125, 40), ("k>=1", "stack", "ndcg@10", "", 0.25, 30),
+        ("k>=1", "popularity", "ndcg@10", "", 0.2, 30), ("k>=1", "stack", "ndcg_ratio@10", "popularity", 1.25, 30),
+        ("k=3", "stack", "ndcg@10", "", None, 3), ("k=0", "<b>", "ndcg@10", "", 0.125, 40),
+    ]  # fmt: skip
+    rows = [
+        about | {"group": group, "metric": metric, "name": name, "against": against, "value": value, "users": users,
+                 "ci_low": value and value / 2, "ci_high": value and value * 2}
+        for group, name, metric, against, value, users in found
+    ]  # fmt: skip
+    lake.publish("replays", [DAY], pa.Table.from_pylist(rows, schema=TABLES["replays"].schema))
+    told = [("zero", "lists", 0.5, 25), ("few", "lists", None, 4), ("zero", "popularity", 0.25, 25)]
+    pooled = [
+        {"day": DAY, "horizon_days": 7, "cohort": cohort, "metric": "pooled_ndcg@10", "value": value, "ci_low": value and 0.125,
+         "ci_high": value and 0.75, "users": users, "name": name, "table": "recommendations", "window_days": 28, "nights": 2}
+        for cohort, name, value, users in told
+    ]  # fmt: skip
+    night = lake.reader().read("outcomes", DAY, DAY)
+    lake.publish("outcomes", [DAY], pa.concat_tables([night, pa.Table.from_pylist(pooled, schema=TABLES["outcomes"].schema)]))
+
+
+def test_newcomers_come_first_with_intervals_and_where_they_are_too_few(viewer: Any, shop: Settings) -> None:
+    newcomers_of(shop)
+    text = viewer.get("/recpipe/quality").text
+    said = words_of(text)
+    assert (
+        text.index("Newcomers, as if they came anew")
+        < text.index("Newcomers of the last weeks together")
+        < text.index("nDCG@10</h2>")
+    )
+    assert "stack of closed forms, 1 to 10 items: 0.2500 (0.1250 to 0.5000), 30 persons" in text
+    assert "stack of closed forms: 1.25 times popularity (95 % interval 0.62 to 2.50, the same 30 persons)." in said
+    assert "Who registered after 3 Jun 2011" in said
+    assert text.count("too few</text>") == 1
+    assert "<b>" not in text
+    assert "The last 28 days of lists: 2 nights" in said
+    assert "0.5000 (0.1250 to 0.7500, 25 persons)" in said
+    assert "too few (4 persons)" in said
+    # the curves of nights are what they were
+    assert "published lists, 2011-08-26: 0.250 (0.250 to 0.250), 40 users" in text
+    assert text.count("too few users to say") == 3
 
 
 def test_curves_are_of_the_lists_alone_and_say_where_users_are_too_few(viewer: Any, shop: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -88,6 +89,16 @@ def test_a_delivery_that_comes_later_is_noticed(home: Path) -> None:
     missing = event_of(deferred.value)
     assert missing == ""
     getattr(sensor, deferred.value.method_name)(context(), missing, **deferred.value.kwargs)
+
+
+def test_a_landing_that_does_not_answer_is_waited_for_and_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECPIPE_LANDING", "s3://shop/landing")
+    options = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "x", "max_retries": "0",
+               "AWS_ACCESS_KEY_ID": "shop", "AWS_SECRET_ACCESS_KEY": "geheim"}  # fmt: skip
+    monkeypatch.setenv("RECPIPE_LANDING_OPTIONS", json.dumps(options))
+    with pytest.raises(TaskDeferred) as deferred:
+        DeliverySensor(task_id="wait").execute(context())
+    assert event_of(deferred.value).startswith("The landing s3://shop/landing cannot be read: it does not answer.")
 
 
 def test_scheduled_runs_wait_longer_than_backfills(home: Path) -> None:

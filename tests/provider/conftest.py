@@ -17,13 +17,21 @@ DAGS = Path(__file__).parent / "dags"
 
 
 @pytest.fixture(scope="session")
-def tiny_dags(airflow_db: None) -> None:
+def tiny_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tiny DAGs publish: one place for all tests, as Airflow knows an asset by one address."""
+    return tmp_path_factory.mktemp("tiny") / "lake"
+
+
+@pytest.fixture(scope="session")
+def tiny_dags(airflow_db: None, tiny_lake: Path) -> None:
     """Make the tiny DAGs known to the Airflow home of this test process, which has no services."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
 
     DagBundlesManager().sync_bundles_to_db()
-    bag = BundleDagBag(DAGS, bundle_path=DAGS, bundle_name="dags-folder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECPIPE_LAKE", str(tiny_lake))
+        bag = BundleDagBag(DAGS, bundle_path=DAGS, bundle_name="dags-folder")
     assert bag.import_errors == {}
     for dag in bag.dags.values():
         if dag.is_paused_upon_creation is None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +152,65 @@ def test_ctrl_c_gives_up_what_waits(services: Settings) -> None:
         time.sleep(0.5)
     time.sleep(3)
     assert [run["day"] for run in noted(services, "tiny_stopped")] == ["2011-03-08"]
+
+
+# --- --local beside the scheduler, and what was seen done
+
+
+def command_of(services: Settings, *words: str) -> tuple[list[str], dict[str, str]]:
+    program = str(Path(sys.executable).with_name("airflow"))
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
+    return [program, "dags", "backfill", *words], {**env, **airflow_environment(services)}
+
+
+def test_a_scheduler_leaves_the_runs_of_local_alone(airflow: Airflow, services: Settings) -> None:
+    """Their days are long past, and so is the time limit of a run that would be dated by them."""
+    done = backfill(airflow, "tiny_beside", "2011-03-08", "2011-03-09", "--local", "-y")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 runs of tiny_beside succeeded." in done.stdout
+    runs = noted(services, "tiny_beside")
+    assert [run["day"] for run in runs] == ["2011-03-08", "2011-03-08", "2011-03-09", "2011-03-09"], "each task once"
+    assert together(runs) == 1
+
+
+def test_a_day_that_a_killed_local_left_is_run_again_by_the_scheduler(airflow: Airflow, services: Settings) -> None:
+    days = ("tiny_left", "2011-03-08", "2011-03-09")
+    command, env = command_of(services, "-s", days[1], "-e", days[2], "--local", "-c", '{"seconds": 60}', days[0])
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as started:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and "first" not in running(services, "tiny_left"):
+            time.sleep(0.2)
+        started.kill()
+    assert noted(services, "tiny_left") == []
+    done = backfill(airflow, *days)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 runs of tiny_left succeeded." in done.stdout
+    assert sorted(run["day"] for run in noted(services, "tiny_left")) == [days[1], days[1], days[2], days[2]]
+
+
+def running(services: Settings, dag_id: str) -> list[str]:
+    with closing(sqlite3.connect(services.home / "airflow" / "airflow.db", timeout=60)) as base:
+        asked = "SELECT task_id FROM task_instance WHERE dag_id = ? AND state = 'running'"
+        return [task for (task,) in base.execute(asked, (dag_id,))]
+
+
+def test_a_success_whose_tasks_were_skipped_is_named_and_can_be_run_again(airflow: Airflow, services: Settings) -> None:
+    days = ("tiny_skipped", "2011-03-08", "2011-03-08")
+    assert backfill(airflow, *days).returncode == 0
+    with closing(sqlite3.connect(services.home / "airflow" / "airflow.db", timeout=60)) as base, base:
+        base.execute(
+            "UPDATE task_instance SET state = 'skipped', start_date = NULL, end_date = NULL WHERE dag_id = 'tiny_skipped'"
+        )
+    left = backfill(airflow, *days)
+    assert left.returncode == 1, left.stdout + left.stderr
+    assert "MISSING 2011-03-08: note skipped without having run." in left.stdout
+    assert "with --reset-dagruns" in left.stdout
+    again = backfill(airflow, *days, "--reset-dagruns", "-y")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert len(noted(services, "tiny_skipped")) == 2
+
+
+def test_a_run_that_published_nothing_is_no_success(airflow: Airflow, services: Settings) -> None:
+    done = backfill(airflow, "tiny_published", "2011-03-08", "2011-03-08", "-c", '{"publish": false}')
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"MISSING 2011-03-08: items of 2011-03-08 not in the register of the lake {services.lake_root}" in done.stdout

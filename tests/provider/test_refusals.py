@@ -155,7 +155,7 @@ def test_others_see_all_runs_of_a_backfill_or_none(
         return original(**known)
 
     monkeypatch.setattr(DagRun, "generate_run_id", staticmethod(look))
-    assert call("tiny_backwards", "2011-03-10", "2011-03-12") == 0
+    assert call("tiny_backwards", "2011-03-10", "2011-03-12") == 1, "nobody ran them here"
     assert (seen, refused) == ([0, 0, 0], ["database is locked"] * 3)
     with closing(other_process()) as other:
         assert other.execute(runs).fetchone() == (3,)
@@ -175,7 +175,7 @@ def test_a_busy_database_is_waited_for(call: Callable[..., int], created: list[i
         original(**known)
 
     monkeypatch.setattr(service, "_create_runs_non_partitioned", meanwhile)
-    assert call("tiny_twice", DAY, DAY) == 0
+    assert call("tiny_twice", DAY, DAY) == 1, "nobody ran it here"
     writer.close()
     with closing(other_process()) as other:
         found = other.execute("SELECT id FROM backfill WHERE dag_id = 'tiny_twice'").fetchall()

@@ -14,6 +14,7 @@ from coloured_night import DAY, TEXT, fill, published
 from small_shop import Shop, event, item, open_shop, user
 from typer.testing import CliRunner
 
+from recpipe import rails
 from recpipe.contract import RECOMMENDATIONS
 from recpipe.demo.results import three_users
 from recpipe.errors import AuditFailed, MissingDay, MissingModel, RecpipeError
@@ -363,3 +364,13 @@ def test_the_command_makes_a_night(three, monkeypatch):
     assert done.output.strip() == "2026-03-02: 8 rows of recommendations and 2 episodes by model version 1."
     refused = CliRunner().invoke(app, ["recommend", "--day", "2026-03-09"])
     assert isinstance(refused.exception, MissingDay)
+
+
+def test_nights_by_hand_stage_apart_and_leave_nothing(three):
+    three.model(TEXT)
+    plans = [rails.by_hand(plan_night(three.settings, DAY, "1"), 1) for _ in range(2)]
+    folders = {Path(rank_shard(three.settings, plan, 0)).parent for plan in plans}
+    assert len(folders) == 2
+    shutil.rmtree(three.settings.work / "nights")
+    recommend_day(three.settings, DAY, "1")
+    assert list((three.settings.work / "nights" / str(DAY)).iterdir()) == []

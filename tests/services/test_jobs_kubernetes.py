@@ -168,10 +168,10 @@ def context(kept: Kept, number: int = 1) -> dict[str, Any]:
     return {"ti": ti, "run_id": ti.run_id, "dag": SimpleNamespace(), "task_state_store": kept}
 
 
-def declared(code: str, home: Path, limit: timedelta | None = timedelta(hours=2), **settings: Any) -> Any:
+def declared(code: str, home: Path, limit: timedelta | None = timedelta(hours=2), makes: str = "", **settings: Any) -> Any:
     given = {"job_place": "kubernetes", "job_image": IMAGE, "job_volume": "recpipe-data", "job_namespace": "shop", **settings}
     command = [sys.executable, "-c", code]
-    return job(load_settings(home=home, **given), task_id="train", command=command, execution_timeout=limit)
+    return job(load_settings(home=home, **given), task_id="train", command=command, execution_timeout=limit, makes=makes)
 
 
 def begin(operator: Any, about: dict[str, Any]) -> TaskDeferred:
@@ -290,6 +290,15 @@ def test_it_fails_with_its_last_lines_and_a_refusal_for_good(cluster: Cluster, t
     first, *lines = str(caught.value).splitlines()
     assert first.endswith(f"ended with exit code {code}. Its last lines:")
     assert lines == [f"line {i}" for i in range(15, 30)]
+    assert cluster.pods == {}
+
+
+def test_a_pod_that_sees_another_home_leaves_no_success(cluster: Cluster, tmp_path: Path) -> None:
+    kept, makes = Kept(), str(tmp_path / "summary.json")
+    event = wait(begin(declared("print('trained')", tmp_path, makes=makes), context(kept)))
+    assert event["status"] == "success"
+    with pytest.raises(AirflowException, match=r"ended with exit code 0\. But it left no .*summary\.json"):
+        declared("", tmp_path, makes=makes).trigger_reentry(context(kept), event)
     assert cluster.pods == {}
 
 

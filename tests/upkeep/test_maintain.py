@@ -7,8 +7,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -87,6 +90,23 @@ def test_only_old_versions_that_nobody_used_go(settings: Settings, registry) -> 
     assert prune_models(settings) == Report(())
 
 
+def test_a_version_that_is_promoted_meanwhile_stays_and_is_not_counted(
+    settings: Settings, registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recpipe.upkeep import versions as room
+
+    store, register = registry
+    unused, real = register(), room._places
+
+    def promoted_meanwhile(asked, version):
+        store.set_model_version_tag(version.name, version.version, "promoted_on", "2011-09-04")
+        return real(asked, version)
+
+    monkeypatch.setattr(room, "_places", promoted_meanwhile)
+    assert prune_models(settings) == Report(())
+    assert versions(store, settings) == {unused}
+
+
 def test_a_sweep_that_was_killed_is_finished(settings: Settings, registry, monkeypatch: pytest.MonkeyPatch) -> None:
     from recpipe.upkeep import versions as room
 
@@ -157,6 +177,40 @@ def test_what_a_killed_sweep_left_is_removed(settings: Settings) -> None:
     folder(settings, ".gone-0a1b", old=False)
     assert [step.name for step in prune_scratch(settings).steps] == [".gone-0a1b"]
     assert list(settings.work.iterdir()) == []
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Be a user whom the rights of files bind; root is bound by none."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_scratch_that_cannot_be_removed_is_told_and_not_counted() -> None:
+    with TemporaryDirectory() as home:
+        settings = load_settings(home=home)
+        stuck, free = folder(settings, "nights/2011-09-01/run_1/inner"), folder(settings, "nights/2011-09-02/run_1")
+        os.utime(stuck.parent, (time.time() - OLD,) * 2)
+        for path in (Path(home), *Path(home).rglob("*")):
+            path.chmod(0o777)
+        stuck.chmod(0o555)
+        with without_rights():
+            report = prune_scratch(settings)
+        left = next(settings.work.glob(".gone-*"))
+        assert [(step.name, step.count, step.bytes) for step in report.steps] == [
+            ("nights/2011-09-01/run_1", 0, 0),
+            ("nights/2011-09-02/run_1", 1, 8),
+        ]
+        assert report.failed == (f"{left} could not be removed whole: see who owns it, and run it again.",)
+        assert report.summary() == "Done: 1 folders of scratch removed; 8 B freed; 1 steps failed."
+        assert not free.exists()
+        (left / "inner").chmod(0o777)
 
 
 def test_caches_of_vectors_are_emptied_only_where_a_size_is_set(tmp_path: Path) -> None:

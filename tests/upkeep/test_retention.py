@@ -161,6 +161,18 @@ def test_versions_within_the_retention_stay_readable_and_older_ones_go(lake: Lak
     assert vacuum(lake, "items", KEEP) == Swept()
 
 
+def test_what_the_store_keeps_all_the_same_was_not_removed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.publish("items", [day(0)], items(0, "first"))
+    lake.publish("items", [day(0)], items(0, "second"))
+    age(lake, 60)
+    lake.publish("items", [day(0)], items(0, "third"))
+    real = kept._vacuum
+    monkeypatch.setattr(kept, "_vacuum", lambda *words, dry_run: real(*words, dry_run=True))
+    assert vacuum(lake, "items", KEEP) == Swept()
+    monkeypatch.undo()
+    assert vacuum(lake, "items", KEEP).files == 1
+
+
 def test_what_a_row_of_the_register_names_within_the_retention_stays(lake: Lake) -> None:
     lake.publish("items", [day(0)], items(0, "read"))
     read = lake.delta("items").version()

@@ -19,7 +19,7 @@ from docker.utils import kwargs_from_env
 
 from docker import APIClient
 from recpipe.config import Settings
-from recpipe_airflow.jobs.failure import LAST_LINES, failed
+from recpipe_airflow.jobs.failure import LAST_LINES, failed, require_made
 from recpipe_airflow.jobs.spec import Task, container, make_job
 
 GRACE_SECONDS = 10
@@ -54,16 +54,25 @@ class DockerJob(BaseOperator):
         Program and arguments, templated.
     env
         Variables beside those that go along.
+    makes
+        File that it leaves, templated; without it the job has failed, whatever its exit code.
     """
 
-    template_fields: Sequence[str] = ("command",)
+    template_fields: Sequence[str] = ("command", "makes")
 
     def __init__(
-        self, *, settings: Settings, command: Sequence[str], env: Mapping[str, str] | None = None, **kwargs: Any
+        self,
+        *,
+        settings: Settings,
+        command: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        makes: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.command = command
         self.env = dict(env or {})
+        self.makes = makes
         self._settings = settings
         self._container = ""
 
@@ -87,6 +96,7 @@ class DockerJob(BaseOperator):
         remove(client, self._container)
         if code:
             raise failed(self.command[0], code, last, "It had no memory left." if memory else "")
+        require_made(self.command[0], self.makes, last)
 
     def on_kill(self) -> None:
         """Stop the container and remove it."""

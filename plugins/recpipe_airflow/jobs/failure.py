@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
@@ -30,3 +31,27 @@ def failed(program: str, code: int | None, lines: Iterable[str], why: str = "") 
     said = list(lines)[-LAST_LINES:]
     head = f"{program} {ended}. {why + ' ' if why else ''}Its last lines:"
     return error("\n".join([head, *said]))
+
+
+def require_made(program: str, makes: str, lines: Iterable[str] = ()) -> None:
+    """Hold a job that ended well against the file that it should have left; see `failed`.
+
+    Parameters
+    ----------
+    program
+        What ran.
+    makes
+        The file, as this worker sees it; nothing is looked for if empty.
+    lines
+        What the job said last.
+
+    Raises
+    ------
+    AirflowException
+        If it is not there: the place of the job may see another folder under the same path.
+    """
+    if makes and not Path(makes).is_file():
+        raise failed(
+            program, 0, lines,
+            f"But it left no {makes} where this worker looks for it: see whether the place where it ran has the same folder there.",
+        )  # fmt: skip

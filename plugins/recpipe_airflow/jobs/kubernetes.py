@@ -14,7 +14,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.sdk.exceptions import AirflowException
 
 from recpipe.config import Settings
-from recpipe_airflow.jobs.failure import failed
+from recpipe_airflow.jobs.failure import failed, require_made
 from recpipe_airflow.jobs.spec import CONTAINER, make_job, pod
 
 LOOK_SECONDS = 10
@@ -36,12 +36,20 @@ class PodJob(KubernetesPodOperator):  # type: ignore[misc]  # the provider is ty
         Program and arguments, templated.
     env
         Variables beside those that go along.
+    makes
+        File that it leaves, templated; without it the job has failed, whatever its exit code.
     """
 
-    template_fields: Sequence[str] = ("command",)
+    template_fields: Sequence[str] = ("command", "makes")
 
     def __init__(
-        self, *, settings: Settings, command: Sequence[str], env: Mapping[str, str] | None = None, **kwargs: Any
+        self,
+        *,
+        settings: Settings,
+        command: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        makes: str = "",
+        **kwargs: Any,
     ) -> None:
         limit = kwargs.get("execution_timeout") or kwargs.get("default_args", {}).get("execution_timeout")
         wait = int(limit.total_seconds()) if limit else START_MINUTES * 60
@@ -62,6 +70,7 @@ class PodJob(KubernetesPodOperator):  # type: ignore[misc]  # the provider is ty
         )
         self.command = command
         self.env = dict(env or {})
+        self.makes = makes
         self._settings = settings
 
     def execute(self, context: Any) -> Any:
@@ -72,12 +81,14 @@ class PodJob(KubernetesPodOperator):  # type: ignore[misc]  # the provider is ty
         return super().execute(context)
 
     def cleanup(self, pod: Any, remote_pod: Any, xcom_result: Any = None, context: Any = None) -> None:
-        """Remove the pod, and fail with the job's exit code and last lines if it failed."""
+        """Remove the pod, and fail with the job's exit code and last lines if it failed, or left nothing."""
         try:
             super().cleanup(pod, remote_pod, xcom_result, context)
         except AirflowException:
             code, said, why = how_it_ended(remote_pod)
             raise failed(self.command[0], code, said, why) from None
+        if remote_pod is not None and remote_pod.status.phase == "Succeeded":
+            require_made(self.command[0], self.makes)
 
 
 def how_it_ended(remote_pod: Any) -> tuple[int | None, list[str], str]:

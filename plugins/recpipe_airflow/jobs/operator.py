@@ -14,7 +14,13 @@ from recpipe_airflow.jobs.spec import check
 
 
 def job(
-    settings: Settings, *, task_id: str, command: Sequence[Any], env: Mapping[str, str] | None = None, **kwargs: Any
+    settings: Settings,
+    *,
+    task_id: str,
+    command: Sequence[Any],
+    env: Mapping[str, str] | None = None,
+    makes: str = "",
+    **kwargs: Any,
 ) -> BaseOperator:
     """Declare a task that runs a command in the place of the settings.
 
@@ -31,6 +37,8 @@ def job(
         Program and arguments, templated; no shell sees them.
     env
         Variables beside those of the place.
+    makes
+        File that the command leaves, templated: exit code 0 without it is a failure.
     **kwargs
         Arguments of any task: pool, queue, retries. ``RECPIPE_JOB_MINUTES`` is its time limit where it is set.
 
@@ -40,7 +48,7 @@ def job(
         If the place lacks a setting that it needs.
     """
     check(settings)
-    given: dict[str, Any] = {"task_id": task_id, "command": command, "env": env, **kwargs}
+    given: dict[str, Any] = {"task_id": task_id, "command": command, "env": env, "makes": makes, **kwargs}
     if settings.job_minutes:
         given["execution_timeout"] = timedelta(minutes=settings.job_minutes)
     if settings.job_place == "docker":

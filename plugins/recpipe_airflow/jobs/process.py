@@ -15,7 +15,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
-from recpipe_airflow.jobs.failure import LAST_LINES, failed
+from recpipe_airflow.jobs.failure import LAST_LINES, failed, require_made
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -53,14 +53,17 @@ class JobOperator(BaseOperator):
         Program and arguments, templated.
     env
         Variables beside those of the worker.
+    makes
+        File that it leaves, templated; without it the job has failed, whatever its exit code.
     """
 
-    template_fields: Sequence[str] = ("command",)
+    template_fields: Sequence[str] = ("command", "makes")
 
-    def __init__(self, *, command: Sequence[str], env: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, command: Sequence[str], env: Mapping[str, str] | None = None, makes: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.command = command
         self.env = dict(env or {})
+        self.makes = makes
         self._process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Any) -> None:
@@ -77,6 +80,7 @@ class JobOperator(BaseOperator):
         code = self._process.wait()
         if code:
             raise failed(self.command[0], code, last)
+        require_made(self.command[0], self.makes, last)
 
     def on_kill(self) -> None:
         """Stop the command and whatever it started."""

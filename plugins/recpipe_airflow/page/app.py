@@ -17,7 +17,8 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from recpipe import consume
 from recpipe.config import Settings
 from recpipe.errors import RecpipeError
-from recpipe_airflow.page import charts, words
+from recpipe.printable import printable
+from recpipe_airflow.page import charts, newcomers, words
 from recpipe_airflow.page.door import HEADERS, MAY_READ, REPORT_POLICY, refuse
 from recpipe_airflow.page.reports import find_report, list_reports
 from recpipe_airflow.page.traces import in_mlflow, written
@@ -114,9 +115,20 @@ def quality(request: Request) -> Response:
 
     def read(settings: Settings) -> dict[str, Any]:
         curves = consume.read_curves(settings, QUALITY_DAYS)
-        return {"sections": charts.sections(curves, settings.metric_k), "horizon": settings.horizon_days}
+        replayed, pooled = consume.read_replay(settings), consume.read_pooled(settings)
+        drawn = newcomers.draw(replayed, settings.metric_k) if replayed else None
+        return {
+            "sections": charts.sections(curves, settings.metric_k),
+            "horizon": settings.horizon_days,
+            "replayed": replayed,
+            "drawn": drawn,
+            "ratios": newcomers.ratios(replayed) if replayed else [],
+            "pooled": [newcomers.table_of(window) for window in pooled],
+            "k": settings.metric_k,
+        }
 
-    return _page(request, "quality.html", read, sections=[], horizon=0, series=charts.SERIES)
+    nothing: dict[str, Any] = {"sections": [], "replayed": None, "drawn": None, "ratios": [], "pooled": []}
+    return _page(request, "quality.html", read, horizon=0, k=0, series=charts.SERIES, names=newcomers.LABELS, **nothing)
 
 
 def quarantine(request: Request) -> Response:
@@ -218,11 +230,17 @@ def _templates() -> Environment:
         _made = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
+            finalize=_shown,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
     return _made
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as the page shows it: a title may not turn the direction of what stands around it."""
+    return printable(value) if type(value) is str else value  # what is markup already is no text of others
 
 
 _made: Environment | None = None

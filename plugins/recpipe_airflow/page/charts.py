@@ -81,14 +81,14 @@ def draw(metric: str, cohort: str, series: dict[str, list[Measured]], scale: _Sc
 def _scale(points: list[Measured]) -> _Scale:
     days = [point.day for point in points]
     highest = max((value for point in points for value in (point.value, point.high) if value is not None), default=1.0)
-    step = _round_step((highest or 1.0) / 4)
+    step = round_step((highest or 1.0) / 4)
     return _Scale(min(days), max(days), step, math.ceil(round((highest or 1.0) / step, 6)))
 
 
-def _round_step(value: float) -> float:
+def round_step(value: float) -> float:
     """Return the next of 1, 2, 2.5, 5 and 10 times a power of ten, so that the ticks are round.
 
-    >>> _round_step(0.028), _round_step(0.06), _round_step(0.25)
+    >>> round_step(0.028), round_step(0.06), round_step(0.25)
     (0.05, 0.1, 0.25)
     """
     power = 10.0 ** math.floor(math.log10(value))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -177,7 +178,9 @@ def serve(log: Log, make: Make, out: Path) -> dict[str, Any]:
     table["rank"] = np.concatenate([np.arange(1, count + 1) for count in length])
     table["item_id"] = [item for entry in lists for item in entry]
     out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(out)
+    part = out.with_name(f".{out.stem}.{uuid4().hex[:12]}{out.suffix}")  # this script sees nothing of recpipe
+    table.to_parquet(part)
+    part.replace(out)
     return {"lists": len(lists), "list_seconds": round(time.monotonic() - began, 1)}
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recpipe.benchmark.split import read_split
 from recpipe.errors import RecpipeError
+from recpipe.learn.claim import alone
 
 HERE = Path(__file__).parent
 
@@ -79,13 +80,20 @@ def environment(envs: Path, name: str, requirements: Path) -> Path:
     python, complete = folder / "bin" / "python", folder / "complete"
     if complete.is_file():
         return python
+    with alone(envs):  # two runs at once make it one after the other
+        if not complete.is_file():
+            _make(folder, name, requirements)
+            complete.touch()
+    return python
+
+
+def _make(folder: Path, name: str, requirements: Path) -> None:
+    python = folder / "bin" / "python"
     shutil.rmtree(folder, ignore_errors=True)
     print(f"{name}: making the environment {folder} ({requirements.name})", flush=True)
     _run([sys.executable, "-m", "venv", str(folder)], f"The environment {folder} could not be made")
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)]
     _run(install, f"The packages of {requirements.name} could not be installed (pip needs a package index)")
-    complete.touch()
-    return python
 
 
 def _run(command: list[str], refusal: str) -> None:

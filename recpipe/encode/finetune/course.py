@@ -101,15 +101,16 @@ class Progress:
     losses: list[float] = field(default_factory=list)
 
 
-def resume(
-    course: Course, config: Config, source: Encoder, episodes_dir: Path, out_dir: Path, say: Callable[[str], None]
-) -> Progress:
-    """Go on from where a killed run of the same settings and input was; from the start where there is none."""
+def resume(course: Course, config: Config, source: Encoder, identity: str, out_dir: Path, say: Callable[[str], None]) -> Progress:
+    """Go on from where a killed run of the same settings and input was; from the start where there is none.
+
+    ``identity`` is the text of the input's ``facts.json``, which says which one it is.
+    """
     import torch
 
     from recpipe.learn import checkpoint
 
-    said = [asdict(config), source.fingerprint, (episodes_dir / "facts.json").read_text()]
+    said = [asdict(config), source.fingerprint, identity]
     progress = Progress(hashlib.sha256(to_json(said)).hexdigest(), out_dir / "checkpoint.safetensors")
     found = checkpoint.read_checkpoint(progress.file, "cpu")
     if found and found[1]["run"] == progress.run:

@@ -28,7 +28,7 @@ from recpipe.encode.finetune.measure import measure_text_prototype, with_vectors
 from recpipe.encode.finetune.passes import pass_of, spread, text_views, viewed
 from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.learn.data import Evidence
-from recpipe.learn.episodes_folder import read_episodes_folder
+from recpipe.learn.episodes_folder import read_training_input
 from recpipe.learn.folder import to_json, write_whole
 from recpipe.learn.selection import Window
 
@@ -63,7 +63,8 @@ def finetune(episodes_dir: Path, encoder: str, out_dir: Path, config: Config = D
         raise BadSetting(f"Fine-tuning knows no objective '{config.objective}'. Choose one of {', '.join(OBJECTIVES)}.")
     source = load_encoder(encoder)
     torch.set_num_threads(config.threads)
-    evidence, past, last = _windows(episodes_dir, source, config)
+    found, facts, identity = read_training_input(episodes_dir)
+    evidence, past, last = _windows(found, facts, source, config)
     before = measure_text_prototype(last, evidence.catalogue.vectors)
     say(f"before: nDCG@10 {before['ndcg']:.4f}, recall@10 {before['recall']:.4f}")
     temperature = config.temperature or frozen_temperature(past, config)
@@ -71,7 +72,7 @@ def finetune(episodes_dir: Path, encoder: str, out_dir: Path, config: Config = D
 
     course = begin(config, source)
     say(f"{config.method} teaches {course.count} of {sum(p.numel() for p in course.network.parameters())} parameters")
-    progress = resume(course, config, source, episodes_dir, out_dir, say)
+    progress = resume(course, config, source, identity, out_dir, say)
     pace = _learn(course, progress, past, evidence.catalogue.texts, config, temperature, out_dir)
     _save(course, config, source, out_dir)
 
@@ -91,9 +92,10 @@ def finetune(episodes_dir: Path, encoder: str, out_dir: Path, config: Config = D
     return {**summary, **pace}
 
 
-def _windows(episodes_dir: Path, source: Encoder, config: Config) -> tuple[Evidence, list[Window], Window]:
+def _windows(
+    evidence: Evidence, facts: Mapping[str, Any], source: Encoder, config: Config
+) -> tuple[Evidence, list[Window], Window]:
     """Return the evidence with the encoder's vectors, the windows to learn from, and the one to look at."""
-    evidence, facts = read_episodes_folder(episodes_dir)
     if facts["encoder"] != source.fingerprint:  # vectors of another encoder tell nothing about this one's before and after
         evidence = with_vectors(evidence, source.encode(evidence.catalogue.texts))
     past = windows_back(evidence, facts, config.window_days, range(2, config.windows + 2))

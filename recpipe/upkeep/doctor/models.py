@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from recpipe.config import Settings
-from recpipe.errors import BadSetting, MissingModel
+from recpipe.errors import BadSetting, MissingModel, RecpipeError
 from recpipe.lake import Lake
 from recpipe.lake.claim import fingerprint_of, hold_against
 from recpipe.privacy.keys import fingerprint, has_key
@@ -88,11 +88,12 @@ def _champion(settings: Settings) -> tuple[str, str] | Finding:
     from mlflow.exceptions import MlflowException
 
     from recpipe.registry import champion
-    from recpipe.registry.store import SQLITE, client
+    from recpipe.registry.database import sqlite_file
+    from recpipe.registry.store import client
     from recpipe.registry.versions import all_versions, find
 
-    uri = settings.tracking_uri
-    if uri.startswith(SQLITE) and not (settings.home / "mlflow" / "mlflow.db").is_file() and not settings.mlflow_uri:
+    file = sqlite_file(settings.tracking_uri)
+    if file is not None and not file.is_file() and not settings.mlflow_uri:
         return warn("champion", "no model is registered yet", "Run train_meta_model for a week, or `recpipe adopt-model`.")
     try:
         store = client(settings)
@@ -100,6 +101,8 @@ def _champion(settings: Settings) -> tuple[str, str] | Finding:
         params = store.get_run(version.run_id).data.params
     except MissingModel:
         return warn("champion", "no model is promoted yet", "Run train_meta_model for a week, or `recpipe adopt-model`.")
+    except RecpipeError as error:
+        return wrong("champion", str(error), "See above: the check of MLflow says what to do.")
     except (MlflowException, OSError) as error:
         return wrong(
             "champion", f"MLflow cannot be asked ({type(error).__name__})", "Look at RECPIPE_MLFLOW_URI and at the server."

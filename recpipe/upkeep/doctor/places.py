@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from recpipe.config import Settings
 from recpipe.errors import RecpipeError, no_space
@@ -17,24 +17,47 @@ from recpipe.lake import Lake
 from recpipe.local.home import airflow_home
 from recpipe.upkeep.doctor.finding import Finding, ok, warn, wrong
 
+if TYPE_CHECKING:
+    from recpipe.ingest.landing import Landing
+
 PRIVATE: Final = ("airflow.cfg", "login.json", "keys.json")
 MAKE_ROOM: Final = "Make room: `recpipe maintain` frees some; docs/operations.md (a full disk) says the rest."
 
 
 def folders(settings: Settings) -> Iterator[Finding]:
-    """Say whether files can be written, renamed and flushed to disk in the home, and the landing is there."""
+    """Say whether files can be written, renamed and flushed to disk in the home, and the landing can be read."""
     places = {"RECPIPE_HOME": settings.home, "work": settings.work, "reports": settings.reports}
     for name, place in places.items():
         yield _writable(place, name)
-    landing = settings.landing_root
-    if not landing.is_dir():
-        yield warn(
-            "landing", f"there is no folder {landing}", "Make it, let the shop drop its files there, or set RECPIPE_LANDING."
+    yield _landing(settings)
+
+
+def _landing(settings: Settings) -> Finding:
+    """Say whether the landing can be read, wherever it lies."""
+    from recpipe.ingest.landing import Landing
+
+    try:
+        landing = Landing.of(settings)
+        if not landing.on_disk:
+            return _landing_elsewhere(landing)
+    except RecpipeError as error:
+        return wrong("landing", str(error), "Mend RECPIPE_LANDING or RECPIPE_LANDING_OPTIONS, or ask whoever runs the store.")
+    folder = settings.landing_root
+    if not folder.is_dir():
+        return warn(
+            "landing", f"there is no folder {folder}", "Make it, let the shop drop its files there, or set RECPIPE_LANDING."
         )
-    elif not os.access(landing, os.R_OK | os.X_OK):
-        yield wrong("landing", f"{landing} cannot be read", f"Give this user the right to read it: chmod a+rX {landing}")
-    else:
-        yield ok("landing", f"{landing} can be read")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return wrong("landing", f"{folder} cannot be read", f"Give this user the right to read it: chmod a+rX {folder}")
+    return ok("landing", f"{folder} can be read")
+
+
+def _landing_elsewhere(landing: Landing) -> Finding:
+    found = landing.children("")
+    if not found:
+        remedy = "Let the shop drop its files there, or mend RECPIPE_LANDING: a store cannot tell an empty folder from none."
+        return warn("landing", f"{landing.shown} answers, and holds nothing", remedy)
+    return ok("landing", f"{landing.shown} can be read: {len(found):,} entries")
 
 
 def store(settings: Settings) -> Iterator[Finding]:

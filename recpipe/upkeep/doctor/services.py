@@ -57,7 +57,14 @@ def airflow_health(settings: Settings) -> Iterator[Finding]:
 
 
 def mlflow_health(settings: Settings) -> Iterator[Finding]:
-    """Say whether MLflow answers, in this environment's version."""
+    """Say whether MLflow's database is whole, and whether MLflow answers, in this environment's version."""
+    from recpipe.registry.database import fault_of, sqlite_file
+
+    file = sqlite_file(settings.tracking_uri)
+    if file is not None and (fault := fault_of(file)):
+        says, _, remedy = fault.partition(". ")
+        yield wrong("mlflow", says, remedy)
+        return
     url = mlflow_url(settings) if serves_mlflow(settings) else settings.tracking_uri
     if not url.startswith("http"):
         yield ok("mlflow", "a database is used without a server")

@@ -1,0 +1,95 @@
+"""What would become of days: they are staged for real, in a scratch home, and the facts are read off."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from recpipe.config import Settings, load_settings
+from recpipe.errors import RecpipeError
+from recpipe.ingest.stage import stage_days
+from recpipe.ingest.staged import FACTS
+from recpipe.onboarding.survey import Survey
+
+FIRST: int = 4
+AROUND: int = 4
+
+
+@dataclass
+class Trial:
+    """What became of some days.
+
+    Attributes
+    ----------
+    days
+        Days that were staged.
+    rows
+        Rows taken in, by table.
+    out
+        (table, reason, column, set aside) -> rows that stay out.
+    refused
+        Sentences of the days that would be refused, each once, with the day.
+    """
+
+    days: list[date] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    out: Counter[tuple[str, str, str, bool]] = field(default_factory=Counter)
+    refused: dict[date, str] = field(default_factory=dict)
+
+    @property
+    def delivered(self) -> int:
+        """Rows of all tables that were looked at."""
+        return sum(self.rows.values()) + sum(self.out.values())
+
+
+def trial_days(found: Survey) -> list[date]:
+    """Return the days that are tried: the first, those around the fullest, and the last."""
+    days = sorted(found.days)
+    fullest = days.index(max(days, key=lambda day: found.days[day]))
+    return sorted({*days[:FIRST], *days[max(0, fullest - AROUND) : fullest + AROUND], days[-1]})
+
+
+def try_days(
+    scratch: Path,
+    proposed: Mapping[str, Any],
+    landing: Path,
+    days: Sequence[date],
+    say: Callable[[date], None] = lambda day: None,
+) -> Trial:
+    """Stage days in a scratch home under the proposed settings; nothing of the person's own home is touched."""
+    trial = Trial()
+    loose = load_settings(**{**proposed, "home": scratch / "home", "lake": "", "landing": str(landing), "run_id": "local"})
+    for day in days:
+        say(day)
+        try:
+            _read(stage_days(loose, [day]), day, trial)
+        except RecpipeError as error:
+            trial.refused[day] = str(error)
+            _read_refused(loose, day, trial)
+        trial.days.append(day)
+    return trial
+
+
+def _read_refused(settings: Settings, day: date, trial: Trial) -> None:
+    """Stage a day again without a limit of bad rows, so that it can be said which they are."""
+    try:
+        _read(stage_days(settings.model_copy(update={"max_bad_share": 1.0}), [day]), day, trial)
+    except RecpipeError:
+        return
+
+
+def _read(folder: Path, day: date, trial: Trial) -> None:
+    facts = json.loads((folder / FACTS).read_text())["days"][str(day)]
+    for table, counted in facts.items():
+        trial.rows[table] += counted["rows"]
+    for file in sorted((folder / "quarantine").glob("*.parquet")):
+        rows = pq.read_table(file, columns=["source_table", "reason", "column", "set_aside"])
+        for row in rows.to_pylist():
+            trial.out[row["source_table"], row["reason"], row["column"] or "", row["set_aside"]] += 1

@@ -1,0 +1,199 @@
+"""Random deliveries against the real ingest: a refusal in one sentence with the rest untouched, or every row exactly once.
+
+A run of the suite tries a few; ``RANDOM_DELIVERIES=10000 pytest tests/ingest/test_random_deliveries.py`` tries as many, from
+the seed ``RANDOM_DELIVERIES_FROM`` on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recpipe.config import Settings, load_settings
+from recpipe.errors import AuditFailed, BadDelivery, RecpipeError
+from recpipe.ingest import ingest_day
+from recpipe.lake import Lake
+
+sys.path.insert(0, str(Path(__file__).parent))
+from random_delivery import BEFORE, DAY, TRACEABLE, TYPES, Made, Part, make
+
+COUNT = int(os.environ.get("RANDOM_DELIVERIES", "40"))
+FIRST = int(os.environ.get("RANDOM_DELIVERIES_FROM", "0"))
+RAW = ("traceback", "pyarrow", "arrow", "duckdb", "errno", "exception", "deltalake", "sqlite", "0x", "thrift", "c++")
+MOST_SHOWN = 12
+
+
+def home_of(made: Made, homes: dict[Any, Path], tmp_path: Path) -> Path:
+    """Return a home in which the day before is published; one is made a shop's zone and key, the others are copies."""
+    kind = (made.settings["timezone"], made.settings["user_key"])
+    if kind not in homes:
+        homes[kind] = tmp_path / f"template-{len(homes)}"
+        shop = load_settings(home=homes[kind], timezone=kind[0], user_key=kind[1])
+        when = datetime(BEFORE.year, BEFORE.month, BEFORE.day, 12)
+        rows = [{"user_id": f"b{n}", "item_id": "before", "event_type": "view", "ts": when.replace(minute=n)} for n in range(5)]
+        put(shop, "events", BEFORE, [Part("a.parquet", [], parquet(rows))])
+        put(shop, "items", BEFORE, [Part("a.parquet", [], parquet([{"item_id": "before", "title": "T"}]))])
+        put(shop, "users", BEFORE, [])
+        ingest_day(shop, BEFORE)
+    shutil.rmtree(tmp_path / "home", ignore_errors=True)
+    shutil.copytree(homes[kind], tmp_path / "home")
+    return tmp_path / "home"
+
+
+def parquet(rows: list[dict[str, Any]]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def put(settings: Settings, table: str, day: Any, parts: list[Part], mark: bool = True) -> None:
+    folder = settings.landing_root / table / f"day={day}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        file = folder / part.name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(part.content)
+    if mark:
+        (folder / "_SUCCESS").touch()
+
+
+def kept_files(settings: Settings) -> dict[str, str]:
+    """Return hashes of all data files and commits of the lake; later ones only come to them."""
+    root = Path(settings.lake_root)
+    files = [
+        file for file in root.rglob("*") if file.is_file() and file.name != "_last_checkpoint" and "_verdicts" not in str(file)
+    ]
+    return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def faults_of(made: Made, home: Path) -> list[str]:
+    """Take a delivery in, and return what is wrong with what became of it."""
+    settings = load_settings(home=home, **made.settings)
+    for table in ("events", "items", "users"):
+        put(settings, table, DAY, made.parts[table], table in made.marks)
+    before = kept_files(settings)
+    records = [record for record in Lake.from_settings(settings).days() if record.day == BEFORE]
+    try:
+        ingest_day(settings, DAY)
+    except RecpipeError as error:
+        found = [*sentence_faults(made, error), *unwarranted(made, error), *not_open(settings)]
+    except Exception as error:
+        found = [f"raw {type(error).__name__}: {str(error)[:300]}"]
+    else:
+        found = conservation_faults(made, settings)
+    after = kept_files(settings)
+    found += [f"{name} of the day before has changed" for name, content in before.items() if after.get(name) != content]
+    if [record for record in Lake.from_settings(settings).days() if record.day == BEFORE] != records:
+        found.append("the register of the day before has changed")
+    return found
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def sentence_faults(made: Made, error: RecpipeError) -> list[str]:
+    text = str(error)
+    found = [] if isinstance(error, BadDelivery) else [f"refused as {type(error).__name__}: {text[:300]}"]
+    if isinstance(error, AuditFailed):
+        found.append("the audit found what staging let through")
+    if raw := [word for word in RAW if word in text.lower()]:
+        found.append(f"the text of a library ({raw[0]}): {text[:300]}")
+    if not text.isprintable() or not text.endswith(".") or len(text) > 2_500:
+        found.append(f"no sentence for a person: {text[:200]!r} … {text[-100:]!r}")
+    if not any(table in text for table in ("events", "items", "users")):
+        found.append(f"does not say where: {text[:200]}")
+    return found
+
+
+def unwarranted(made: Made, error: RecpipeError) -> list[str]:
+    clean = not made.damage and not made.unclear
+    few_bad = not made.dirty or made.settings["max_bad_share"] == 1.0
+    return [f"refused without need: {str(error)[:400]}"] if clean and few_bad else []
+
+
+def not_open(settings: Settings) -> list[str]:
+    days = [record for record in Lake.from_settings(settings).days() if record.day == DAY]
+    found = [f"{record.table} of a refused day is {record.status}" for record in days if record.complete]
+    return found or ([] if days else ["the refused day is not marked open"])
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def conservation_faults(made: Made, settings: Settings) -> list[str]:
+    if len(made.marks) < 3:
+        return ["published without its mark"]
+    reader = Lake.from_settings(settings).reader()
+    quarantine = [row for row in reader.read("quarantine").to_pylist() if row["day"] == DAY]
+    found = []
+    places = Counter((row["source_table"], row["source_file"], row["row_number"]) for row in quarantine)
+    found += [f"{place} is in quarantine {count} times" for place, count in places.items() if count > 1]
+    for table in ("events", "items", "users"):
+        rows = [row for row in reader.read(table).to_pylist() if row["day"] == DAY]
+        out = {(row["source_file"], row["row_number"]) for row in quarantine if row["source_table"] == table}
+        found += [f"{table}: {fault}" for fault in table_faults(made, table, rows, out)]
+    return found
+
+
+def table_faults(made: Made, table: str, rows: list[dict[str, Any]], out: set[tuple[str, int]]) -> list[str]:
+    delivered = [row for part in made.parts[table] for row in part.rows]
+    copies = len(delivered) - len({row.tag for row in delivered})
+    if not 0 <= len(delivered) - len(rows) - len(out) <= copies:
+        return [f"{len(delivered)} rows delivered, {copies} copies, {len(rows)} published, {len(out)} in quarantine"]
+    if made.settings["user_key"] or made.damage.partition(" (")[0] not in TRACEABLE:
+        return []
+    return traced_faults(made, table, rows, out)
+
+
+def traced_faults(made: Made, table: str, rows: list[dict[str, Any]], out: set[tuple[str, int]]) -> list[str]:
+    """Follow every delivered row: to one published row with its values, or to its place in the quarantine."""
+    key = {"events": "session_id", "items": "item_id", "users": "user_id"}[table]
+    published = {row[key]: row for row in rows}
+    tags = Counter(row.tag for part in made.parts[table] for row in part.rows)
+    found = []
+    for part in made.parts[table]:
+        for number, row in enumerate(part.rows):
+            there = published.get(row.tag if table == "events" else row.values[key])
+            kept_out = (part.name.rpartition("/")[2], number) in out
+            readable = row.clean and not any(form.startswith(f"{table}.") for form in made.unclear)
+            if readable and not there:
+                found.append(f"the clean row {row.tag} is not published")
+            elif row.clean and there and (wrong := wrong_values(row.values, there)):
+                found.append(f"{row.tag} is published with {wrong}; forms {made.forms}")
+            elif table == "events" and tags[row.tag] == 1 and kept_out == bool(there):
+                found.append(f"{row.tag} is {'both published and' if there else 'neither published nor'} in quarantine")
+    return found
+
+
+def wrong_values(delivered: dict[str, Any], row: dict[str, Any]) -> str:
+    for name, value in delivered.items():
+        wanted = TYPES.get(value, value) if name == "event_type" else value
+        if name in row and name != "event_id" and row[name] != wanted:
+            return f"{name} {row[name]!r} instead of {wanted!r}"
+    return ""
+
+
+# --- the test ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_random_delivery_is_refused_in_a_sentence_or_every_row_of_it_is_kept_once(tmp_path: Path) -> None:
+    homes: dict[Any, Path] = {}
+    seen: list[str] = []
+    for seed in range(FIRST, FIRST + COUNT):
+        made = make(seed)
+        try:
+            seen += [
+                f"seed {seed} [{made.damage} {made.unclear}]: {one}" for one in faults_of(made, home_of(made, homes, tmp_path))
+            ]
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+    assert not seen, f"{len(seen)} faults in {COUNT} deliveries:\n" + "\n".join(seen[: MOST_SHOWN if COUNT <= 100 else None])
