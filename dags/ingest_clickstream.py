@@ -13,6 +13,8 @@ of D get none. Nothing is lost: deliver the day, then clear the run or backfill 
 - `stage` failed: a file cannot be read, or too many rows are bad; the message names file, column and remedy. The day
   before stays published. After a corrected delivery: `airflow dags backfill -s D -e D --reset-dagruns -y ingest_clickstream`.
 - `publish` failed: an expectation did not hold; the links Verdict under the task's Details say which. Nothing was published.
+- `publish` failed for `share_of_usual_rows`: the day has next to no events, after weeks of many. Ask the shop's data team. If the
+  shop really had such a day, trigger the DAG with the parameters `day` and `accept_volume`, or name it in RECPIPE_ACCEPTED_DAYS.
 - A warning in a verdict (volume, freshness) does not stop anything: look at it in the morning.
 
 Step by step: docs/operations.md (a failed day).
@@ -26,7 +28,7 @@ from __future__ import annotations
 from airflow.sdk import dag, task
 from recpipe_airflow import counters
 from recpipe_airflow.links import link, table_links
-from recpipe_airflow.runs import DAILY, day_param, default_args, run_day, run_limit, schedule, table
+from recpipe_airflow.runs import DAILY, accept_volume_param, day_param, default_args, run_day, run_limit, schedule, table
 from recpipe_airflow.waiting import DeliverySensor
 
 from recpipe.config import load_settings
@@ -43,7 +45,7 @@ TAKEN_IN = ("items", "users", "quarantine", "events")
     tags=["recpipe", "daily", "ingest", "tier-1"],
     max_active_runs=4,
     **run_limit(),
-    params={"day": day_param()},
+    params={"day": day_param(), "accept_volume": accept_volume_param()},
     default_args=default_args(SETTINGS, minutes=60),
 )
 def ingest_clickstream() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from datetime import date
 from fnmatch import fnmatchcase
 from fractions import Fraction
@@ -13,13 +14,17 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from recpipe import layouts
+from recpipe import setting_checks as checks
 from recpipe.errors import BadSetting
 from recpipe.ids import NOBODY
+from recpipe.printable import printable
 
+MOST_WEIGHT = 1_000_000
+"""Greatest weight of an event type."""
 LONGEST_NAME = 150
 """Characters of a run's id that its folders are named after."""
 ENCODER_PROFILES = ("multilingual",)
@@ -36,7 +41,9 @@ _NAMES = {"newness": ("new", "old"), "popularity": ("head", "middle", "tail"), "
 class Settings(BaseSettings):
     """Every setting of recpipe; dictionaries and lists are given as JSON in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="RECPIPE_", frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RECPIPE_", frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     # --- places
     home: Path = Field(Path(".recpipe"), description="folder that holds everything recpipe writes, unless set apart below")
@@ -77,6 +84,20 @@ class Settings(BaseSettings):
     landing_passed_over: list[str] = Field(
         default_factory=list, description="patterns of file names that are no part of a delivery, such as *.crc: left alone"
     )
+    items_delivery: Literal["changes", "snapshot"] = Field(
+        "changes",
+        description="what a delivery of items is: those that changed, or a snapshot, the whole catalogue, whose differences are found",
+    )
+    users_delivery: Literal["changes", "snapshot"] = Field(
+        "changes",
+        description="what a delivery of users is: those that changed, or a snapshot of all, whose differences are found",
+    )
+    max_snapshot_loss: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="share of a catalogue that may be gone from a snapshot; a day that lost more waits for a person",
+    )
     optional_tables: list[Literal["items", "users"]] = Field(
         default_factory=list, description="tables that a day may come without: no folder and no mark is needed then"
     )
@@ -96,9 +117,11 @@ class Settings(BaseSettings):
     event_types: dict[str, str] = Field(default_factory=dict, description="delivered event type -> contract event type")
     event_id_from: list[str] = Field(
         default_factory=list,
-        description="delivered columns that identify an event when it has no event_id; user, item, type and time if empty",
+        description="delivered columns that identify an event when it has no event_id; every delivered column if empty; event_id may be one of several",
     )
-    category_separator: str = Field(">", description="separates the levels where the category is delivered as one text")
+    category_separator: str = Field(
+        ">", min_length=1, max_length=20, description="separates the levels where the category is delivered as one text"
+    )
     nobody: list[str] = Field(
         default_factory=lambda: list(NOBODY),
         description="what stands in user_id, person_id, session_id or order_id where there is none, in capitals or small letters; "
@@ -127,18 +150,37 @@ class Settings(BaseSettings):
     items_need_title: bool = Field(True, description="items without a title are quarantined; false for shops that deliver none")
     max_bad_share: float = Field(0.05, ge=0, le=1, description="share of bad rows above which a day is refused")
     max_user_share: float = Field(0.2, gt=0, le=1, description="warn when one user has a greater share of a day's events")
-    late_days: int = Field(3, ge=0, description="days before the delivery's day that an event may still belong to")
-    max_text_length: int = Field(10_000, gt=0, description="characters of a free text above which its row is quarantined")
+    late_days: int = Field(3, ge=0, le=36_500, description="days before the delivery's day that an event may still belong to")
+    max_text_length: int = Field(
+        10_000, gt=0, le=10_000_000, description="characters of a free text above which its row is quarantined"
+    )
     rating_bounds: tuple[float, float] = Field((1.0, 5.0), description="lowest and highest rating")
-    batch_rows: int = Field(65_536, gt=0, description="rows held in memory at a time while a day is taken in")
-    volume_weeks: int = Field(8, gt=0, description="weeks before a day whose same weekday its number of rows is compared with")
+    batch_rows: int = Field(65_536, gt=0, le=10_000_000, description="rows held in memory at a time while a day is taken in")
+    volume_weeks: int = Field(
+        8, gt=0, le=520, description="weeks before a day whose same weekday its number of rows is compared with"
+    )
     volume_factor: float = Field(
-        4.0, gt=1, description="warn when a day has more than so many times, or so many times fewer, rows"
+        4.0, gt=1, le=1_000_000, description="warn when a day has more than so many times, or so many times fewer, rows"
+    )
+    least_volume: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the usual rows (median of the same weekday in the weeks before, at least three of them) below which a "
+        "day of events is refused until a person says that it is right; 0: never",
+    )
+    least_volume_rows: int = Field(1_000, ge=1, description="usual rows from which on a day of too few is refused")
+    accepted_days: list[date] = Field(
+        default_factory=list,
+        description='days of which a person says that few rows are right, such as the shop\'s Christmas: ["2011-12-25"]',
     )
     duplicate_memory_mb: int = Field(
-        256, ge=64, description="memory (MiB) for the search for duplicates within a day; what does not fit goes to disk"
+        256,
+        ge=64,
+        le=10_000_000,
+        description="memory (MiB) for the search for duplicates within a day; what does not fit goes to disk",
     )
-    history_days: int = Field(60, gt=0, description="days a commit when history is taken in")
+    history_days: int = Field(60, gt=0, le=3_660, description="days a commit when history is taken in")
     expectations: str = Field(
         "",
         description="folder of suites of Great Expectations, TABLE.json, that days are held against beside recpipe's own rules: see "
@@ -146,12 +188,14 @@ class Settings(BaseSettings):
     )
 
     # --- who is who
-    new_user_days: int = Field(28, gt=0, description="days after registration in which a user counts as new")
-    few_items: int = Field(10, gt=0, description="most distinct items of a user in the few cohort")
-    lookback_days: int = Field(400, gt=0, description="days of history that a night reads")
-    last_events: int = Field(200, gt=0, description="newest events a user that a night reads")
-    half_life_days: float = Field(90.0, gt=0, description="age at which an event counts half")
-    last_queries: int = Field(5, ge=0, description="newest search texts a user that are kept for users with nothing else")
+    new_user_days: int = Field(28, gt=0, le=36_500, description="days after registration in which a user counts as new")
+    few_items: int = Field(10, gt=0, le=100_000, description="most distinct items of a user in the few cohort")
+    lookback_days: int = Field(400, gt=0, le=36_500, description="days of history that a night reads")
+    last_events: int = Field(200, gt=0, le=1_000_000, description="newest events a user that a night reads")
+    half_life_days: float = Field(90.0, gt=0, le=36_500, description="age at which an event counts half")
+    last_queries: int = Field(
+        5, ge=0, le=1_000, description="newest search texts a user that are kept for users with nothing else"
+    )
     event_weights: dict[str, float] = Field(
         default_factory=lambda: {"view": 0.2, "cart": 0.5, "favourite": 0.6, "purchase": 1.0, "review": 0.8},
         description="weight of an event type in the support; a type of weight 0, or not named, makes no history of a user",
@@ -174,21 +218,32 @@ class Settings(BaseSettings):
     user_key_file: str = Field("", description="file that holds the key of user ids, where the environment shall not")
 
     # --- lists
-    top_k: int = Field(20, gt=0, description="items of a list")
+    top_k: int = Field(20, gt=0, le=10_000, description="items of a list")
     seen_items: Literal["exclude", "allow"] = Field("exclude", description="may a list hold what the user has already met?")
-    max_per_category: int = Field(0, ge=0, description="most items of one category in a list; 0: no limit")
-    category_level: int = Field(1, ge=0, description="level of the category tree that the limit counts, 0 = root")
-    popular_half_life_days: float = Field(14.0, gt=0, description="age at which an event counts half for what is popular now")
-    min_country_users: int = Field(20, gt=0, description="customers of a country from which its own favourites are trusted")
-    shards: int = Field(2, gt=0, description="user shards of a nightly run; the rows do not depend on it")
+    max_per_category: int = Field(0, ge=0, le=10_000, description="most items of one category in a list; 0: no limit")
+    category_level: int = Field(1, ge=0, le=100, description="level of the category tree that the limit counts, 0 = root")
+    popular_half_life_days: float = Field(
+        14.0, gt=0, le=36_500, description="age at which an event counts half for what is popular now"
+    )
+    min_country_users: int = Field(
+        20, gt=0, le=1_000_000_000, description="customers of a country from which its own favourites are trusted"
+    )
+    shards: int = Field(2, gt=0, le=10_000, description="user shards of a nightly run; the rows do not depend on it")
 
     # --- exploration (docs/new-items.md)
-    explore_places: int = Field(0, ge=0, description="places of each list that are given to new items by a draw; 0: none")
-    explore_days: int = Field(28, ge=0, description="days from its first delivery on in which an item counts as new for the draw")
-    explore_events: int = Field(5, ge=0, description="events below which an older item still counts as new; 0: age alone counts")
+    explore_places: int = Field(
+        0, ge=0, le=10_000, description="places of each list that are given to new items by a draw; 0: none"
+    )
+    explore_days: int = Field(
+        28, ge=0, le=36_500, description="days from its first delivery on in which an item counts as new for the draw"
+    )
+    explore_events: int = Field(
+        5, ge=0, le=1_000_000, description="events below which an older item still counts as new; 0: age alone counts"
+    )
     explore_temperature: float = Field(
         1.0,
         gt=0,
+        le=1_000_000,
         description="spread of the draw: new items are the likelier the better their scores; the higher, the more alike",
     )
     explore_uniform: float = Field(
@@ -197,7 +252,9 @@ class Settings(BaseSettings):
         le=1,
         description="share of the draw that treats all new items alike: logs then say something of each of them",
     )
-    explore_rank: int = Field(0, ge=0, description="first of the ranks that drawn items take; 0: the last ranks of the list")
+    explore_rank: int = Field(
+        0, ge=0, le=10_000, description="first of the ranks that drawn items take; 0: the last ranks of the list"
+    )
 
     # --- classes of items
     labels: str = Field(
@@ -210,7 +267,9 @@ class Settings(BaseSettings):
     review_aspects: str = Field(
         "", description="file of the aspects that reviews may speak of, with the words that name them; a shipped one if empty"
     )
-    review_shots: int = Field(60, gt=0, description="rated reviews a star that teach what the others' texts are worth, at most")
+    review_shots: int = Field(
+        60, gt=0, le=100_000, description="rated reviews a star that teach what the others' texts are worth, at most"
+    )
 
     # --- campaigns
     campaigns: str = Field(
@@ -223,20 +282,32 @@ class Settings(BaseSettings):
     suppression: str = Field(
         "", description="csv of user_id and, if wanted, day: users whom no campaign may address (from that day on)"
     )
-    campaign_lead_days: int = Field(1, gt=0, description="days before its first day on which a campaign's audience is made")
-    campaign_window_days: int = Field(120, gt=0, description="days of purchases that say whether a user will answer a campaign")
-    campaign_cap: int = Field(0, ge=0, description="most campaigns that address a user in the days of the cap; 0: no cap")
-    campaign_cap_days: int = Field(30, gt=0, description="days in which the cap counts, the day of the audience among them")
-    campaign_min_responses: int = Field(20, gt=0, description="answers to earlier campaigns from which probabilities are learned")
+    campaign_lead_days: int = Field(
+        1, gt=0, le=366, description="days before its first day on which a campaign's audience is made"
+    )
+    campaign_window_days: int = Field(
+        120, gt=0, le=36_500, description="days of purchases that say whether a user will answer a campaign"
+    )
+    campaign_cap: int = Field(
+        0, ge=0, le=10_000, description="most campaigns that address a user in the days of the cap; 0: no cap"
+    )
+    campaign_cap_days: int = Field(
+        30, gt=0, le=36_500, description="days in which the cap counts, the day of the audience among them"
+    )
+    campaign_min_responses: int = Field(
+        20, gt=0, le=1_000_000_000, description="answers to earlier campaigns from which probabilities are learned"
+    )
     campaign_prior_rate: float = Field(
         0.02, gt=0, lt=1, description="share of the addressed that answer, where nothing is known yet"
     )
 
     # --- carts
-    cart_days: int = Field(7, gt=0, description="days in which a cart was filled and not bought, for it to be completed")
+    cart_days: int = Field(
+        7, gt=0, le=3_660, description="days in which a cart was filled and not bought, for it to be completed"
+    )
 
     # --- profiles
-    profile_tags: int = Field(30, gt=0, description="most tags of a user of one kind and family, the heaviest")
+    profile_tags: int = Field(30, gt=0, le=10_000, description="most tags of a user of one kind and family, the heaviest")
 
     # --- searches
     search_words: str = Field(
@@ -250,18 +321,22 @@ class Settings(BaseSettings):
         description="folder that transformers' AutoModel loads, or 'multilingual', which `recpipe install-encoder` makes; "
         "all-MiniLM-L6-v2 from its wheel if empty",
     )
-    seed: int = Field(20_110_829, ge=0, description="seed of everything random")
+    seed: int = Field(20_110_829, ge=0, le=4_294_967_295, description="seed of everything random")
     registered_model: str = Field("recpipe", description="name in the model registry")
     promotion_margin: float = Field(
-        -0.05, description="a candidate is promoted when the lower end of its paired relative gain is above this"
+        -0.05,
+        ge=-100,
+        le=1_000,
+        description="a candidate is promoted when the lower end of its paired relative gain is above this",
     )
     approval_hours: float = Field(
         0.0,
         ge=0,
+        le=8_760,
         description="hours that a person has to approve a promotion that passed the gate, on Airflow's page of required actions; "
         "without an answer it is rejected. 0: nobody is asked",
     )
-    gate_days: int = Field(7, gt=0, description="days before the promotion on which candidate and champion are compared")
+    gate_days: int = Field(7, gt=0, le=366, description="days before the promotion on which candidate and champion are compared")
     train_options: list[str] = Field(
         default_factory=list, description="further options of `recpipe train` in train_meta_model, such as --batch-users and 32"
     )
@@ -275,7 +350,7 @@ class Settings(BaseSettings):
         min_length=1,
         description="queue of the workers that train, where workers take queues (Celery); the others' if left alone",
     )
-    train_weeks: int = Field(52, gt=0, description="weeks of history that a training run sees")
+    train_weeks: int = Field(52, gt=0, le=5_200, description="weeks of history that a training run sees")
 
     # --- where jobs run (training, and whatever wants a GPU)
     job_place: Literal["process", "docker", "kubernetes"] = Field(
@@ -283,37 +358,48 @@ class Settings(BaseSettings):
         description="where jobs run: a process of the worker (on Celery, of the queue of train_queue), a container, or a pod",
     )
     job_image: str = Field("", description="image of the container or pod, such as registry.example.org/recpipe:gpu")
-    job_gpus: int = Field(1, ge=0, description="GPUs of the container or pod; 0 where there is none")
-    job_cpus: float = Field(0.0, ge=0, description="most processors of the container or pod; 0: no limit")
-    job_memory_gb: float = Field(0.0, ge=0, description="most memory (GiB) of the container or pod; 0: no limit")
+    job_gpus: int = Field(1, ge=0, le=1_024, description="GPUs of the container or pod; 0 where there is none")
+    job_cpus: float = Field(0.0, ge=0, le=100_000, description="most processors of the container or pod; 0: no limit")
+    job_memory_gb: float = Field(0.0, ge=0, le=1_000_000, description="most memory (GiB) of the container or pod; 0: no limit")
     job_volume: str = Field(
         "",
         description="what holds the home, and is mounted at the home's own path: for Docker a volume or a folder of its host (the home "
         "itself if empty), for Kubernetes a persistent volume claim",
     )
     job_namespace: str = Field("", description="namespace of the pod; the worker's own if empty")
-    job_minutes: float = Field(0.0, ge=0, description="minutes after which a job is stopped; 0: the time limit of its task")
+    job_minutes: float = Field(
+        0.0, ge=0, le=43_200, description="minutes after which a job is stopped; 0: the time limit of its task"
+    )
 
     # --- outcomes
-    horizon_days: int = Field(7, gt=0, description="days after the lists' day in which behaviour counts as outcome")
-    metric_k: int = Field(10, gt=0, description="cut-off of the ranking metrics")
-    bootstrap_draws: int = Field(2000, gt=0, description="draws of the user bootstrap behind every interval")
-    min_users: int = Field(20, gt=0, description="fewer users than this are reported as too few")
-    floor_ndcg: float = Field(0.0, ge=0, description="warn when nDCG over all users falls below this")
-    floor_coverage: float = Field(0.0, ge=0, description="warn when catalogue coverage falls below this")
-    drift_days: int = Field(28, gt=0, description="days before the lists that the newest behaviour is compared with")
-    max_drift: float = Field(0.5, gt=0, description="warn when the drift signal (population stability index) is above this")
-    replay_days: int = Field(
-        91, gt=0, description="days before its last one at which the weekly replay cuts: who registered since is served as if new"
+    horizon_days: int = Field(7, gt=0, le=366, description="days after the lists' day in which behaviour counts as outcome")
+    metric_k: int = Field(10, gt=0, le=10_000, description="cut-off of the ranking metrics")
+    bootstrap_draws: int = Field(2000, gt=0, le=1_000_000, description="draws of the user bootstrap behind every interval")
+    min_users: int = Field(20, gt=0, le=1_000_000_000, description="fewer users than this are reported as too few")
+    floor_ndcg: float = Field(0.0, ge=0, le=1, description="warn when nDCG over all users falls below this")
+    floor_coverage: float = Field(0.0, ge=0, le=1, description="warn when catalogue coverage falls below this")
+    drift_days: int = Field(28, gt=0, le=3_660, description="days before the lists that the newest behaviour is compared with")
+    max_drift: float = Field(
+        0.5, gt=0, le=1_000_000, description="warn when the drift signal (population stability index) is above this"
     )
-    replay_horizon_days: int = Field(90, gt=0, description="days after a replayed list in which what is met counts, at most")
+    replay_days: int = Field(
+        91,
+        gt=0,
+        le=3_660,
+        description="days before its last one at which the weekly replay cuts: who registered since is served as if new",
+    )
+    replay_horizon_days: int = Field(
+        90, gt=0, le=366, description="days after a replayed list in which what is met counts, at most"
+    )
     replay_options: list[str] = Field(
         default_factory=list, description="further options of `recpipe train` in replay_newcomers, such as --steps and 100"
     )
     floor_replay_ndcg: float = Field(
-        0.0, ge=0, description="warn when nDCG of the replay of new users with 1 to 10 items falls below this"
+        0.0, ge=0, le=1, description="warn when nDCG of the replay of new users with 1 to 10 items falls below this"
     )
-    floor_replay_ratio: float = Field(0.0, ge=0, description="warn when that nDCG falls below so many times that of popularity")
+    floor_replay_ratio: float = Field(
+        0.0, ge=0, le=1_000_000, description="warn when that nDCG falls below so many times that of popularity"
+    )
 
     # --- fairness (docs/fairness.md)
     item_groups: list[str] = Field(
@@ -325,7 +411,7 @@ class Settings(BaseSettings):
         description="user groups whose quality is measured each night: country, platform, cohort, attributes.KEY",
     )
     new_item_days: int = Field(
-        28, gt=0, description="days from its first delivery on in which an item is in the group newness=new"
+        28, gt=0, le=36_500, description="days from its first delivery on in which an item is in the group newness=new"
     )
     least_exposure: dict[str, float] = Field(
         default_factory=dict,
@@ -339,8 +425,8 @@ class Settings(BaseSettings):
     )
 
     # --- the run
-    wait_minutes: float = Field(180.0, ge=0, description="how long a scheduled run waits for its delivery")
-    backfill_wait_minutes: float = Field(1.0, ge=0, description="how long a backfill run waits for its delivery")
+    wait_minutes: float = Field(180.0, ge=0, le=20_160, description="how long a scheduled run waits for its delivery")
+    backfill_wait_minutes: float = Field(1.0, ge=0, le=20_160, description="how long a backfill run waits for its delivery")
     run_id: str = Field("local", description="recorded in the register; DAG tasks set it to Airflow's run id")
     webhook: SecretStr = Field(
         SecretStr(""),
@@ -356,24 +442,32 @@ class Settings(BaseSettings):
     mail_to: list[str] = Field(default_factory=list, description="addresses that notices are mailed to")
     mail_from: str = Field("recpipe@localhost", description="sender of the mails")
     deadline_hours: float = Field(
-        0.0, ge=0, description="hours after the shop's midnight at which late lists of the night are told of; 0: never"
+        0.0, ge=0, le=336, description="hours after the shop's midnight at which late lists of the night are told of; 0: never"
     )
 
     # --- upkeep (`recpipe maintain`, the DAG maintain_tables)
     keep_days: int = Field(
         35,
         ge=2,
+        le=36_500,
         description="days for which replaced versions of a table stay readable: a run planned longer ago is planned anew",
     )
     keep_model_days: int = Field(
-        90, ge=1, description="days for which a model version is kept that was never promoted and made nothing that is published"
+        90,
+        ge=1,
+        le=36_500,
+        description="days for which a model version is kept that was never promoted and made nothing that is published",
     )
     keep_scratch_days: int = Field(
-        7, ge=2, description="days for which the scratch of a run is kept (staged rows, training folders, fetched models)"
+        7,
+        ge=2,
+        le=36_500,
+        description="days for which the scratch of a run is kept (staged rows, training folders, fetched models)",
     )
     keep_vectors_mb: int = Field(
         0,
         ge=0,
+        le=1_000_000_000,
         description="size (MB) above which a cache of text vectors is emptied; 0: never. They are computed again when asked for",
     )
 
@@ -387,10 +481,12 @@ class Settings(BaseSettings):
     )
     dags_folder: str = Field("", description="folder of the DAG files; dags/ beside the package if empty")
     plugins_folder: str = Field("", description="folder of the Airflow plugins; plugins/ beside the package if empty")
-    parallel_tasks: int = Field(4, gt=0, description="tasks that run at a time on this machine")
-    gpus: int = Field(0, ge=0, description="GPUs of this machine, 0: counted; the pool gpu gets that many slots, at least one")
+    parallel_tasks: int = Field(4, gt=0, le=10_000, description="tasks that run at a time on this machine")
+    gpus: int = Field(
+        0, ge=0, le=1_024, description="GPUs of this machine, 0: counted; the pool gpu gets that many slots, at least one"
+    )
     train_slots: int = Field(
-        0, ge=0, description="slots of the pool gpu, where they are not one a GPU: without one, a training needs a core"
+        0, ge=0, le=1_024, description="slots of the pool gpu, where they are not one a GPU: without one, a training needs a core"
     )
     dags_paused: bool = Field(True, description="new DAGs wait to be unpaused")
     preload: list[str] = Field(
@@ -403,9 +499,9 @@ class Settings(BaseSettings):
     )
 
     # --- patience of the DAGs
-    retries: int = Field(2, ge=0, description="times that a task is tried again")
-    retry_seconds: float = Field(60.0, gt=0, description="wait before the first retry; it doubles each time")
-    poll_seconds: float = Field(30.0, gt=0, description="time between two looks of a waiting sensor")
+    retries: int = Field(2, ge=0, le=100, description="times that a task is tried again")
+    retry_seconds: float = Field(60.0, gt=0, le=86_400, description="wait before the first retry; it doubles each time")
+    poll_seconds: float = Field(30.0, gt=0, le=86_400, description="time between two looks of a waiting sensor")
 
     @field_validator("landing")
     @classmethod
@@ -450,14 +546,58 @@ class Settings(BaseSettings):
             raise ValueError(f"'{value}' is no time zone; use a name such as 'Europe/London'")
         return value
 
+    @field_validator("*")
+    @classmethod
+    def _no_control_signs(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.field_name not in checks.DELIVERED:
+            checks.without_control_signs(value)
+        return value
+
     @field_validator("item_id_pattern")
     @classmethod
-    def _readable_pattern(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"'{value}' is no regular expression ({error})") from None
+    def _pattern(cls, value: str) -> str:
+        checks.pattern_of_engine(value)
         return value
+
+    @field_validator("run_id")
+    @classmethod
+    def _run(cls, value: str) -> str:
+        checks.name_of_run(value)
+        return value
+
+    @field_validator("registered_model")
+    @classmethod
+    def _model(cls, value: str) -> str:
+        checks.name_of_model(value)
+        return value
+
+    @field_validator("event_types")
+    @classmethod
+    def _types(cls, value: dict[str, str]) -> dict[str, str]:
+        checks.known_event_types(value.values())
+        return value
+
+    @field_validator("event_weights")
+    @classmethod
+    def _weights(cls, value: dict[str, float]) -> dict[str, float]:
+        checks.known_event_types(value)
+        if wrong := [f"{kind} weighs {weight:g}" for kind, weight in value.items() if not 0 <= weight <= MOST_WEIGHT]:
+            raise ValueError(f"{wrong[0]}; a weight is from 0 to {MOST_WEIGHT:,}")
+        return value
+
+    @field_validator("rating_bounds")
+    @classmethod
+    def _bounds(cls, value: tuple[float, float]) -> tuple[float, float]:
+        checks.ascending(value)
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Settings:
+        if self.last_day is not None and self.last_day < self.first_day:
+            raise ValueError(f"RECPIPE_LAST_DAY, {self.last_day}, is before RECPIPE_FIRST_DAY, {self.first_day}")
+        if self.airflow_port == self.mlflow_port:
+            raise ValueError(f"RECPIPE_AIRFLOW_PORT and RECPIPE_MLFLOW_PORT are both {self.airflow_port}: give each its own")
+        return self
 
     @field_validator("item_groups", "user_groups")
     @classmethod
@@ -495,6 +635,10 @@ class Settings(BaseSettings):
         if self.user_key.get_secret_value():
             raise TypeError("Settings with a key of user ids are not pickled: pass the environment on, and load them there.")
         return super().__getstate__()
+
+    def accepting(self, *days: date) -> Settings:
+        """Return these settings with some more days of which a person has said that few rows are right."""
+        return self.model_copy(update={"accepted_days": [*self.accepted_days, *days]})
 
     @property
     def run_name(self) -> str:
@@ -564,8 +708,27 @@ def load_settings(**overrides: object) -> Settings:
     BadSetting
         If a value is of the wrong type or out of its range; the text names each setting.
     """
+    file = os.environ.get("RECPIPE_ENV_FILE", ".recpipe/recpipe.env") or None
     try:
-        return Settings(_env_file=os.environ.get("RECPIPE_ENV_FILE", ".recpipe/recpipe.env") or None, **overrides)  # type: ignore[arg-type]  # pydantic checks the values
+        return Settings(_env_file=file, **overrides)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
-        lines = [f"RECPIPE_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
-        raise BadSetting("Settings are wrong. " + "; ".join(lines) + ". Mend them in the environment.") from None
+        raise BadSetting(
+            "Settings are wrong. " + "; ".join(map(_said, error.errors())) + ". Mend them in the environment."
+        ) from None
+    except SettingsError as error:
+        name = re.search(r'field "(\w+)"', str(error))
+        raise BadSetting(
+            f"{f'RECPIPE_{name[1].upper()}' if name else 'A setting'} is no JSON, in which lists and dictionaries are written, such as "
+            f'["a", "b"] or {{"a": "b"}}. Mend it in the environment.'
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(
+            f"The file of settings {printable(str(file))} cannot be read ({type(error).__name__}): mend it, or RECPIPE_ENV_FILE."
+        ) from None
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """Return what is the matter with one setting, or with several that do not go together."""
+    said = str(error["msg"]).removeprefix("Value error, ")
+    name = "_".join(printable(str(part)) for part in error["loc"]).upper()
+    return f"RECPIPE_{name}: {said}" if name else said

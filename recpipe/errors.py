@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 
 from recpipe.printable import sentence
 
-NO_SPACE = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+NO_SPACE = (
+    *("No space left on device", "Disk quota exceeded", "database or disk is full", "disk I/O error"),
+    *("os error 28)", "os error 122)", "StorageFull"),
+)
+"""How SQLite (the third and fourth: the second of these also where a disk fails), Rust and object stores say that a disk is full."""
 
 
 class RecpipeError(Exception):
@@ -49,6 +54,23 @@ class TrainingFailed(RecpipeError):
     """A training run ended without a usable model."""
 
 
-def no_space(error: Exception) -> bool:
-    """Whether a disk was full: Arrow and Python say so by a number, Delta and SQLite by their words alone."""
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(error) for words in NO_SPACE)
+class Trouble(RecpipeError):
+    """The disk, a right, a file or a service did not let a stage go on; another try may, where somebody mends it or it passes."""
+
+
+def no_space(error: BaseException) -> bool:
+    """Whether a disk was full: Arrow and Python say so by a number, Delta, SQLite and MLflow by their words alone."""
+    return any(
+        getattr(one, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(one) for words in NO_SPACE)
+        for one in chain(error)
+    )
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came from: libraries wrap what the disk said."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__

@@ -25,6 +25,7 @@ NOBODY: Final = (
 
 _ODD: Final = r"[^\x21-\x7e]|^-?[0-9]+\.0$"
 """What the canonical form of an id may differ in: everything but plain signs of ASCII, and whole numbers with .0 (RE2)."""
+_PLAIN_SIGNS: Final = np.array([0x20 < sign < 0x7F and chr(sign) not in ".+" for sign in range(256)])
 _WHOLE: Final = re.compile(r"(-?[0-9]+)\.0")
 _SCIENTIFIC: Final = r"^\s*-?[0-9](\.[0-9]+)?[eE]\+[0-9]{2,3}\s*$"
 """Numbers that a spreadsheet or a statistics program has rounded: which id it was, nobody can tell (RE2)."""
@@ -66,7 +67,7 @@ def canonical_ids(ids: pa.Array) -> pa.Array:
         (n,) text or whole numbers.
     """
     texts = pc.cast(ids, pa.string())
-    if pa.types.is_integer(ids.type):
+    if pa.types.is_integer(ids.type) or _all_plain(texts):
         return texts
     odd = pc.fill_null(pc.or_(pc.match_substring_regex(texts, _ODD), pc.equal(texts, "")), False)
     if not pc.any(odd).as_py():
@@ -76,8 +77,22 @@ def canonical_ids(ids: pa.Array) -> pa.Array:
     return pc.replace_with_mask(texts, odd, mended.take(coded.indices))
 
 
+def _all_plain(texts: pa.Array) -> bool:
+    """Whether all ids are letters, digits and signs of ASCII that no rule speaks of: then each is what it is."""
+    if not len(texts):
+        return True
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    if int((ends[1:] == ends[:-1]).sum()) > texts.null_count:  # empty ids
+        return False
+    signs = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]] if data is not None else np.empty(0, np.uint8)
+    return bool(_PLAIN_SIGNS[signs].all())
+
+
 def rounded(ids: pa.Array) -> NDArray[np.bool_]:
     """Return (n,) whether an id is a number that was rounded before it came, such as ``1.23457e+12``."""
+    if _all_plain(ids):
+        return np.zeros(len(ids), dtype=np.bool_)
     found = pc.match_substring_regex(ids, _SCIENTIFIC)
     return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
@@ -94,5 +109,8 @@ def without_nobody(ids: pa.Array, names: frozenset[str]) -> pa.Array:
     """
     if not names:
         return ids
-    nobody = pc.is_in(pc.utf8_lower(ids), pa.array(sorted(names), pa.string()))
+    lower = pc.ascii_lower if all(name.isascii() for name in names) else pc.utf8_lower
+    nobody = pc.is_in(lower(ids), pa.array(sorted(names), pa.string()))
+    if not pc.any(nobody).as_py():
+        return ids
     return pc.if_else(pc.and_(nobody, pc.is_valid(ids)), pa.scalar(None, pa.string()), ids)

@@ -1,7 +1,12 @@
+import re
+
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pydantic import ValidationError
 
-from recpipe.config import load_settings
+from recpipe import contract, setting_checks
+from recpipe.config import Settings, load_settings
 from recpipe.errors import BadSetting
 
 
@@ -42,7 +47,7 @@ def test_places_follow_the_home(tmp_path):
 
 
 def test_a_runs_folders_are_named_after_it_alone():
-    names = [load_settings(run_id=run).run_name for run in ("a:b", "a/b", "a_b", "a b", "é", "x" * 250, "x" * 249 + "y")]
+    names = [load_settings(run_id=run).run_name for run in ("a:b", "a+b", "a_b", "a b", "é", "x" * 250, "x" * 249 + "y")]
     assert len(set(names)) == len(names)
     assert names[2] == "a_b"  # what is a name already stays as it is
     assert max(map(len, names)) <= 160
@@ -52,7 +57,7 @@ def test_a_runs_folders_are_named_after_it_alone():
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        ({"landing_layout": "{day}"}, "RECPIPE_LANDING_LAYOUT: Value error, '{day}' has no {table}"),
+        ({"landing_layout": "{day}"}, "RECPIPE_LANDING_LAYOUT: '{day}' has no {table}"),
         ({"landing_layout": "{table}/{year}/{month}"}, "does not tell every day from the others"),
         ({"landing_layout": "{table}/{year}{month}{day}"}, "does not tell every day from the others"),
         ({"landing_layout": "{table}/{day:%B %d}"}, "does not tell every day from the others"),
@@ -84,3 +89,108 @@ def test_what_the_landing_cannot_be_is_said_in_a_sentence(value, sentence):
 def test_options_of_the_landing_are_in_no_text_and_no_dump():
     settings = load_settings(landing="s3://shop/landing", landing_options={"aws_secret_access_key": "geheim"})
     assert "geheim" not in repr(settings) + str(settings) + str(settings.model_dump()) + settings.model_dump_json()
+
+
+REFUSED = {
+    "ITEM_ID_PATTERN": ["(?=x)", "(?<!x)y", r"(a)\1", "[", "a" * 2000, "(?P<n>"],
+    "CATEGORY_SEPARATOR": ["", "x" * 50],
+    "RATING_BOUNDS": ["[5, 1]", "[1, 1]", "[1, Infinity]", "[NaN, 5]", '["a", 2]', "[1]"],
+    "EVENT_TYPES": ['{"cancel": "returned"}', '{"x": ""}', "{cancel: return}", "[]"],
+    "EVENT_WEIGHTS": ['{"veiw": 1}', '{"view": -1}', '{"view": NaN}', '{"view": 1e300}'],
+    "RUN_ID": ["", " ", ".", "..", "../x", "a/b", "a\\b", ".hidden", "x" * 300, "a\nb", "a\x1bb", "a\u202eb"],
+    "REGISTERED_MODEL": ["", "a/b", "a:b", "it's", "..", "x" * 300, "a\x07"],
+    "RETRY_SECONDS": ["inf", "nan", "0", "-1", "1e9"],
+    "POLL_SECONDS": ["inf", "nan", "0"],
+    "WAIT_MINUTES": ["inf", "nan", "-1", "1e9"],
+    "DEADLINE_HOURS": ["inf", "1e6"],
+    "JOB_MINUTES": ["nan", "1e9"],
+    "HALF_LIFE_DAYS": ["inf", "nan", "0"],
+    "PROMOTION_MARGIN": ["nan", "-inf", "inf"],
+    "MAX_BAD_SHARE": ["nan", "1.5"],
+    "BATCH_ROWS": ["0", "-5", "1000000000000", "1.5", "many"],
+    "LOOKBACK_DAYS": ["0", "9999999"],
+    "TOP_K": ["0", "1000000000"],
+    "SHARDS": ["0", "1000000000"],
+    "SEED": ["-1", "99999999999999999999"],
+    "AIRFLOW_PORT": ["0", "65536", "-1", "5000"],
+    "LAST_DAY": ["2025-12-31", "someday"],
+    "HOME": ["a\x1b[2Jb", "a\nb"],
+    "MAIL_FROM": ["a@b.example\r\nBcc: c@d.example"],
+    "MAIL_TO": ['["a@b.example\\nx"]', "a@b.example"],
+    "TRAIN_OPTIONS": ['["--steps", "3\\u0000"]', "--steps"],
+    "JOB_IMAGE": ["i\x9b"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values])
+def test_what_would_fail_in_the_night_is_refused_in_one_sentence_that_names_it(name, value, monkeypatch):
+    monkeypatch.setenv(f"RECPIPE_{name}", value)
+    with pytest.raises(BadSetting) as error:
+        load_settings()
+    said = str(error.value)
+    assert f"RECPIPE_{name}" in said
+    assert said.count("Mend") == 1
+    assert "\n" not in said
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", said)
+    assert len(said) < 500
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ITEM_ID_PATTERN", r"^\pL{2}\d+$"),  # of RE2 alone
+        ("CATEGORY_SEPARATOR", "\t"),
+        ("EVENT_COLUMNS", '{"\\u0001user": "user_id"}'),  # a file of a shop may have any names
+        ("EVENT_TYPES", '{"Stornierung": "return", "": "view"}'),
+        ("RUN_ID", "scheduled__2011-09-02T00:00:00+00:00"),
+        ("RUN_ID", "von Hand, Ümläut 3"),
+        ("RATING_BOUNDS", "[0, 1]"),
+        ("EVENT_WEIGHTS", '{"view": 0, "purchase": 2.5}'),
+    ],
+)
+def test_what_works_is_taken(name, value, monkeypatch):
+    monkeypatch.setenv(f"RECPIPE_{name}", value)
+    load_settings()
+
+
+def test_every_number_has_an_end():
+    free = []
+    for name, field in Settings.model_fields.items():
+        if field.annotation in (int, float):
+            limits = {type(entry).__name__ for entry in field.metadata}
+            if not (limits & {"Le", "Lt"} and limits & {"Ge", "Gt"}):
+                free.append(name)
+    assert free == []
+
+
+@pytest.mark.parametrize("content", [b"RECPIPE_TOP_K=\xff\xfe", b"RECPIPE_TOP_K=ten", b"RECPIPE_TOPK=5"])
+def test_a_file_of_settings_that_is_wrong_is_named(tmp_path, monkeypatch, content):
+    (tmp_path / "shop.env").write_bytes(content)
+    monkeypatch.setenv("RECPIPE_ENV_FILE", str(tmp_path / "shop.env"))
+    with pytest.raises(BadSetting, match=r"shop\.env|TOP_?K"):
+        load_settings()
+
+
+def test_the_types_of_events_are_those_of_the_tables():
+    assert setting_checks.EVENT_TYPES == contract.EVENT_TYPES
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^\d{5}[A-Za-z]{0,3}$", "^[ix]", "A-1*", r"\d{2}{3}", "a{9,2}", "[z-a]", "a**", "x{99}{99}{99}"]
+)
+def test_a_plain_pattern_is_judged_as_the_engine_judges_it(pattern):
+    try:
+        pc.match_substring_regex(pa.array(["1"]), pattern)
+        taken = True
+    except pa.ArrowInvalid:
+        taken = False
+    if taken:
+        assert load_settings(item_id_pattern=pattern).item_id_pattern == pattern
+    else:
+        with pytest.raises(BadSetting, match="RECPIPE_ITEM_ID_PATTERN"):
+            load_settings(item_id_pattern=pattern)
+
+
+def test_the_default_settings_pass_their_own_checks():
+    values = load_settings().model_dump(exclude={"home", "encoder"})
+    assert load_settings(**values).model_dump(exclude={"home", "encoder"}) == values

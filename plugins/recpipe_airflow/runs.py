@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Asset, CronDataIntervalTimetable, Param, get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.log import mask_secret
 
 from recpipe.config import Settings, load_settings
 from recpipe.days import ONE_DAY, day_of_run
-from recpipe.errors import AuditFailed, BadDelivery, BadSetting, MissingDay, MissingModel
+from recpipe.errors import AuditFailed, BadDelivery, BadSetting, MissingDay, MissingModel, RecpipeError, Trouble
+from recpipe.faults import place_in_code, sentence_of
 from recpipe_airflow.alarms import tell_failure, tell_timeout
 from recpipe_airflow.connections import with_secrets
+
+log = logging.getLogger(__name__)
 
 TAGS = frozenset(
     {"recpipe", "daily", "weekly", "by-hand", "ingest", "train", "recommend", "evaluate", "task", "tier-1", "tier-2"}
@@ -101,6 +105,16 @@ def day_param() -> Param:
     )
 
 
+def accept_volume_param() -> Param:
+    """Return the parameter ``accept_volume``: a person has looked, and few rows are right."""
+    return Param(
+        False,
+        type="boolean",
+        title="Accept the volume",
+        description="You have looked: on this day the shop really had that few events, or its catalogue lost that many items.",
+    )
+
+
 def from_param() -> Param:
     """Return the parameter ``from``: what training goes on from. It never meets a shell, and `registry.start` reads it."""
     return Param(
@@ -132,21 +146,43 @@ def day_of_context(context: Any, settings: Settings) -> date:
 
 @contextmanager
 def refusals(worth_trying_again: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Let what cannot succeed the second time fail at once, with its sentence and without a traceback of recpipe."""
+    """Let what cannot succeed the second time fail at once, with its sentence and without a traceback of recpipe.
+
+    What a library, the disk or the operating system raised becomes a sentence, too, and is tried again; the log has the place.
+    """
     try:
         yield
     except REFUSALS as error:
         if isinstance(error, worth_trying_again):
             raise
         raise Refused(error) from None
+    except (RecpipeError, AirflowException):
+        raise
+    except Exception as error:
+        said = sentence_of(error, keep_back=_keyed())
+        if not said:
+            raise
+        log.error("%s in:\n%s", type(error).__name__, place_in_code(error))
+        raise Trouble(said) from None
+
+
+def _keyed() -> bool:
+    """Whether ids are kept under a key, or nobody can tell: then no text of a library is shown, which may quote what was delivered."""
+    from recpipe.privacy.keys import has_key
+
+    try:
+        return has_key(run_settings())
+    except Exception:
+        return True
 
 
 @contextmanager
 def run_day(worth_trying_again: tuple[type[Exception], ...] = ()) -> Iterator[tuple[Settings, date]]:
     """Give a task its settings, which name the run, and its day; what recpipe refuses is not tried again."""
     with refusals(worth_trying_again):
-        settings = run_settings()
-        yield settings, day_of_context(get_current_context(), settings)
+        settings, context = run_settings(), get_current_context()
+        day = day_of_context(context, settings)
+        yield (settings.accepting(day) if context["params"].get("accept_volume") else settings), day
 
 
 def run_settings() -> Settings:

@@ -8,14 +8,20 @@ import sys
 
 import typer
 
-from recpipe.errors import RecpipeError, no_space
+from recpipe.errors import RecpipeError, Trouble, no_space
+from recpipe.faults import place_in_code, sentence_of
 from recpipe.printable import ReadableFormatter, say, steady_output
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 
 def main() -> None:
-    """Run the command; what recpipe refuses is shown as its sentence, with exit code 2."""
+    """Run the command; what recpipe refuses is shown as its sentence, with exit code 2.
+
+    A full disk, a missing right, a damaged file or a service that is away ends with a sentence and exit code 1.
+    """
     steady_output()
     lines = logging.StreamHandler()
     lines.setFormatter(ReadableFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
@@ -24,16 +30,26 @@ def main() -> None:
         app()
     except RecpipeError as error:
         say(f"recpipe: {error}", sys.stderr)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, Trouble) else 2)
     except Exception as error:
-        if not no_space(error):
+        said = sentence_of(error, keep_back=keyed())
+        if not said:
             raise
-        say(
-            f"recpipe: There is no space left where it had to write ({error}). Days are published whole or not at all, so none is half done. "
-            f"Make room (docs/operations.md, A full disk), then run the same command again.",
-            sys.stderr,
-        )
+        if not no_space(error):
+            log.error("%s in:\n%s", type(error).__name__, place_in_code(error))
+        say(f"recpipe: {said}", sys.stderr)
         sys.exit(1)
+
+
+def keyed() -> bool:
+    """Whether ids are kept under a key, so that no text of a library may be shown: it could quote what was delivered."""
+    from recpipe.config import load_settings
+    from recpipe.privacy.keys import has_key
+
+    try:
+        return has_key(load_settings())
+    except RecpipeError:
+        return True
 
 
 from recpipe.cli import benchmark

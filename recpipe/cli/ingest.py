@@ -11,6 +11,12 @@ from recpipe.printable import cell, say
 
 Day = Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01")]
 First = Annotated[str, typer.Option("--from", help="first day, such as 2011-09-01")]
+AcceptVolume = Annotated[
+    bool,
+    typer.Option(
+        "--accept-volume", help="you have looked: that few rows, or that small a catalogue, are right (RECPIPE_LEAST_VOLUME)"
+    ),
+]
 Last = Annotated[str, typer.Option("--to", help="last day, included")]
 
 
@@ -27,13 +33,14 @@ def land(first: First, last: Last) -> None:
 
 
 @app.command()
-def ingest(day: Day) -> None:
+def ingest(day: Day, accept_volume: AcceptVolume = False) -> None:
     """Take in one day: check, audit, publish."""
     from recpipe.config import load_settings
     from recpipe.days import parse_day
     from recpipe.ingest import ingest_day
 
-    _say(ingest_day(load_settings(), parse_day(day)), day)
+    settings, wanted = load_settings(), parse_day(day)
+    _say(ingest_day(settings.accepting(wanted) if accept_volume else settings, wanted), day)
 
 
 @app.command()
@@ -42,15 +49,16 @@ def history(
     last: Last,
     skip_incomplete: Annotated[bool, typer.Option(help="leave out days whose delivery is not complete")] = False,
     missing_only: Annotated[bool, typer.Option("--missing-only", help="leave out days that are published")] = False,
+    accept_volume: AcceptVolume = False,
 ) -> None:
     """Take in many days in one process, with the checks of a nightly run."""
     from recpipe.config import load_settings
-    from recpipe.days import parse_day
+    from recpipe.days import days_between, parse_day
     from recpipe.ingest import ingest_history
 
-    rows = ingest_history(
-        load_settings(), parse_day(first), parse_day(last), skip_incomplete=skip_incomplete, missing_only=missing_only
-    )
+    settings, begin, end = load_settings(), parse_day(first), parse_day(last)
+    settings = settings.accepting(*days_between(begin, end)) if accept_volume else settings
+    rows = ingest_history(settings, begin, end, skip_incomplete=skip_incomplete, missing_only=missing_only)
     _say(rows, f"{first} to {last}")
 
 

@@ -33,7 +33,7 @@ def show_results(settings: Settings, console: Console, replayed: date, lists_day
         print_list(read_list(settings, user, lists_day), most=10)
         console.print()
     show_other_tables(reader, console, lists_day)
-    console.print(outcome_table(settings, list(days_between(*evaluated))), highlight=False)
+    console.print(outcome_table(settings, list(days_between(*evaluated))), highlight=False, soft_wrap=True)
     console.print()
     _say_where(settings, console)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -19,6 +20,41 @@ DATA: Final = Path(__file__).parent / "shop_data"
 FIRST_DAY: Final = date(2009, 11, 30)
 LAST_DAY: Final = date(2011, 9, 17)
 
+CLOSED: Final = [
+    "2009-12-24",
+    "2009-12-25",
+    "2009-12-27",
+    "2009-12-28",
+    "2009-12-29",
+    "2009-12-30",
+    "2009-12-31",
+    "2010-01-01",
+    "2010-01-03",
+    "2010-04-02",
+    "2010-04-04",
+    "2010-04-05",
+    "2010-05-03",
+    "2010-05-31",
+    "2010-08-30",
+    "2010-12-22",
+    "2010-12-24",
+    "2010-12-26",
+    "2010-12-27",
+    "2010-12-28",
+    "2010-12-29",
+    "2010-12-30",
+    "2010-12-31",
+    "2011-01-02",
+    "2011-01-03",
+    "2011-04-22",
+    "2011-04-25",
+    "2011-04-29",
+    "2011-05-02",
+    "2011-05-30",
+    "2011-08-29",
+]
+"""Days on which the shop sold next to nothing, and that is right: Christmas, New Year, Easter and other holidays of England, and 22 December 2010."""
+
 SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "RECPIPE_TIMEZONE": "Europe/London",
@@ -29,6 +65,7 @@ SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "RECPIPE_EVENT_ID_FROM": '["order_id", "line_no"]',
         "RECPIPE_SET_ASIDE_EVENT_TYPES": '["adjustment"]',
         "RECPIPE_ITEM_ID_PATTERN": r"^\d{5}[A-Za-z]{0,3}$",
+        "RECPIPE_ACCEPTED_DAYS": json.dumps(CLOSED),
         "RECPIPE_LABELS": str(DATA / "labels.csv"),
         "RECPIPE_CAMPAIGNS": str(DATA / "campaigns.yaml"),
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from recpipe.config import Settings
 from recpipe.consume import Point, Replayed
 from recpipe.evaluate.replay.measure import TOGETHER
-from recpipe.evaluate.replay.plot import label
+from recpipe.evaluate.replay.plot import label, short
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,12 +62,12 @@ def _on_newcomers(replayed: Replayed, candidate: str, champion: str) -> str:
 
 
 def ratio_sentences(replayed: Replayed) -> list[str]:
-    """Say how what was trained compares with the baselines where 1 to 10 items are known."""
+    """Say how what was trained compares with each other and with the baselines where 1 to 10 items are known."""
     said: dict[str, list[str]] = {}
     for point in replayed.points:
         if point.group == TOGETHER and point.against:
-            said.setdefault(point.name, []).append(f"{_times(point)} that of {label(point.against)}")
-    return [f"With 1 to 10 items known, the nDCG of the {label(name)} is {', '.join(each)}." for name, each in said.items()]
+            said.setdefault(point.name, []).append(f"{_times(point)} that of {short(point.against)}")
+    return [f"{label(name).capitalize()}, 1 to 10 items known: nDCG is {', '.join(each)}." for name, each in said.items()]
 
 
 def _times(point: Point) -> str:

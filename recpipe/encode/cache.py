@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recpipe.faults import told
+
 KEYS_A_QUERY = 500
 WAIT_SECONDS = 120.0
 
@@ -49,7 +51,8 @@ class VectorCache:
 
     def add(self, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
         """Store (n, dimensions) vectors; a key that is there already keeps its vector."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with told(f"The folder of the cache of text vectors {self.file} could not be made", "Look at what stands there."):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
         rows = [
             (key, np.ascontiguousarray(vector, dtype=np.float32).tobytes()) for key, vector in zip(keys, vectors, strict=True)
         ]
@@ -59,7 +62,11 @@ class VectorCache:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.file, timeout=WAIT_SECONDS, isolation_level=None)) as connection:
+        remedy = f"Remove {self.file} while nothing runs: vectors are computed again."
+        with (
+            told(f"The cache of text vectors {self.file} cannot be read or written", remedy),
+            closing(sqlite3.connect(self.file, timeout=WAIT_SECONDS, isolation_level=None)) as connection,
+        ):
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")

@@ -54,15 +54,32 @@ def known_before(settings: Settings, day: date) -> Known:
         If a day's items are missing; the text names the first.
     """
     last = day - ONE_DAY
+    require_days_before(
+        settings,
+        ITEMS.name,
+        day,
+        f"Events of {day} are held against the catalogue",
+        "or set RECPIPE_ITEMS_MUST_BE_KNOWN to false",
+    )
     reader = Lake.from_settings(settings).reader()
-    there = set(reader.days(ITEMS.name))
-    missing = [past for past in days_between(settings.first_day, last) if past not in there]
-    if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise MissingDay(
-            f"Events of {day} are held against the catalogue, and the items of {missing[0]}{others} are not there yet: take in "
-            f"every day from {settings.first_day} first, move RECPIPE_FIRST_DAY, or set RECPIPE_ITEMS_MUST_BE_KNOWN to false."
-        )
     ids = reader.read(ITEMS.name, settings.first_day, last, ["item_id"])["item_id"].unique()
     version = reader.inputs[0].version if reader.inputs else -1
     return Known(ids, settings.first_day, last, version)
+
+
+def require_days_before(settings: Settings, table: str, day: date, why: str, remedy: str, staged: Sequence[date] = ()) -> None:
+    """Refuse to go on unless every day of a table from the shop's first to the one before is registered, or staged beside it.
+
+    Raises
+    ------
+    MissingDay
+        If a day is missing; the text names the first.
+    """
+    there = {record.day for record in Lake.from_settings(settings).days(table) if record.complete} | set(staged)
+    missing = [past for past in days_between(settings.first_day, day - ONE_DAY) if past not in there]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise MissingDay(
+            f"{why}, and the {table} of {missing[0]}{others} are not there yet: take in every day from {settings.first_day} first, "
+            f"move RECPIPE_FIRST_DAY, {remedy}."
+        )

@@ -48,12 +48,19 @@ def content_hashes(settings: Settings, rows: Rows) -> pa.Array:
     """
     names = [name for name in TABLES[rows.plan.table].columns if name in rows.plan.sources]
     others = [*rows.plan.extras, *(made for made in MADE if made in rows.delivered.schema.names)]
-    parts = {f"={name}": as_text(rows.columns[name]) for name in names}
+    parts = {f"={name}": _quick_text(rows.columns[name]) for name in names}
     parts |= {name: as_text(rows.plan.column(rows.delivered, name)) for name in others}
     texts = [_part(name, part) for name, part in sorted(parts.items())]
-    whole = pc.binary_join_element_wise(*texts, "", null_handling="skip")
+    whole = pc.binary_join_element_wise(*texts, "", null_handling="replace", null_replacement="")
     made = [text[:HEX_DIGITS] for text in hashes(settings, "event", whole.to_pylist())]
     return pa.array(made, pa.string(), mask=np.asarray(pc.equal(whole, "").to_numpy(zero_copy_only=False)))
+
+
+def _quick_text(values: pa.Array) -> pa.Array:
+    """Return values of the contract as text that nobody reads: times and numbers by what they are made of."""
+    if pa.types.is_floating(values.type):
+        values = pc.add(values, 0.0).view(pa.int64())  # 0 and -0 are one number
+    return as_text(pc.cast(values, pa.int64()) if pa.types.is_timestamp(values.type) else values)
 
 
 def _part(name: str, values: pa.Array) -> pa.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -66,25 +66,24 @@ def publish_days(settings: Settings, days: Sequence[date], folder: Path) -> dict
             staged = read_facts(folder, days)
             _refuse_lost_rows(folder, days, staged["days"])
             _audit(settings, days, folder, staged["days"])
-        rows = _commit(settings, lake, days, folder, staged["items_read"])
+        rows = _commit(settings, lake, days, folder, staged)
     _remove(folder)
     return rows
 
 
-def _commit(
-    settings: Settings, lake: Lake, days: Sequence[date], folder: Path, items_read: Sequence[dict[str, Any]]
-) -> dict[str, int]:
+def _commit(settings: Settings, lake: Lake, days: Sequence[date], folder: Path, staged: Mapping[str, Any]) -> dict[str, int]:
     """Write the tables, a commit each; returns their rows."""
     rows = {}
     inputs: list[Input] = []
     for table in ORDER:
+        read = inputs if table == "events" else [_input(entry) for entry in staged.get("read", {}).get(table, [])]
         what = f"Table {table} could not be written for {days[0]} to {days[-1]} to {lake.root}"
         with in_words(settings, what, "See whether the lake can be written (recpipe doctor), then run again.", StageFailed):
-            records = lake.publish(table, days, staged_rows(folder, table, days), inputs=inputs if table == "events" else ())
+            records = lake.publish(table, days, staged_rows(folder, table, days), inputs=read)
             rows[table] = sum(record.rows for record in records)
             check_published(settings, table, days)
-        if table == "items" and items_read:
-            inputs = _inputs(items_read[0], days, records[0].table_version)
+        if table == "items" and staged["items_read"]:
+            inputs = _inputs(staged["items_read"][0], days, records[0].table_version)
     return rows
 
 
@@ -135,6 +134,11 @@ def _inputs(read: dict[str, Any], days: Sequence[date], version: int) -> list[In
     if read["version"] < 0:
         return [own]
     return [Input("items", date.fromisoformat(read["first_day"]), date.fromisoformat(read["last_day"]), read["version"]), own]
+
+
+def _input(entry: dict[str, Any]) -> Input:
+    first, last = date.fromisoformat(entry["first_day"]), date.fromisoformat(entry["last_day"])
+    return Input(entry["table"], first, last, entry["version"])
 
 
 def _audit(settings: Settings, days: Sequence[date], folder: Path, facts: dict[str, Any]) -> None:

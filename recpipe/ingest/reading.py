@@ -22,6 +22,7 @@ from recpipe.errors import BadDelivery
 from recpipe.ingest.landing import LandedFile
 from recpipe.ingest.plain_types import Path, plain_batch
 from recpipe.ingest.readings import Mask
+from recpipe.ingest.stored_schema import WithoutStoredTypes, holds_fixed_lists
 from recpipe.privacy.texts import shown_columns
 
 FAULTS: Final = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, TypeError, IndexError, MemoryError)
@@ -64,11 +65,10 @@ def open_file(file: LandedFile, shown: str) -> pq.ParquetFile:
         If it is no parquet file, or not a whole one.
     """
     try:
-        # without pre-buffering, and with a small buffer, no more than a batch's pages are held
-        opened = pq.ParquetFile(
-            file.open(), pre_buffer=False, buffer_size=1 << 18, coerce_int96_timestamp_unit="us", page_checksum_verification=True
-        )
-        _ = opened.schema_arrow
+        opened = _parquet(file.open())
+        if any(holds_fixed_lists(field.type) for field in opened.schema_arrow):
+            opened.close()
+            opened = _parquet(pa.PythonFile(WithoutStoredTypes(file.open()), "r"))
     except pa.ArrowNotImplementedError as error:
         raise BadDelivery(
             f"{shown} cannot be read: {_first_line(error)}. Write it in another way, then run the day again."
@@ -76,6 +76,13 @@ def open_file(file: LandedFile, shown: str) -> pq.ParquetFile:
     except FAULTS as error:
         raise _unreadable(file, shown, "") from error
     return opened
+
+
+def _parquet(source: pa.NativeFile) -> pq.ParquetFile:
+    # without pre-buffering, and with a small buffer, no more than a batch's pages are held
+    return pq.ParquetFile(
+        source, pre_buffer=False, buffer_size=1 << 18, coerce_int96_timestamp_unit="us", page_checksum_verification=True
+    )
 
 
 def read_batches(settings: Settings, file: LandedFile, shown: str, opened: pq.ParquetFile) -> Iterator[Batch]:

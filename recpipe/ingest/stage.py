@@ -26,6 +26,7 @@ from recpipe.ingest.quarantine import refused_rows
 from recpipe.ingest.reading import open_file, read_batches
 from recpipe.ingest.readings import Shop
 from recpipe.ingest.repeated import take_out_duplicates
+from recpipe.ingest.snapshots import keep_changes
 from recpipe.ingest.staged import RowWriter, fresh_folder, left_open_if_refused, staged_files, staged_schema, write_facts
 from recpipe.ingest.tally import Tally, midnight_of, refuse_bad_share
 from recpipe.lake import Lake
@@ -70,10 +71,12 @@ def stage_days(settings: Settings, days: Sequence[date]) -> Path:
     for table in (table.name for table in DELIVERED):
         with in_words(settings, f"Repeated rows of {table} of {days[0]} to {days[-1]} cannot be found", AGAIN, StageFailed):
             take_out_duplicates(settings, table, folder, tallies)
+    with in_words(settings, f"Snapshots of {days[0]} to {days[-1]} cannot be compared", AGAIN, StageFailed):
+        read = keep_changes(settings, folder, tallies)
     facts = {str(day): _facts(settings, day, found) for day, found in tallies.items()}
     inputs = [] if known is None else [{"version": known.version, "first_day": str(known.first), "last_day": str(known.last)}]
     with in_words(settings, f"What was staged of {days[0]} to {days[-1]} cannot be noted", AGAIN, StageFailed):
-        write_facts(folder, facts, inputs)
+        write_facts(folder, facts, inputs, read)
     return folder
 
 

@@ -118,13 +118,13 @@ def left_open_if_refused(settings: Settings, day: date) -> Iterator[None]:
 # --- what was staged, so that it can be held against what is published
 
 
-def write_facts(folder: Path, days: Mapping[str, Any], items_read: Sequence[Mapping[str, Any]]) -> None:
+def write_facts(folder: Path, days: Mapping[str, Any], items_read: Sequence[Mapping[str, Any]], read: Mapping[str, Any]) -> None:
     """Write ``facts.json``: the counts, and rows and hash of every file; the text ends with a hash of its own."""
     files = {
         str(file.relative_to(folder)): {"rows": pq.read_metadata(file).num_rows, "sha256": _sha256(file)}
         for file in sorted(folder.glob("*/*.parquet"))
     }
-    facts = {"days": days, "items_read": items_read, "files": files}
+    facts = {"days": days, "items_read": items_read, "read": read, "files": files}
     half = folder / f"{FACTS}.half"
     half.write_text(json.dumps({**facts, "sha256": _own_hash(facts)}, indent=1))
     half.replace(folder / FACTS)

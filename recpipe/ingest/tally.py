@@ -31,6 +31,7 @@ class Tally:
     replaced: int = 0
     largest_user_share: float = 0.0
     half_hours: HalfHours = field(default_factory=HalfHours)
+    snapshot: dict[str, int] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -77,6 +78,11 @@ class Tally:
             self.bad_rows += replaced
             self.reasons[REPLACED] += replaced
 
+    def note_snapshot(self, unchanged: int, withdrawn: int, gone: int) -> None:
+        """Note what became of a whole: rows that say nothing new are not published, and what is withdrawn was not delivered."""
+        self.rows += withdrawn - unchanged
+        self.snapshot = {"unchanged_rows": unchanged, "withdrawn_rows": withdrawn, "gone_rows": gone}
+
     def see(self, rows: pa.RecordBatch) -> None:
         """Note the first and last time of some rows that are taken in."""
         if "ts" in rows.schema.names and rows.num_rows:
@@ -88,7 +94,7 @@ class Tally:
     def facts(self, midnight: OtherMidnight | None = None) -> dict[str, float | int | None]:
         """Return the counts for the audit; times are seconds since 1970, UTC. No key is left that comes twice."""
         return {
-            **({"erased_rows": self.erased_rows} if self.erased_rows else {}),
+            **({"erased_rows": self.erased_rows} if self.erased_rows else {}), **self.snapshot,
             "delivered_rows": self.judged_rows, "rows": self.rows, "bad_rows": self.bad_rows,
             "set_aside_rows": self.set_aside_rows, "repeated_keys": 0, "bad_share": self.bad_share,
             "first_ts": self.first_ts, "last_ts": self.last_ts, "copied_rows": self.copies, "replaced_rows": self.replaced,

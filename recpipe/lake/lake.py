@@ -30,7 +30,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from recpipe import __version__
 from recpipe.config import Settings
 from recpipe.contract import CLOSED, DAYS, EMPTY, OPEN, TABLES
-from recpipe.errors import MissingDay, RecpipeError
+from recpipe.errors import MissingDay, RecpipeError, Trouble
 from recpipe.lake.claim import claim, fingerprint_of, hold_against
 from recpipe.lake.day_claim import claimed
 from recpipe.privacy.keys import fingerprint
@@ -420,6 +420,9 @@ class Reader:
         try:
             return _complete(dataset.to_table(columns=there, filter=where), wanted)
         except FileNotFoundError as error:
+            newest = self._lake.delta(table)
+            if newest is not None and newest.version() == delta.version():  # no sweep takes a file of the newest version
+                raise _lost(table, error) from error
             raise _too_old(table, delta.version()) from error
 
     def as_of(self, table: str, day: date, columns: list[str] | None = None, only: ds.Expression | None = None) -> pa.Table:
@@ -462,6 +465,14 @@ class Reader:
             self._complete[table] = [record.day for record in self._register if record.table == table and record.complete]
             self._tables[table] = self._lake.delta(table, self._versions.get(table))
         return self._tables[table]
+
+
+def _lost(table: str, error: FileNotFoundError) -> Trouble:
+    file = str(error).partition("'")[2].partition("'")[0] or "a file"
+    return Trouble(
+        f"Table {table} names the file {file}, which is gone: somebody or something removed it from the lake. Restore it from a backup, or "
+        f"make its day anew (`recpipe ingest --day DAY` for what is delivered)."
+    )
 
 
 def _too_old(table: str, version: int) -> MissingDay:

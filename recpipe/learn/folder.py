@@ -86,7 +86,7 @@ def load(folder: Path) -> Learner:
             f"of recpipe reads {', '.join(sorted(LEARNERS))} in format {FORMAT}. Use the version that wrote it, or train again."
         )
     arrays = _arrays(_checked(folder, "model.safetensors", config), folder / "model.safetensors")
-    parameters = {**config["parameters"], **_nested(arrays)}
+    parameters = {**config.get("parameters", {}), **_nested(arrays)}
     unknown = sorted(set(parameters) ^ {field.name for field in fields(kind)})
     if unknown:
         raise RecpipeError(f"Model folder {folder} and learner '{kind.name}' disagree about {', '.join(unknown)}. Train again.")
@@ -103,11 +103,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         If there is none.
     """
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MissingModel(f"Folder {folder} holds no model: config.json is missing. Run `recpipe train` first.") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or no UTF-8
         raise RecpipeError(f"{folder / 'config.json'} is no JSON ({error}). Fetch or train the model again.") from None
+    if not isinstance(config, dict) or not all(isinstance(config.get(name, {}), dict) for name in ("parameters", "sha256")):
+        raise RecpipeError(f"{folder / 'config.json'} is no model's: it was damaged. Fetch or train the model again.")
     return config
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recpipe.errors import BadSetting, RecpipeError, TrainingFailed
+from recpipe.errors import BadSetting, RecpipeError, TrainingFailed, Trouble
 from recpipe.learn.claim import alone
 from recpipe.learn.continual import Start, change, in_words, pick_window, read_start, split_windows, tensors_of
 from recpipe.learn.data import Evidence, Learner
@@ -553,7 +553,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         train(*folders, **start, config=Config(**given))
     except RecpipeError as error:
         print(f"recpipe: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, Trouble) else 2
     return 0
 
 

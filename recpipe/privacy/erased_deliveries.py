@@ -8,11 +8,10 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.dataset as ds
 
 from recpipe.config import Settings
-from recpipe.contract import QUARANTINE, TABLES
+from recpipe.contract import QUARANTINE
 from recpipe.errors import BadDelivery
 from recpipe.lake import Lake
 from recpipe.privacy.erased_rows import Removed, remove_rows
@@ -77,21 +76,11 @@ def _rows_of(settings: Settings, place: Place, erased: Erased) -> set[int] | Non
 
 
 def _numbers(settings: Settings, file: LandedFile, name: str, table: str, erased: Erased) -> Iterator[int]:
-    from recpipe.ingest.columns import plan_columns, read_column
-    from recpipe.ingest.reading import open_file, read_batches
-    from recpipe.ingest.readings import Shop
+    from recpipe.ingest.delivered_ids import delivered_ids
 
     first = 0
-    shop = Shop.of(settings)
-    with open_file(file, name) as opened:
-        plan = plan_columns(settings, table, name, opened.schema_arrow)
-        for batch in read_batches(settings, file, name, opened):
-            ids: dict[str, pa.Array] = {
-                one: read_column(plan, batch, TABLES[table].schema.field(one), shop)[0]
-                for one in ID_COLUMNS
-                if one in plan.sources
-            }
-            mine = erased.delivered(settings, ids)
-            if mine is not None:
-                yield from (first + int(at) for at in np.flatnonzero(mine))
-            first += batch.num_rows
+    for rows, ids in delivered_ids(settings, file, name, table, ID_COLUMNS):
+        mine = erased.delivered(settings, ids)
+        if mine is not None:
+            yield from (first + int(at) for at in np.flatnonzero(mine))
+        first += rows

@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 
 from recpipe.errors import BadSetting, RecpipeError
 from recpipe.provider import foreground
-from recpipe.provider.behind import abandoned
+from recpipe.provider.behind import abandoned, take_away
 from recpipe.provider.follow import follow, give_up, trouble
 from recpipe.provider.plan import (
     ABANDONED,
@@ -40,6 +40,8 @@ from recpipe.provider.savepoints import begin_before_savepoint
 from recpipe.provider.seen import Ledger
 
 CANCELLED = 130
+MOST_LINES = 20
+"""Days of which it is said why they are missing; of the others of a long range, that they are."""
 
 
 @action_cli  # type: ignore[untyped-decorator]
@@ -59,7 +61,7 @@ def _quiet() -> None:
     """Keep Airflow from telling of every run that it creates: the command does so itself."""
     from airflow._shared.logging.structlog import PER_LOGGER_LEVELS
 
-    for name in ("airflow.models.backfill", "airflow.serialization.definitions.dag"):
+    for name in ("airflow.models.backfill", "airflow.models.dag", "airflow.serialization.definitions.dag"):
         PER_LOGGER_LEVELS[name] = logging.WARNING
 
 
@@ -109,8 +111,10 @@ def _carry_out(
 def _say_missing(console: Console, ledger: Ledger, runs: list[Run]) -> int:
     """Ask what of the range is there now, whoever made it, and say what is not; returns the exit code."""
     missing = ledger.missing(runs)
-    for label, fault in missing.items():
+    for label, fault in list(missing.items())[:MOST_LINES]:
         console.print(f"MISSING {label}: {fault}", highlight=False, soft_wrap=True)
+    if more := list(missing)[MOST_LINES:]:
+        console.print(f"MISSING {len(more)} more: {', '.join(more)}.", highlight=False, soft_wrap=True)
     if missing:
         console.print(f"{len(missing)} of {len(runs)} days of {ledger.dag.dag_id} were not seen done.", highlight=False)
     elif not any(run.followed or run.existing == DagRunState.FAILED for run in runs):
@@ -181,7 +185,7 @@ def _remove(dag_id: str, runs: list[Run]) -> None:
             where = (DagRun.dag_id == dag_id, DagRun.logical_date == run.logical_date)
             existing = session.scalar(select(DagRun).where(*where))
             if existing is not None and existing.state not in State.finished_dr_states and abandoned(session, existing):
-                session.delete(existing)
+                take_away(session, existing)
 
 
 def _create(request: Request, ends: tuple[datetime, datetime], max_active_runs: int) -> int:

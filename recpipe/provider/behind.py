@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from airflow.utils.net import get_hostname
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 AHEAD = timedelta(minutes=5)
@@ -92,6 +93,15 @@ def abandoned(session: Session, run: DagRun) -> bool:
         return bool(run.run_after <= datetime.now(UTC))
     scheduler = most_recent_job("SchedulerJob", session=session)
     return scheduler is None or not scheduler.is_alive()
+
+
+def take_away(session: Session, run: DagRun) -> None:
+    """Delete a run with its tasks, so that its day can be run anew."""
+    with warnings.catch_warnings():
+        # to delete a run, SQLAlchemy loads what hangs on it, and wonders that a DAG has several versions
+        warnings.filterwarnings("ignore", "Multiple rows returned with uselist=False", SAWarning)
+        session.delete(run)
+        session.flush()
 
 
 def _works(task: TaskInstance) -> bool:

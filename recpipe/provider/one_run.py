@@ -34,7 +34,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from recpipe.provider.behind import AHEAD, abandoned, kept_apart, mark
+from recpipe.provider.behind import AHEAD, abandoned, kept_apart, mark, take_away
 from recpipe.provider.plan import Run
 
 log = logging.getLogger(__name__)
@@ -117,8 +117,7 @@ def _cleared(session: Session, dag_id: str, run: Run) -> bool:
         return True
     if existing.state not in State.finished_dr_states and not abandoned(session, existing):
         return False
-    session.delete(existing)
-    session.flush()
+    take_away(session, existing)
     return True
 
 

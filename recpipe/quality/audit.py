@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from recpipe.config import Settings
-from recpipe.contract import TABLES
+from recpipe.contract import EVENTS, TABLES
 from recpipe.errors import RecpipeError
 from recpipe.lake import Lake
 from recpipe.quality.engine import failing, unexpected_counts
@@ -22,7 +22,7 @@ from recpipe.quality.frames import DayCount, row_frame
 from recpipe.quality.own import with_own
 from recpipe.quality.page import write_pages
 from recpipe.quality.rules import Rule
-from recpipe.quality.suites import Suite, suite_of
+from recpipe.quality.suites import SHARE_OF_USUAL, Suite, suite_of
 from recpipe.quality.verdicts import Check, Number, Verdict, store
 
 if TYPE_CHECKING:
@@ -236,7 +236,22 @@ def _known_facts(
         ratio = None if before is None else max(count.rows, FEWEST_ROWS) / max(before, FEWEST_ROWS)
         counted = {name: value for name, value in count.facts().items() if value is not None}
         known[day] = {**numbers, **counted, "median_rows_before": before, "volume_ratio": ratio}
+        if table == EVENTS.name:
+            known[day][SHARE_OF_USUAL] = _share_of_usual(settings, day, count.rows, before)
     return known
+
+
+def _share_of_usual(settings: Settings, day: date, rows: int, usual: float | None) -> float | None:
+    """Return the rows of a day as a share of the usual ones; None where those are few, or a person has said that it is right."""
+    if usual is None or usual < settings.least_volume_rows:
+        return None
+    if day not in settings.accepted_days:
+        return rows / usual
+    if rows / usual < settings.least_volume:
+        log.warning(
+            "events of %s: %s, where %s are usual; a person has said that this is right.", day, f"{rows:,}", f"{usual:,.0f}"
+        )
+    return None
 
 
 def _median_before(rows: Mapping[date, int], day: date, weeks: int) -> float | None:
@@ -281,7 +296,9 @@ def _whole_counts(failures: _Failures, day: date, rule: Rule) -> dict[str, Numbe
 
 
 def _observed(facts: Mapping[str, Number | None], rule: Rule) -> dict[str, Number]:
-    value = facts.get(rule.column)
+    value, usual = facts.get(rule.column), facts.get("median_rows_before")
+    if rule.column == SHARE_OF_USUAL and value is not None and usual is not None:
+        return {"rows": int(facts["rows"] or 0), "usual": usual}
     return {} if value is None else {"observed": value}
 
 

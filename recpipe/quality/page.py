@@ -18,6 +18,7 @@ FACT_NAMES = {
     "bad_share": "share of bad rows",
     "median_rows_before": "median rows of the same weekday before",
     "volume_ratio": "rows ÷ that median",
+    "share_of_usual_rows": "rows as a share of it, where a day of too few is refused",
     "users": "users",
     "eligible_items": "eligible items",
 }

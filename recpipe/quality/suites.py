@@ -88,6 +88,7 @@ def events(settings: Settings) -> Suite:
         ),
         day=(
             *_every_day("events", settings),
+            *_least_volume(settings),
             _bad_share(settings),
             between(
                 "days_since_newest", None, 0, "The newest event happened on the day itself",
@@ -297,6 +298,23 @@ def _every_day(table: str, settings: Settings) -> tuple[Rule, ...]:
             "See whether the delivery is whole; if the shop really had such a day, there is nothing to do.", "warning",
         ),
     )  # fmt: skip
+
+
+SHARE_OF_USUAL = "share_of_usual_rows"
+"""Fact: rows of the day, as a share of the median of the same weekday in the weeks before."""
+
+
+def _least_volume(settings: Settings) -> tuple[Rule, ...]:
+    if not settings.least_volume:
+        return ()
+    says = (
+        f"The day has at least {settings.least_volume:.1%} of the rows that are usual on its weekday (median of the weeks before)"
+    )
+    remedy = (
+        "See whether the delivery is whole, and have the rest delivered. If the shop really had such a day, say so: recpipe ingest "
+        "--day DAY --accept-volume, the parameter accept_volume of a run of ingest_clickstream, or the day in RECPIPE_ACCEPTED_DAYS."
+    )
+    return (between(SHARE_OF_USUAL, settings.least_volume, None, says, remedy),)
 
 
 def _bad_share(settings: Settings) -> Rule:

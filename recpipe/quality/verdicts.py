@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recpipe.config import Settings
-from recpipe.errors import AuditFailed
+from recpipe.errors import AuditFailed, Trouble
 
 Severity = Literal["error", "warning"]
 Number = int | float
@@ -33,8 +33,8 @@ class Check:
     passed
         What Great Expectations decided.
     counted
-        Numbers only: ``unexpected`` and ``total`` rows, the ``observed`` fact, or ``whole`` where the day as a whole was
-        looked at; empty if the fact is not known.
+        Numbers only: ``unexpected`` and ``total`` rows, the ``observed`` fact, ``rows`` beside the ``usual`` ones, or ``whole``
+        where the day as a whole was looked at; empty if the fact is not known.
     description
         What is expected, as a sentence.
     remedy
@@ -54,6 +54,8 @@ class Check:
         """The counts in words."""
         if "unexpected" in self.counted:
             return f"{self.counted['unexpected']:,} of {self.counted['total']:,} rows are otherwise"
+        if "usual" in self.counted:
+            return f"it has {self.counted['rows']:,}, where {self.counted['usual']:,.0f} are usual"
         if "observed" in self.counted:
             return f"found {number_text(self.counted['observed'])}"
         if "whole" in self.counted:
@@ -114,6 +116,15 @@ def from_json(text: str) -> Verdict:
     return Verdict(found["table"], date.fromisoformat(found["day"]), checks, found["facts"])
 
 
+def _read(path: Path) -> Verdict:
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Trouble(
+            f"The stored verdict {path} is damaged ({type(error).__name__}). Remove the file; the next audit of that day writes it anew."
+        ) from None
+
+
 def verdict_folder(settings: Settings) -> Path:
     """Return the folder of the stored verdicts: beside the tables, or under the reports if those are in an object store."""
     root = settings.lake_root.removeprefix("file://")
@@ -130,13 +141,13 @@ def store(settings: Settings, verdict: Verdict) -> Path:
 def load_verdict(settings: Settings, table: str, day: date) -> Verdict | None:
     """Return the stored verdict of a day; None if it was never audited."""
     path = verdict_folder(settings) / table / f"{day}.json"
-    return from_json(path.read_text(encoding="utf-8")) if path.exists() else None
+    return _read(path) if path.exists() else None
 
 
 def newest_verdicts(settings: Settings, table: str, count: int) -> list[Verdict]:
     """Return the stored verdicts of a table's newest days, newest first."""
     files = sorted((verdict_folder(settings) / table).glob("*.json"), reverse=True)[:count]
-    return [from_json(path.read_text(encoding="utf-8")) for path in files]
+    return [_read(path) for path in files]
 
 
 def write_whole(path: Path, text: str) -> None:

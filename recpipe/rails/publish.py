@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from recpipe.config import Settings
+from recpipe.faults import told
 from recpipe.lake import Input, Lake
 from recpipe.privacy.erase import check_published
 from recpipe.quality import Suite, audit, sum_facts
@@ -69,9 +70,13 @@ def publish_rows(
     AuditFailed
         If the rows do not pass their suite; what was published before stays.
     """
-    audit(settings, table, day, rows.to_batches(), facts, suite).raise_if_failed()
-    Lake.from_settings(settings).publish(table, [day], rows, inputs=inputs, model_version=model_version)
-    check_published(settings, table, [day])
+    what, again = f"Table {table} of {day}", "Look at what is named, then run this again; what was published before stays."
+    with told(f"{what}: its verdict could not be written under {settings.reports} or {settings.lake_root}", again):
+        verdict = audit(settings, table, day, rows.to_batches(), facts, suite)
+    verdict.raise_if_failed()
+    with told(f"{what} could not be published in {settings.lake_root}", again):
+        Lake.from_settings(settings).publish(table, [day], rows, inputs=inputs, model_version=model_version)
+        check_published(settings, table, [day])
 
 
 def run_day(settings: Settings, task: Task[Any], day: date, model_version: str = "", shards: int = 0) -> dict[str, Any]:

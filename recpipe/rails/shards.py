@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from recpipe.config import Settings
 from recpipe.days import parse_day
 from recpipe.errors import RecpipeError
+from recpipe.faults import told
 from recpipe.lake import Input, Lake, Reader
 from recpipe.rails.plan import Plan, day_of, own_version, run_folder
 from recpipe.rails.task import Facts, State, Task
@@ -24,6 +25,10 @@ log = logging.getLogger(__name__)
 
 SAME_RUN = ("day", "model_version", "versions", "shards", "knowledge")
 NOTE = b"recpipe"
+LOOK_AT_TABLES = (
+    "Look at the file that is named: restore it from a backup of the lake, or take the day that it belongs to in again (`recpipe ingest`); "
+    "where a service is away (`recpipe doctor`), run this again when it is back."
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,12 @@ def open_task(settings: Settings, task: Task[State], plan: Plan) -> Opened[State
             f"make version {now}: give every worker the same settings, and run again from the plan on."
         )
     reader = Lake.from_settings(settings).reader(plan["versions"])
-    return Opened(settings, task, plan, task.open(settings, plan, reader), reader)
+    tables = ", ".join(f"{table} at version {plan['versions'].get(table, 'none')}" for table in task.reads)
+    with told(
+        f"What {task.name} of {plan['day']} is made from ({tables}, in {settings.lake_root}) cannot be read", LOOK_AT_TABLES
+    ):
+        state = task.open(settings, plan, reader)
+    return Opened(settings, task, plan, state, reader)
 
 
 def stage_shard(settings: Settings, task: Task[Any], plan: Plan, shard: int) -> str:
@@ -94,11 +104,16 @@ def write_shard(opened: Opened[Any], shard: int) -> str:
         "facts": facts,
     }
     folder = run_folder(opened.settings, task, plan)
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"shard-{shard}.parquet"
     part = folder / f".shard-{shard}.{uuid4().hex[:12]}.part"
-    pq.write_table(rows.replace_schema_metadata({NOTE: json.dumps(note).encode()}), part)
-    part.replace(file)
+    what = f"Shard {shard} of {task.name} of {plan['day']} could not be written to {file}"
+    with told(what, "Look at the folder, then run this again."):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            pq.write_table(rows.replace_schema_metadata({NOTE: json.dumps(note).encode()}), part)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
     log.info("%s, shard %d of %d: %d rows staged.", task.name, shard + 1, plan["shards"], rows.num_rows)
     return str(file)
 
@@ -111,8 +126,7 @@ def read_shards(task: Task[Any], plan: Plan, files: Sequence[str]) -> tuple[pa.T
     RecpipeError
         If a shard is missing, stands there twice, or comes from another run or task.
     """
-    tables = [pq.read_table(file) for file in files]
-    notes = [json.loads(table.schema.metadata[NOTE]) for table in tables]
+    tables, notes = zip(*(_read_shard(task, plan, Path(file)) for file in files), strict=True) if files else ((), ())
     for file, note in zip(files, notes, strict=True):
         if note["task"] != task.name or any(note[name] != plan.get(name, "") for name in SAME_RUN):
             raise RecpipeError(
@@ -127,6 +141,15 @@ def read_shards(task: Task[Any], plan: Plan, files: Sequence[str]) -> tuple[pa.T
     rows = pa.concat_tables(table.cast(task.table.schema) for table in tables)
     inputs = dict.fromkeys(_from_json(entry) for note in notes for entry in note["inputs"])
     return rows.sort_by([(name, "ascending") for name in task.table.key]), [note["facts"] for note in notes], tuple(inputs)
+
+
+def _read_shard(task: Task[Any], plan: Plan, file: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Return the rows of a staged shard and its note; a file that is gone or damaged is named."""
+    remedy = "Make this shard again (clear its task), or run the day again; what was published before stays."
+    with told(f"The staged shard {file} of {task.name} of {plan['day']} cannot be read", remedy):
+        table = pq.read_table(file)
+        note = json.loads((table.schema.metadata or {}).get(NOTE, b""))
+    return table, note
 
 
 def _as_json(entry: Input) -> dict[str, object]:

@@ -41,9 +41,20 @@ def content_hash(folder: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object, empty if the file is not there."""
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return dict(found)
+    """Return a JSON object, empty if the file is not there.
+
+    Raises
+    ------
+    MissingModel
+        If it holds none: it was damaged.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise MissingModel(f"{path} is no JSON ({error}): it was damaged. Fetch the model anew, or train again.") from None
+    if not isinstance(found, dict):
+        raise MissingModel(f"{path} holds no JSON object: it was damaged. Fetch the model anew, or train again.")
+    return found
 
 
 def summary_of(folder: Path, learner: str) -> tuple[dict[str, Any], Path]:

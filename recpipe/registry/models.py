@@ -43,7 +43,7 @@ LONGEST_PARAM: Final = 500
 METRICS_AT_ONCE: Final = 1000
 FROM: Final = "from"
 """Tag and fact of a version that was adopted: sha256 of the other shop's model folder."""
-CODE: Final = ("__init__.py", "py.typed", "errors.py", "printable.py", "learn")
+CODE: Final = ("__init__.py", "py.typed", "errors.py", "printable.py", "faults.py", "learn")
 """What the model's code needs of recpipe; it travels with the model."""
 
 

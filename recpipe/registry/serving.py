@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from recpipe.config import Settings
-from recpipe.errors import MissingModel, RecpipeError, no_space
+from recpipe.errors import MissingModel, Trouble, no_space
+from recpipe.faults import MAKE_ROOM
 from recpipe.registry.folder import CLOSED_FORM, MODEL_FILES, content_hash
 from recpipe.registry.store import client
 from recpipe.registry.versions import Version, all_versions, find, newest, serving
@@ -190,12 +191,14 @@ def _not_fetched(error: Exception, settings: Settings, version: Version) -> Exce
         str(error).strip().splitlines() or [type(error).__name__],
     )
     if no_space(error):
-        return error
+        return Trouble(
+            f"The files of {name} could not be fetched: there is no space left in {settings.work} ({said[-1][:200]}). {MAKE_ROOM}"
+        )
     if isinstance(error, FileNotFoundError) or any(words in str(error) for words in GONE):
         return MissingModel(
             f"The files of {name} are gone from MLflow's store of artifacts ({said[-1][:200]}). {remedy(version.number)}"
         )
-    return RecpipeError(
+    return Trouble(
         f"The files of {name} could not be fetched from MLflow's store of artifacts ({type(error).__name__}: {said[-1][:200]}). Look "
         f"whether it answers (`recpipe doctor`), then run this again."
     )

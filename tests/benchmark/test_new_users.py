@@ -216,6 +216,7 @@ recommend_new_users(task, load_settings(home=home))
 """
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_on_splits_of_one_name_do_not_meet(serve, write_split, tables, tmp_path, settings, cache):
     other = {**tables, "events": tables["events"].iloc[::2].reset_index(drop=True)}
     splits = []

@@ -1,4 +1,4 @@
-"""A full disk is said in a sentence, with what to do; every other fault keeps its traceback."""
+"""A full disk is said in a sentence, with what to do."""
 
 from __future__ import annotations
 
@@ -39,9 +39,3 @@ def test_a_full_disk_is_said_with_what_to_do(
     said = capsys.readouterr().err
     assert said.startswith("recpipe: There is no space left")
     assert "docs/operations.md" in said
-
-
-def test_every_other_fault_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "app", lambda: Path("/nowhere/at/all").read_text())
-    with pytest.raises(FileNotFoundError):
-        cli.main()

@@ -74,7 +74,14 @@ def test_ends_that_were_left_open_are_those_of_the_days_that_were_there(lake):
 
 @pytest.mark.parametrize(
     ("table", "command"),
-    [("outcomes", "evaluate"), ("item_digests", "task item_digests"), ("recommendations", "recommend"), ("events", "ingest")],
+    [
+        ("outcomes", "evaluate"),
+        ("newcomer_outcomes", "evaluate"),
+        ("replays", "replay"),
+        ("item_digests", "task item_digests"),
+        ("recommendations", "recommend"),
+        ("events", "ingest"),
+    ],
 )
 def test_the_command_says_how_a_day_is_made_again(lake, monkeypatch, table, command):
     from recpipe.contract import TABLES

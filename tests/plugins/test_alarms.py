@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from airflow.sdk import DeadlineReference
+from airflow.sdk.exceptions import AirflowFailException
 from recpipe_airflow.alarms import TellQuestion, deadline, tell_failure, tell_floors, tell_late, tell_timeout
 from recpipe_airflow.runs import Refused, default_args, refusals, run_limit
 
 from recpipe.config import load_settings
-from recpipe.errors import AuditFailed, BadSetting
+from recpipe.errors import AuditFailed, BadSetting, Trouble
 
 
 @pytest.fixture
@@ -164,3 +166,16 @@ def test_a_deadline_is_set_where_the_shop_asks_for_one() -> None:
 
 def test_every_task_tells_of_its_failure() -> None:
     assert default_args(load_settings(home="unused"), minutes=1)["on_failure_callback"] is tell_failure
+
+
+def test_a_fault_of_a_library_is_tried_again_as_a_sentence_and_its_place_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def read() -> None:
+        pa.array(["anna@shop.example"]).cast(pa.int64())
+
+    with pytest.raises(Trouble, match="It could not go on \\(ArrowInvalid") as caught, refusals():
+        read()
+    assert not isinstance(caught.value, AirflowFailException)
+    assert "anna" not in str(caught.value) + caplog.text  # outside of a task nobody can tell whether there is a key
+    assert "in read" in caplog.text
+    with pytest.raises(KeyError), refusals():
+        raise KeyError("a mistake of ours")

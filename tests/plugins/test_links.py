@@ -51,7 +51,8 @@ def fill(home: Settings) -> None:
     from recpipe.learn.closed_forms import Popularity
 
     (home.reports / "verdicts").mkdir(parents=True)
-    (home.reports / f"outcomes-{DAY}.html").touch()
+    for name in ("outcomes", "replay"):
+        (home.reports / f"{name}-{DAY}.html").touch()
     for table in TABLES:
         (home.reports / "verdicts" / f"{table}-{DAY}.html").touch()
     save(Popularity(), home.work / "model", {"encoder": "", "seed": 1})
@@ -60,8 +61,9 @@ def fill(home: Settings) -> None:
 def ended(home: Settings, dag_id: str, task_id: str, *, well: bool = True) -> Any:
     """A task's instance when it has ended, as far as a link asks it."""
     returned = RETURNED.get((dag_id, task_id), 5)
-    if (dag_id, task_id) == ("evaluate_recommendations", "evaluate"):
-        returned = {"report": str(home.reports / f"outcomes-{DAY}.html")}
+    reports = {("evaluate_recommendations", "evaluate"): "outcomes", ("replay_newcomers", "measure"): "replay"}
+    if (dag_id, task_id) in reports:
+        returned = {"report": str(home.reports / f"{reports[dag_id, task_id]}-{DAY}.html")}
 
     def xcom_pull(task_ids: str, key: str = "return_value") -> Any:
         if (task_ids, key) == ("export", "model"):
@@ -109,6 +111,7 @@ def test_links_say_what_they_lead_to(dags: dict[str, Any], home: Settings) -> No
     assert found["recommend_nightly", "plan", "MLflow run"] == f"{page}/versions/12/run"
     assert found["ingest_clickstream", "publish", "Table version of users"] == f"{page}/tables/users/2011-09-01"
     assert found["evaluate_recommendations", "evaluate", "Report"] == f"{page}/reports/outcomes-2011-09-01.html"
+    assert found["replay_newcomers", "measure", "Report"] == f"{page}/reports/replay-2011-09-01.html"
     assert re.fullmatch(f"{re.escape(page)}/versions/[0-9a-f]{{64}}/run", found["train_meta_model", "train", "MLflow run"])
 
 

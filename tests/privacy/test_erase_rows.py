@@ -322,4 +322,5 @@ def test_every_table_with_a_user_is_looked_through() -> None:
     """A table that gets a column of users is in; one that quotes them has to be put into `erased_texts`."""
     assert set(USER_TABLES) == {
         "events", "users", "episodes", "recommendations", "campaign_audiences", "cart_recommendations", "user_profiles",
+        "newcomer_outcomes",
     }  # fmt: skip

@@ -160,7 +160,7 @@ def test_ctrl_c_ends_the_run_as_failed(foreground: Callable[..., int], capsys: p
         pytest.param(
             {
                 "triggering_user_name": "anna, --local: process 1 of elsewhere[7], started 1.00",
-                "run_after": datetime.now(UTC) + timedelta(minutes=2),
+                "run_after": datetime.now(UTC) + timedelta(hours=2),
             },
             "waited for: it is queued or running already",
             id="another machine, alive",

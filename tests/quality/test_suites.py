@@ -76,6 +76,9 @@ BREAKING_FACTS: list[tuple[str, str, dict[str, Any]]] = [
     ("events", "bad_share_in_bounds", {"bad_share": 0.0501}),
     ("items", "bad_share_in_bounds", {"bad_share": 0.5}),
     ("users", "bad_share_in_bounds", {"bad_share": 1.0}),
+    ("events", "other_midnight_hours_in_bounds", {"other_midnight_hours": -8.0}),
+    ("events", "largest_user_share_in_bounds", {"largest_user_share": 0.21}),
+    ("events", "copied_share_in_bounds", {"copied_share": 0.06}),
     *[("recommendations", f"{fact}_in_bounds", {fact: 1}) for fact in LIST_FACTS],
 ]
 
@@ -182,7 +185,7 @@ def test_days_begin_at_the_shops_midnight(settings: Settings) -> None:
 def test_every_rule_has_a_day_that_breaks_it(settings: Settings) -> None:
     tested = {(table, rule) for table, rule, _ in BREAKS + BREAKING_FACTS}
     every_table = {"columns_amiss_in_bounds", "types_amiss_in_bounds", "rows_of_other_days_in_bounds", "repeated_keys_in_bounds",
-                   "volume_ratio_in_bounds", "days_since_newest_in_bounds", "day_filled", "k_filled", "support_filled",
+                   "volume_ratio_in_bounds", "share_of_usual_rows_in_bounds", "days_since_newest_in_bounds", "day_filled", "k_filled", "support_filled",
                    "reason_filled"}  # fmt: skip
     for table in SUITES:
         suite = suite_of(table, settings)

@@ -12,8 +12,8 @@ from recpipe.evaluate.replay.measure import GROUPS, TOGETHER
 LABELS: Final[Mapping[str, str]] = {
     "pair_network": "pair network",
     "stack": "stack of closed forms",
-    "item_knn": "item kNN (its best form)",
-    "popularity": "popularity (its best window)",
+    "item_knn": "item kNN, best form",
+    "popularity": "popularity, best window",
 }
 COLOURS: Final[Mapping[str, str]] = {
     "pair_network": "#1f6f5c",
@@ -28,6 +28,15 @@ TITLE: Final = "How well a newcomer is served, by how much is known"
 def label(name: str) -> str:
     """Return the name of lists for people."""
     return LABELS.get(name, name.replace("_", " "))
+
+
+def short(name: str) -> str:
+    """Return the name of lists without what is said of their form.
+
+    >>> short("item_knn"), short("stack")
+    ('item kNN', 'stack of closed forms')
+    """
+    return label(name).split(",")[0]
 
 
 def group_label(group: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from recpipe.config import Settings
 from recpipe.evaluate.replay.measure import GROUPS, TOGETHER, Replay
-from recpipe.evaluate.replay.plot import group_label, label, replay_png, replay_svg
+from recpipe.evaluate.replay.plot import group_label, label, replay_png, replay_svg, short
 from recpipe.evaluate.replay.serve import BASELINES, names_of
 from recpipe.evaluate.report import STYLE
 
@@ -65,7 +65,7 @@ def headline(rows: Sequence[Row], metric_k: int) -> list[str]:
             said.append(f"{label(name)}: {row['users'] if row else 0} persons are too few to say how newcomers are served.")
             continue
         ratios = [_ratio(found.get((TOGETHER, f"ndcg_ratio@{metric_k}", name, against))) for against in BASELINES]
-        of = " and ".join(f"{ratio} × {label(against)}" for ratio, against in zip(ratios, BASELINES, strict=True) if ratio)
+        of = " and ".join(f"{ratio} × {short(against)}" for ratio, against in zip(ratios, BASELINES, strict=True) if ratio)
         said.append(
             f"With 1 to 10 items known, the lists of the {label(name)} have an nDCG@{metric_k} of {row['value']:.4f} "
             f"({row['ci_low']:.4f}–{row['ci_high']:.4f}, {row['users']:,} persons)" + (f": {of}." if of else ".")
@@ -97,29 +97,24 @@ def _ratio(row: Row | None) -> str:
 
 
 def _table(rows: Sequence[Row], k: int, names: Sequence[str]) -> str:
-    metrics = [f"{name}@{k}" for name in ("ndcg", "recall", "hit_rate")]
-    against = f"ndcg_ratio@{k}"
     found = {(row["group"], row["metric"], row["name"], row["against"]): row for row in rows}
-    head = "".join(
-        f"<th>{name}</th>" for name in ("persons", f"nDCG@{k}", f"recall@{k}", f"hit rate@{k}", "× popularity", "× item kNN")
-    )
+    columns = [("nDCG", f"ndcg@{k}", ""), ("hit rate", f"hit_rate@{k}", "")]
+    columns += [(f"× {short(against)}", f"ndcg_ratio@{k}", against) for against in BASELINES]
+    head = "".join(f"<th>{name}</th>" for name in ("known", "", "persons", *(title for title, *_ in columns)))
     body = []
     for group in GROUPS:
         for place, name in enumerate(names):
-            cells = [found.get((group, metric, name, "")) for metric in metrics]
-            cells += [found.get((group, against, name, other)) for other in BASELINES]
+            cells = [found.get((group, metric, name, against)) for _, metric, against in columns]
             persons = cells[0]["users"] if cells[0] else 0
-            first = ("first", group_label(group) + " known") if place == 0 else ("", "")
-            shown = "".join(_cell(cell, name in BASELINES) for cell in cells)
-            body.append(
-                f"<tr class='{first[0]}'><td>{first[1]}</td><td>{escape(label(name))}</td><td>{persons:,}</td>{shown}</tr>"
-            )
-    return f"<div class='scroll'><table><thead><tr><th>known</th><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+            style, title = ("first", f"{group_label(group)} known") if place == 0 else ("", "")
+            shown = "".join(_cell(cell) for cell in cells)
+            body.append(f"<tr class='{style}'><td>{title}</td><td>{escape(label(name))}</td><td>{persons:,}</td>{shown}</tr>")
+    return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
 
 
-def _cell(row: Row | None, baseline: bool) -> str:
+def _cell(row: Row | None) -> str:
     if row is None:
-        return "<td class='none'></td>" if baseline else "<td class='none'>–</td>"
+        return "<td class='none'></td>"
     if row["value"] is None:
         return "<td class='none'>too few</td>"
     form = ".2f" if row["against"] else ".4f"

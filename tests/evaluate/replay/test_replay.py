@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from recpipe.errors import BadSetting, MissingDay
 from recpipe.evaluate.replay import export_replay, model_folder, plan_replay, publish_replay, replay_day
 from recpipe.evaluate.replay.cut import read_newcomers
 from recpipe.evaluate.replay.measure import GROUPS, measure
+from recpipe.evaluate.replay.report import _table, replay_lines
 from recpipe.evaluate.replay.serve import open_stage, with_users
 from recpipe.learn import save
 from recpipe.learn.closed_forms import Popularity, TextPrototype
@@ -245,6 +247,24 @@ def test_a_replay_is_published_whole_and_the_same_again(shop):
     assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert "new0" not in page.read_text()
     assert read_replay(shop.settings).trained_until == BEFORE
+
+
+def test_each_number_of_the_page_stands_below_its_name():
+    def row(metric, name, against, value):
+        return {"group": "k=1", "metric": metric, "name": name, "against": against, "value": value, "ci_low": value, "ci_high": value,
+                "users": 30}  # fmt: skip
+
+    rows = [row("ndcg@10", "stack", "", 0.5), row("hit_rate@10", "stack", "", 0.75), row("ndcg@10", "popularity", "", 0.25),
+            row("ndcg_ratio@10", "stack", "item_knn", 1.25), row("ndcg_ratio@10", "stack", "popularity", 2.0)]  # fmt: skip
+    table = _table(rows, 10, ["stack", "popularity"])
+    head = re.findall(r"<th>(.*?)</th>", table)
+    first = re.findall(r"<td[^>]*>([^<]*)", next(line for line in table.split("<tr") if "0.5000" in line))
+    found = dict(zip(head, first, strict=True))
+    assert (found["nDCG"], found["hit rate"], found["× item kNN"], found["× popularity"]) == ("0.5000", "0.7500", "1.25", "2.00")
+    assert replay_lines(rows, 10)[0] == (
+        "items known", "persons", "stack of closed forms", "item kNN, best form", "popularity, best window",
+    )  # fmt: skip
+    assert replay_lines(rows, 10)[2][1:] == ("30", "0.5000 (0.5000–0.5000)", "too few", "0.2500 (0.2500–0.2500)")
 
 
 def test_a_floor_that_is_crossed_is_a_sentence(shop):

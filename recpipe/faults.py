@@ -1,0 +1,115 @@
+"""What libraries, the disk and the operating system say of a fault, turned into sentences for a person.
+
+A stage that knows which file or table it works on says so by `told`; what is left is caught at the edge (`recpipe.cli.main`, and
+`refusals` of the DAGs), where a fault of a library becomes a sentence and its trace goes into the log.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from recpipe.errors import RecpipeError, Trouble, chain, no_space
+from recpipe.printable import printable
+
+log = logging.getLogger(__name__)
+
+LIBRARIES: Final = frozenset(
+    {
+        *("pyarrow", "_internal", "deltalake", "sqlite3", "duckdb", "_duckdb", "safetensors", "mlflow", "sqlalchemy", "optuna"),
+        *("alembic", "great_expectations", "requests", "urllib3", "botocore", "zlib", "zipfile", "csv", "yaml"),
+    }
+)
+"""Packages whose errors speak of data, files or services, not of a mistake in our code; ``_internal`` is Delta's."""
+NO_RIGHTS: Final = (
+    *("Permission denied", "Operation not permitted", "Read-only file system", "os error 13)", "os error 30)"),
+    *("attempt to write a readonly database", "unable to open database file", "AccessDenied"),
+)
+LONGEST: Final = 300
+MAKE_ROOM: Final = "Make room (docs/operations.md, A full disk), then run the same again."
+WHOLE: Final = "Days are published whole or not at all, so none is half done."
+
+
+def sentence_of(error: BaseException, keep_back: bool = False) -> str:
+    """Return what a fault of the disk, of rights or of a library means, and what to do; empty where it is a mistake of ours.
+
+    Parameters
+    ----------
+    error
+        What was raised; what it came from is looked at, too.
+    keep_back
+        Whether to leave out what the library said, since it may quote values that nobody shall see.
+    """
+    if not _of_library(error):
+        return ""
+    said = "" if keep_back else f": {_words(error)}"
+    kind = f"{type(error).__name__}{said}"
+    if no_space(error):
+        return f"There is no space left where it had to write, or the disk fails ({kind}). {WHOLE} {MAKE_ROOM}"
+    if lacks_rights(error):
+        return (
+            f"The account that runs recpipe lacks a right that it needs ({kind}). {WHOLE} Give it the right to read and write there "
+            f"(`recpipe doctor` looks at every folder), then run the same again."
+        )
+    return (
+        f"It could not go on ({kind}). {WHOLE} Look at what is named there: a file may be damaged or gone, or a service away "
+        f"(`recpipe doctor`); the log above has the place in the code. Mend it, then run the same again."
+    )
+
+
+def lacks_rights(error: BaseException) -> bool:
+    """Whether the operating system or a store forbade what was asked."""
+    return any(
+        getattr(one, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS) or any(words in str(one) for words in NO_RIGHTS)
+        for one in chain(error)
+    )
+
+
+@contextmanager
+def told(what: str, remedy: str) -> Iterator[None]:
+    """Say of what a stage was working on that the disk, the operating system or a library did not let it.
+
+    Parameters
+    ----------
+    what
+        Table, day and file, and that it could not be read or written, as the beginning of a sentence.
+    remedy
+        What to do where the disk is neither full nor forbidden, in a sentence.
+
+    Raises
+    ------
+    Trouble
+        In the place of an error of a library or the operating system; ours and mistakes in the code pass.
+    """
+    try:
+        yield
+    except RecpipeError:
+        raise
+    except Exception as error:
+        if not _of_library(error):
+            raise
+        full, forbidden = no_space(error), lacks_rights(error)
+        why = "there is no space left, or the disk fails" if full else "a right is missing" if forbidden else type(error).__name__
+        do = f"{WHOLE} {MAKE_ROOM}" if full else "Give the account that runs recpipe the right." if forbidden else remedy
+        raise Trouble(f"{what} ({why}: {_words(error)}). {do}") from error
+
+
+def place_in_code(error: BaseException) -> str:
+    """Return where in the code an error was raised, without what it says: its text may quote values."""
+    return "".join(traceback.format_tb(error.__traceback__)).rstrip()
+
+
+def _of_library(error: BaseException) -> bool:
+    if isinstance(error, OSError | json.JSONDecodeError | UnicodeDecodeError | EOFError):
+        return True
+    return type(error).__module__.split(".")[0] in LIBRARIES
+
+
+def _words(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable(lines[0] if lines else "it said nothing", LONGEST)
