@@ -97,7 +97,7 @@ def read_batches(settings: Settings, file: LandedFile, shown: str, opened: pq.Pa
     instants = _instants(opened) if settings.int96_times == "utc" else None
     seen = 0
     try:
-        for batch in opened.iter_batches(settings.batch_rows, use_threads=False):
+        for batch in _batches(opened, settings.batch_rows):
             rows, broken = plain_batch(batch if instants is None else _with_instants(batch, instants))
             seen += rows.num_rows
             yield Batch(rows, broken)
@@ -112,6 +112,22 @@ def read_batches(settings: Settings, file: LandedFile, shown: str, opened: pq.Pa
             f"{shown} says that it has {opened.metadata.num_rows:,} rows, and {seen:,} came: it is damaged. Copy it again, then run "
             f"the day again."
         )
+
+
+def _batches(opened: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield batches; one row group after another where lists hold dictionaries, which Arrow cannot join across groups."""
+    if any(_holds_dictionaries(field.type, False) for field in opened.schema_arrow):
+        for group in range(opened.num_row_groups):
+            yield from opened.iter_batches(rows, row_groups=[group], use_threads=False)
+    else:
+        yield from opened.iter_batches(rows, use_threads=False)
+
+
+def _holds_dictionaries(kind: pa.DataType, inside: bool) -> bool:
+    """Whether a type has a dictionary below its surface."""
+    if pt.is_dictionary(kind):
+        return inside
+    return any(_holds_dictionaries(kind.field(at).type, True) for at in range(kind.num_fields))
 
 
 # --- what the parquet file says of times ------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recpipe.config import Settings, load_settings
+from recpipe.days import days_between
 from recpipe.errors import BadSetting, RecpipeError
 from recpipe.onboarding.cut import cut
 from recpipe.onboarding.identity import identity
@@ -22,6 +23,7 @@ from recpipe.onboarding.survey import Survey, survey
 from recpipe.onboarding.tables import Chosen, choose_tables
 from recpipe.onboarding.times import quiet_hours
 from recpipe.onboarding.trial import Trial, trial_days, try_days
+from recpipe.quality.audit import median_before
 
 Say = Callable[[str, int, int], None]
 """Told what is done, how much of it, and of how much."""
@@ -163,6 +165,12 @@ def _add_survey(checked: Checked, asked: Asked) -> None:
         Line("first_day", found.first.isoformat(), f"{found.rows:,} events on {len(found.days):,} days"),
         Line("last_day", found.last.isoformat(), f"the last day of the log, on which {found.days[found.last]:,} events are"),
     ]
+    proposal.lines += _small_days(found, settings_of(proposal))
+    if found.not_utf8:
+        said = f"{found.not_utf8:,} rows hold text that is not UTF-8; a cut writes its odd bytes as \\xe9 and the like"
+        proposal.lines.append(
+            Line("event_columns", None, said, "Can the texts be delivered as UTF-8? Such rows are quarantined otherwise.")
+        )
     if found.ratings and not 1 <= found.ratings[0] <= found.ratings[1] <= 5:
         proposal.lines.append(
             Line("rating_bounds", list(found.ratings), f"ratings are between {found.ratings[0]:g} and {found.ratings[1]:g}")
@@ -216,8 +224,27 @@ def _try_cut(checked: Checked, asked: Asked, scratch: Path, say: Say) -> None:
     checked.trial = try_days(scratch, checked.proposal.settings(), landing, days, _Days(days, say))
 
 
+def _small_days(found: Survey, settings: Settings) -> Iterator[Line]:
+    """Yield the days of so few events that a history would stop there and ask."""
+    rows = {day: found.days[day] for day in days_between(found.first, found.last)}
+    few = []
+    for day, count in rows.items():
+        usual = median_before(rows, day, settings.volume_weeks)
+        if usual is not None and usual >= settings.least_volume_rows and count < settings.least_volume * usual:
+            few.append(day.isoformat())
+    if few:
+        shown = ", ".join(few[:5]) + (", …" if len(few) > 5 else "")
+        yield Line(
+            "accepted_days", few, f"{len(few)} days have less than {settings.least_volume:.0%} of the events that are usual on their weekday",
+            f"Was the shop closed on {shown}? A day on which the log has a gap is better taken out of RECPIPE_ACCEPTED_DAYS.",
+        )  # fmt: skip
+
+
 def _judge(checked: Checked) -> None:
-    """Turn refused days into what is missing: the same sentence once."""
+    """Turn refused days into what is missing, the same sentence once, and another midnight into a question."""
+    for hours, count in checked.trial.midnights.items():
+        evidence = f"{count} of {len(checked.trial.days)} days that were tried are cut {hours:+g} hours from the shop's midnight"
+        checked.proposal.lines.append(Line("timezone", None, evidence, "At which midnight is the export cut? Say --timezone."))
     by_sentence: dict[str, list[date]] = {}
     for day, sentence in checked.trial.refused.items():
         by_sentence.setdefault(re.sub(r"[\d.,%]+", "#", sentence), []).append(day)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -104,21 +104,3 @@ def quiet_hours(by_hour: np.ndarray) -> tuple[int, int, float]:
     sums = np.convolve(around, np.ones(4, dtype=np.int64), "valid")[:24]
     first = int(sums.argmin())
     return first, (first + 3) % 24, float(sums[first] / max(1, by_hour.sum()))
-
-
-def midnights(days: dict[str, tuple[datetime, datetime]]) -> list[int]:
-    """Return the minutes east of UTC at whose midnight the days of folders are cut, of all that fit their events.
-
-    Parameters
-    ----------
-    days
-        By day (as ISO text), the first and the last instant of its events.
-    """
-    fits = []
-    for minutes in range(-12 * 60, 14 * 60 + 1, 30):
-        shift = timedelta(minutes=minutes)
-        if all(
-            (first + shift).date().isoformat() == day == (last + shift).date().isoformat() for day, (first, last) in days.items()
-        ):
-            fits.append(minutes)
-    return fits

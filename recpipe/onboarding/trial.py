@@ -35,13 +35,16 @@ class Trial:
     out
         (table, reason, column, set aside) -> rows that stay out.
     refused
-        Sentences of the days that would be refused, each once, with the day.
+        Sentences of the days that would be refused, by day.
+    midnights
+        Hours between the shop's midnight and the one at which days seem to be cut -> such days.
     """
 
     days: list[date] = field(default_factory=list)
     rows: Counter[str] = field(default_factory=Counter)
     out: Counter[tuple[str, str, str, bool]] = field(default_factory=Counter)
     refused: dict[date, str] = field(default_factory=dict)
+    midnights: Counter[float] = field(default_factory=Counter)
 
     @property
     def delivered(self) -> int:
@@ -89,6 +92,8 @@ def _read(folder: Path, day: date, trial: Trial) -> None:
     facts = json.loads((folder / FACTS).read_text())["days"][str(day)]
     for table, counted in facts.items():
         trial.rows[table] += counted["rows"]
+        if counted["other_midnight_hours"]:
+            trial.midnights[counted["other_midnight_hours"]] += 1
     for file in sorted((folder / "quarantine").glob("*.parquet")):
         rows = pq.read_table(file, columns=["source_table", "reason", "column", "set_aside"])
         for row in rows.to_pylist():

@@ -232,7 +232,7 @@ def _known_facts(
     known: dict[date, dict[str, Number | None]] = {}
     for day, count in counts.items():
         numbers = {name: value for name, value in given[day].items() if not isinstance(value, str)}
-        before = _median_before(earlier | {d: c.rows for d, c in counts.items()}, day, settings.volume_weeks)
+        before = median_before(earlier | {d: c.rows for d, c in counts.items()}, day, settings.volume_weeks)
         ratio = None if before is None else max(count.rows, FEWEST_ROWS) / max(before, FEWEST_ROWS)
         counted = {name: value for name, value in count.facts().items() if value is not None}
         known[day] = {**numbers, **counted, "median_rows_before": before, "volume_ratio": ratio}
@@ -254,7 +254,7 @@ def _share_of_usual(settings: Settings, day: date, rows: int, usual: float | Non
     return None
 
 
-def _median_before(rows: Mapping[date, int], day: date, weeks: int) -> float | None:
+def median_before(rows: Mapping[date, int], day: date, weeks: int) -> float | None:
     """Return the median rows of the same weekday in the weeks before a day; None if too few are known."""
     days = [day - timedelta(weeks=back) for back in range(1, weeks + 1)]
     found = [rows[earlier] for earlier in days if earlier in rows]

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import random_encodings as enc
 
-BEFORE, DAY = date(2011, 8, 31), date(2011, 9, 1)
+BEFORE, FIRST = date(2011, 8, 31), date(2011, 9, 1)
 ZONES = ("UTC", "Europe/London", "Asia/Shanghai", "America/New_York", "Pacific/Auckland")
 TYPES = {"buy": "purchase", "look": "view", "cancel": "return"}
 """Delivered event types that the settings map; others are delivered as the contract has them."""
+SETTING = {"events": "event_columns", "items": "item_columns", "users": "user_columns"}
 LONG = "x" * 20_000
 
 
@@ -44,6 +45,8 @@ class Made:
 
     Attributes
     ----------
+    seed, day
+        What it was made from, and for.
     settings
         Of the shop.
     parts
@@ -54,27 +57,44 @@ class Made:
         Encodings that may be refused.
     marks
         Tables that get ``_SUCCESS``.
+    forms
+        Encodings by column.
+    refused
+        Whether it was refused, once it is known.
     """
 
     seed: int
+    day: date
     settings: dict[str, Any]
     parts: dict[str, list[Part]]
     damage: str = ""
     unclear: list[str] = field(default_factory=list)
     forms: dict[str, str] = field(default_factory=dict)
     marks: tuple[str, ...] = ("events", "items", "users")
+    refused: bool = False
 
     @property
     def dirty(self) -> bool:
         """Whether any row is not clean."""
         return any(not row.clean for parts in self.parts.values() for part in parts for row in part.rows)
 
+    @property
+    def repeated(self) -> bool:
+        """Whether a row comes twice; its extra columns may differ then, so that one of the two is replaced."""
+        tags = [row.tag for parts in self.parts.values() for part in parts for row in part.rows]
+        return len(set(tags)) < len(tags)
 
-def make(seed: int) -> Made:
-    """Make the delivery of a seed; equal seeds make equal deliveries."""
+
+def make_shop(seed: int) -> dict[str, Any]:
+    """Return the settings of a random shop."""
+    return _settings(random.Random(seed))
+
+
+def make(seed: int, day: date, settings: dict[str, Any]) -> Made:
+    """Make a delivery of a shop from a seed; equal seeds make equal deliveries."""
     dice = random.Random(seed)
-    made = Made(seed, _settings(dice), {})
-    zone = ZoneInfo(made.settings["timezone"])
+    made = Made(seed, day, settings, {})
+    zone = ZoneInfo(settings["timezone"])
     dirt = dice.choice([0.0, 0.0, 0.02, 0.3])
     for table, rows in _rows(dice, zone, made, dirt).items():
         made.parts[table] = _cut(dice, table, rows)
@@ -85,7 +105,9 @@ def make(seed: int) -> Made:
 
 
 def _settings(dice: random.Random) -> dict[str, Any]:
+    named = {table: {f"shop_{name}": name for name in _columns(table) if dice.random() < 0.2} for table in SETTING}
     return {
+        **{SETTING[table]: names for table, names in named.items()},
         "timezone": dice.choice(ZONES), "batch_rows": dice.choice([1, 3, 17, 65_536]), "event_types": TYPES,
         "max_bad_share": dice.choice([1.0, 1.0, 0.05]), "items_need_title": dice.random() < 0.5,
         "set_aside_event_types": dice.choice([[], ["adjustment"]]),
@@ -101,7 +123,7 @@ def _rows(dice: random.Random, zone: ZoneInfo, made: Made, dirt: float) -> dict[
     item = [str(1000 + n) if digits else f"SKU-{n}ü" for n in range(30)]
     user = [str(500_000 + n) if digits else f"user {n}" for n in range(20)]
     made.forms["ids"] = "digits" if digits else "words"
-    start = datetime.combine(DAY, time.min, zone)
+    start = datetime.combine(made.day, time.min, zone)
     rows: dict[str, list[Row]] = {
         "items": [Row(f"i{n}", _item(dice, item[n])) for n in dice.sample(range(30), dice.randint(0, 10))],
         "users": [Row(f"u{n}", {"user_id": user[n], "registered_at": _moment(dice, start)}) for n in range(dice.randint(0, 6))],
@@ -167,30 +189,26 @@ def _cut(dice: random.Random, table: str, rows: list[Row]) -> list[Part]:
 
 
 def _write(dice: random.Random, made: Made, table: str, zone: ZoneInfo) -> None:
-    named = dice.random() < 0.3
-    with_ids = dice.random() < 0.5
-    forms = {name: _form(dice, made, table, name, zone) for name in _columns(table, with_ids)}
-    names = {name: f"shop_{name}" if named and dice.random() < 0.5 else name for name in forms}
-    setting = {"events": "event_columns", "items": "item_columns", "users": "user_columns"}[table]
-    made.settings[setting] = {given: name for name, given in names.items() if given != name}
+    columns = [name for name in _columns(table) if name != "event_id" or dice.random() < 0.5]
+    forms = {name: _form(dice, made, table, name, zone) for name in columns}
+    names = {name: name for name in forms} | {name: given for given, name in made.settings[SETTING[table]].items()}
     extras = dice.sample(enc.EXTRA_NAMES, dice.choice([0, 0, 1, 3]))
     int96 = table == "events" and dice.random() < 0.1
     for part in made.parts[table]:
         columns = [(names[name], _array(dice, forms[name], [row.values[name] for row in part.rows])) for name in forms]
-        columns += [(name, enc.extra_column(dice, len(part.rows))) for name in extras]
-        dice.shuffle(columns)
         if int96:
             columns = [(name, _instants(array, zone)) for name, array in columns]
+        columns += [(name, enc.extra_column(dice, len(part.rows))) for name in extras]
+        dice.shuffle(columns)
         part.content = _parquet(dice, pa.table([array for _, array in columns], names=[name for name, _ in columns]), int96)
 
 
-def _columns(table: str, with_ids: bool) -> list[str]:
+def _columns(table: str) -> list[str]:
     if table == "items":
         return ["item_id", "title", "price", "available"]
     if table == "users":
         return ["user_id", "registered_at"]
-    own = ["event_id"] if with_ids else []
-    return [*own, "session_id", "user_id", "item_id", "event_type", "ts", "price", "quantity", "query", "rating"]
+    return ["event_id", "session_id", "user_id", "item_id", "event_type", "ts", "price", "quantity", "query", "rating"]
 
 
 def _form(dice: random.Random, made: Made, table: str, name: str, zone: ZoneInfo) -> enc.Encoder:

@@ -281,3 +281,111 @@ def test_a_real_log_comes_in_without_a_hand(name: str, real_data: Path, tmp_path
     bad = sum(count for (_, _, _, aside), count in checked.trial.out.items() if not aside)
     assert bad < 0.01 * checked.trial.delivered
     json.dumps(checked.proposal.settings())
+
+
+def laid(shop: Path, folder: str, marks: bool = True) -> list[dict[str, Any]]:
+    """Lay a log down in folders of its days; the pattern may name {table} and the parts of the day."""
+    rows = log()
+    for number in range(DAYS):
+        day = FIRST + timedelta(days=number)
+        of_day = [row for row in rows if row["when"].date() == day]
+        for table in ("clicks", "goods", "people"):
+            place = shop / folder.format(table=table, day=day)
+            place.mkdir(parents=True)
+            if table == "clicks":
+                written(place, "part-0.parquet", of_day, who="user_id", what="item_id", kind="event_type", when="ts")
+            elif number == 0:
+                names = [{"what": f"A-{n}", "title": f"Lamp {n}"} for n in range(40)]
+                people = [{"who": f"{n:04}", "joined": "2024-03-01"} for n in range(20)]
+                if table == "goods":
+                    written(place, "part-0.parquet", names, what="item_id", title="title")
+                else:
+                    written(place, "part-0.parquet", people, who="user_id", joined="registered_at")
+            if marks:
+                (place / "_SUCCESS").touch()
+    return rows
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "{table}/dt={day}",
+        "{table}/{day:%Y%m%d}",
+        "{table}/year={day.year}/month={day:%m}/day={day:%d}",
+        "{table}/{day:%Y}/{day:%m}/{day:%d}",
+        "shop/{table}/day={day}",
+    ],
+)
+def test_days_that_lie_in_folders_are_taken_in_where_they_lie(shop: Path, tmp_path: Path, folder: str) -> None:
+    laid(shop, folder)
+    tables = {"events": "clicks", "items": "goods", "users": "people"}
+    checked = check(Asked(shop), tmp_path / "scratch")
+    assert checked.proposal.missing == []
+    assert {table: one.sample.source.name.rpartition("/")[2] for table, one in checked.tables.items()}["events"] == tables[
+        "events"
+    ]
+    settings = load_settings(home=tmp_path / "home", **checked.proposal.settings())
+    counted = ingest_history(settings, checked.survey.first, checked.survey.last)
+    assert (counted["events"], counted["items"], counted["users"]) == (300, 40, 20)
+
+
+def test_folders_without_a_mark_say_what_is_missing(shop: Path, tmp_path: Path) -> None:
+    laid(shop, "{table}/day={day}", marks=False)
+    checked = check(Asked(shop), tmp_path / "scratch")
+    assert "_SUCCESS is missing" in checked.proposal.missing[0]
+
+
+def test_structs_numbers_since_1970_and_names_for_nobody(shop: Path, tmp_path: Path) -> None:
+    rows = log()
+    told = [
+        {
+            "user": {"id": "undefined" if n % 10 == 0 else row["who"]}, "product": {"sku": row["what"], "name": "x"},
+            "event_name": row["kind"], "event_timestamp": int(row["when"].replace(tzinfo=UTC).timestamp() * 1_000_000),
+        }
+        for n, row in enumerate(rows)
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(told), shop / "ga4.parquet")
+    checked, settings, counted = checked_and_taken_in(shop, tmp_path)
+    assert counted["events"] == 300
+    assert "numbers: microseconds since 1970" in next(line.evidence for line in checked.proposal.lines if line.name == "timezone")
+    events = Lake.from_settings(settings).reader().read("events").to_pylist()
+    assert sorted(row["ts"] for row in events) == [row["when"].replace(tzinfo=UTC) for row in rows]
+    assert sum(row["user_id"] is None for row in events) == checked.survey.without_user == 30
+
+
+def test_days_on_which_a_history_would_stop_are_proposed_as_right_and_asked_for(shop: Path, tmp_path: Path) -> None:
+    closed = date(2024, 4, 3)
+    rows = [
+        {"who": f"u{n % 50}", "what": f"A-{n % 40}", "kind": "view", "when": datetime(2024, 3, 1, 9) + timedelta(days=day, seconds=n)}
+        for day in range(40) for n in range(3 if date(2024, 3, 1) + timedelta(days=day) == closed else 1_050)
+    ]  # fmt: skip
+    written(shop, "log.parquet", rows, who="user_id", what="item_id", kind="event_type", when="ts")
+    checked, settings, counted = checked_and_taken_in(shop, tmp_path)
+    assert settings.accepted_days == [closed]
+    assert counted["events"] == len(rows)
+    assert any("2024-04-03" in question for question in questions(checked.proposal))
+
+
+def test_an_export_that_is_cut_at_another_midnight_is_a_question(shop: Path, tmp_path: Path) -> None:
+    start = datetime(2024, 3, 1, tzinfo=UTC)
+    for number in range(3):
+        day = FIRST + timedelta(days=number)
+        rows = [
+            {
+                "user_id": f"u{n % 9}",
+                "item_id": f"A-{n % 7}",
+                "event_type": "view",
+                "ts": start + timedelta(days=number, minutes=4 * n),
+            }
+            for n in range(360)
+        ]
+        for table in ("events", "items", "users"):
+            (shop / table / f"day={day}").mkdir(parents=True)
+            (shop / table / f"day={day}" / "_SUCCESS").touch()
+        pq.write_table(pa.Table.from_pylist(rows), shop / "events" / f"day={day}" / "a.parquet")
+        pq.write_table(pa.table({"item_id": [f"A-{number}"], "title": ["x"]}), shop / "items" / f"day={day}" / "a.parquet")
+        pq.write_table(pa.table({"user_id": [f"u{number}", f"v{number}"]}), shop / "users" / f"day={day}" / "a.parquet")
+    checked = check(Asked(shop, zone="America/New_York"), tmp_path / "scratch")
+    told = [*questions(checked.proposal), *checked.proposal.missing]
+    assert any("midnight" in one for one in told)
+    assert not any("midnight" in one for one in questions(check(Asked(shop), tmp_path / "other").proposal))
