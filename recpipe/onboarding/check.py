@@ -15,7 +15,7 @@ from recpipe.errors import BadSetting, RecpipeError
 from recpipe.onboarding.cut import cut
 from recpipe.onboarding.identity import identity
 from recpipe.onboarding.layout import Layout, find_layout
-from recpipe.onboarding.proposal import Line, Proposal, kinds_of, propose
+from recpipe.onboarding.proposal import Line, Proposal, kinds_of, propose, unknown_kinds
 from recpipe.onboarding.rows import Shape
 from recpipe.onboarding.samples import Sample, sample
 from recpipe.onboarding.sources import Found, find_sources
@@ -144,6 +144,8 @@ def _look(checked: Checked, asked: Asked, scratch: Path, say: Say) -> None:
         proposal.missing.append(f"No row of {events.sample.source.name} has a time that can be read.")
         return
     _add_survey(checked, asked)
+    if proposal.missing:
+        return
     proposal.lines.append(identity(events, scratch))
     checked.layout = find_layout(checked.found.root, {table: one.sample.source for table, one in checked.tables.items()})
     if checked.layout and asked.cut is None:
@@ -156,7 +158,11 @@ def _look(checked: Checked, asked: Asked, scratch: Path, say: Say) -> None:
 def _add_survey(checked: Checked, asked: Asked) -> None:
     found, proposal = checked.survey, checked.proposal
     if found.kinds:
-        proposal.lines += kinds_of(dict(found.kinds.most_common()), asked.kinds)
+        counted = dict(found.kinds.most_common())
+        if missing := unknown_kinds(counted, asked.kinds, checked.tables["events"].delivered("event_type")):
+            proposal.missing.append(missing)
+        else:
+            proposal.lines += kinds_of(counted, asked.kinds)
     first, last, share = quiet_hours(found.hours)
     at = next(n for n, line in enumerate(proposal.lines) if line.name == "timezone")
     quiet = f"fewest events from {first} to {last + 1} o'clock ({share:.1%})"
