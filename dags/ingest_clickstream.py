@@ -1,17 +1,17 @@
 """### ingest_clickstream: a delivered day becomes clean events, items and users
 
 **Owner** recommendations. **Runs** daily, after the shop's midnight, for the day that ended.
-**Reads** `landing/{items,users,events}/day=D`. **Writes** `items`, `users`, `quarantine`, `events`, one commit each.
+**Reads** `landing/{items,users,events}/day=D`, or as RECPIPE_LANDING and RECPIPE_LANDING_LAYOUT say. **Writes** `items`, `users`, `quarantine`, `events`, one commit each.
 
 **What a late run means.** The lists of D + 1 are made without the events of D: users see yesterday's list, new users
 of D get none. Nothing is lost: deliver the day, then clear the run or backfill it; whatever order, the rows are the same.
 
 **Triage**
 
-- `wait_for_delivery` failed: a folder has no `_SUCCESS`; its message names it. Ask the shop's data team for the day. A day on
-  which nothing happened still needs the three `_SUCCESS` files.
-- `stage` failed: a file cannot be read, or too many rows are bad; the message names file, column and remedy. The day
-  before stays published. After a corrected delivery: `airflow dags backfill -s D -e D --reset-dagruns -y ingest_clickstream`.
+- `wait_for_delivery` failed: a folder has no `_SUCCESS`, or the store cannot be reached; its message says which. Ask the shop's
+  data team for the day. A day on which nothing happened still needs the `_SUCCESS` files.
+- `stage` failed: a file cannot be read, or lies in the folder and would not be read, or too many rows are bad; the message names
+  file, column and remedy (docs/delivery.md). The day before stays published. After a corrected delivery: `airflow dags backfill -s D -e D --reset-dagruns -y ingest_clickstream`.
 - `publish` failed: an expectation did not hold; the links Verdict under the task's Details say which. Nothing was published.
 - `publish` failed for `share_of_usual_rows`: the day has next to no events, after weeks of many. Ask the shop's data team. If the
   shop really had such a day, trigger the DAG with the parameters `day` and `accept_volume`, or name it in RECPIPE_ACCEPTED_DAYS.

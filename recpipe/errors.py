@@ -30,16 +30,8 @@ class BadDelivery(RecpipeError):
     """A delivered file or day cannot be taken in; what was published before stays."""
 
 
-class Unreachable(RecpipeError):
-    """A store that recpipe needs does not answer, or not to recpipe: a later try may find it."""
-
-
 class AuditFailed(RecpipeError):
     """A staged day did not pass its suite; nothing was published."""
-
-
-class StageFailed(RecpipeError):
-    """A step could not be done for a reason outside of its data (a full disk, lost rights, damaged scratch): worth another try."""
 
 
 class MissingDay(RecpipeError):
@@ -56,6 +48,10 @@ class TrainingFailed(RecpipeError):
 
 class Trouble(RecpipeError):
     """The disk, a right, a file or a service did not let a stage go on; another try may, where somebody mends it or it passes."""
+
+
+class Unreachable(Trouble):
+    """A store that recpipe needs does not answer, or not to recpipe: a later try may find it."""
 
 
 def no_space(error: BaseException) -> bool:

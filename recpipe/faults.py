@@ -99,6 +99,60 @@ def told(what: str, remedy: str) -> Iterator[None]:
         raise Trouble(f"{what} ({why}: {_words(error)}). {do}") from error
 
 
+@contextmanager
+def explained(what: str, remedy: str, kind: type[RecpipeError] = Trouble, *, keep_back: bool = False) -> Iterator[None]:
+    """Let no error leave but recpipe's own, mistakes in the code among them: for stages that work on what others delivered.
+
+    Parameters
+    ----------
+    what
+        What cannot be done, with table, file and day: begins the sentence.
+    remedy
+        What a person should do: ends it.
+    kind
+        What is raised where neither a full disk nor lost rights are the cause.
+    keep_back
+        Whether to leave out what a library said, since it may quote values that nobody shall see.
+
+    Raises
+    ------
+    Trouble
+        If a disk is full, or a right is missing: what was delivered is not at fault, and another try may do.
+    RecpipeError
+        Of the kind that was asked for, in the place of any other error.
+    """
+    try:
+        yield
+    except RecpipeError as error:
+        if keep_back:
+            raise error from None  # what it came from may quote values, too
+        raise
+    except Exception as error:
+        if not keep_back:
+            log.debug("%s", what, exc_info=error)
+        cause = _kept_back(error) if keep_back else f"{type(error).__name__}: {_words(error).rstrip('.')}"
+        raise _sentence(what, remedy, kind, error, cause) from (None if keep_back else error)
+
+
+def _sentence(what: str, remedy: str, kind: type[RecpipeError], error: Exception, cause: str) -> RecpipeError:
+    if no_space(error):
+        return Trouble(f"{what}: the disk is full. {MAKE_ROOM}")
+    if lacks_rights(error):
+        return Trouble(f"{what}: {cause}. Give recpipe the right to read and write there, then run the same again.")
+    return kind(f"{what}: {cause}. {remedy}")
+
+
+def _kept_back(error: Exception) -> str:
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    where = f"{at.tb_frame.f_code.co_filename}, line {at.tb_lineno}" if at else "somewhere"
+    return (
+        f"{type(error).__name__} in {where}. Its text is kept back, since it may quote what was delivered; run the day by hand "
+        f"without a key, on a copy of this delivery and an empty home, to read it"
+    )
+
+
 def place_in_code(error: BaseException) -> str:
     """Return where in the code an error was raised, without what it says: its text may quote values."""
     return "".join(traceback.format_tb(error.__traceback__)).rstrip()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recpipe.cli import app
 from recpipe.printable import say
+
+if TYPE_CHECKING:
+    from recpipe.registry import Decision
 
 Day = Annotated[str, typer.Option("--day", help="last day of the training's week, such as 2011-08-28")]
 
@@ -48,8 +51,7 @@ def promote(
     from recpipe.days import parse_day
     from recpipe.registry import promote as hold
 
-    decision = hold(load_settings(), version, parse_day(day))
-    say(f"version {version} {'is promoted' if decision.promoted else 'is not promoted'}: {decision.reason}")
+    _say(hold(load_settings(), version, parse_day(day)))
 
 
 @app.command()
@@ -90,10 +92,16 @@ def adopt_model(
         typer.Option("--day", help="the day before the first that it serves; the one before the first events if not given"),
     ] = None,
 ) -> None:
-    """Register another shop's model and promote it, so that this shop serves from its first night."""
+    """Register another shop's model and promote it, so that this shop serves from its first night; exit code 1 if it stays withdrawn."""
     from recpipe.config import load_settings
     from recpipe.days import parse_day
     from recpipe.registry import adopt
 
     decision = adopt(load_settings(), folder, parse_day(day) if day else None)
-    say(f"version {decision.version} is promoted: {decision.reason}")
+    _say(decision)
+    if not decision.promoted:
+        raise typer.Exit(1)
+
+
+def _say(decision: Decision) -> None:
+    say(f"version {decision.version} {'is promoted' if decision.promoted else 'is not promoted'}: {decision.reason}")

@@ -42,6 +42,11 @@ class Freshness:
     days: int
     missing: tuple[date, ...]
 
+    @property
+    def weekly(self) -> bool:
+        """Whether Sundays alone have a day."""
+        return self.table in WEEKLY
+
     def days_behind(self, due: date) -> int:
         """Return the days between the newest complete day and the one that should be there; 0 where it is there."""
         return max(0, (_newest_due(self.table, due) - self.newest.day).days)

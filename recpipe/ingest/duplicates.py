@@ -151,10 +151,14 @@ class RowNumbers:
         self._batches = pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_rows)
         self._waiting: pa.Table | None = None
 
-    def before(self, stop: int) -> tuple[NDArray[np.int64], pa.Table]:
+    def before(self, stop: int) -> NDArray[np.int64]:
+        """Return the numbers below ``stop`` that were not returned yet."""
+        return self.rows_before(stop)[0]
+
+    def rows_before(self, stop: int) -> tuple[NDArray[np.int64], pa.Table]:
         """Return the numbers below ``stop`` that were not returned yet, and their rows of the file."""
         waiting = self._waiting
-        while waiting is None or not waiting.num_rows or waiting[ROW][-1].as_py() < stop:
+        while waiting is None or not waiting.num_rows or waiting[0][-1].as_py() < stop:
             batch = next(self._batches, None)
             if batch is None:
                 break
@@ -162,7 +166,7 @@ class RowNumbers:
             waiting = more if waiting is None else pa.concat_tables([waiting, more])
         if waiting is None:
             return np.empty(0, dtype=np.int64), pa.table({ROW: pa.array([], pa.int64()), "copy": pa.array([], pa.bool_())})
-        numbers = waiting[ROW].to_numpy()
+        numbers = waiting[0].to_numpy()
         count = int(np.searchsorted(numbers, stop))
         found, self._waiting = waiting.slice(0, count), waiting.slice(count)
         return numbers[:count], found

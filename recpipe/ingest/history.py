@@ -10,7 +10,7 @@ from datetime import date
 from recpipe.config import Settings
 from recpipe.contract import EVENTS
 from recpipe.days import days_between
-from recpipe.errors import AuditFailed, BadDelivery, RecpipeError, StageFailed
+from recpipe.errors import AuditFailed, BadDelivery, RecpipeError, Trouble
 from recpipe.ingest.delivery import find_delivery
 from recpipe.ingest.publish import publish_day, publish_days
 from recpipe.ingest.stage import stage_day, stage_days
@@ -62,7 +62,7 @@ def ingest_history(
         If a day's delivery is not complete (before anything is done), or days are refused: all others are published.
     AuditFailed
         If the only refused day is one of which an expectation does not hold; all others are published.
-    StageFailed
+    Trouble
         If the disk is full, or the like: the days before are published, and no further one is begun.
     """
     days = _complete_days(settings, first, last, skip_incomplete)
@@ -116,7 +116,7 @@ def _ingest_chunk(settings: Settings, days: Sequence[date], refused: dict[date, 
     """Take in some days in one commit a table, or one by one where a day is refused, which is noted."""
     try:
         return Counter(publish_days(settings, days, stage_days(settings, days)))
-    except (BadDelivery, AuditFailed, StageFailed) as error:
+    except (BadDelivery, AuditFailed, Trouble) as error:
         if len(days) == 1:
             _note(refused, days[0], error)
             return Counter()
@@ -124,14 +124,14 @@ def _ingest_chunk(settings: Settings, days: Sequence[date], refused: dict[date, 
     for day in days:
         try:
             rows.update(ingest_day(settings, day))
-        except (BadDelivery, AuditFailed, StageFailed) as error:
+        except (BadDelivery, AuditFailed, Trouble) as error:
             _note(refused, day, error)
     return rows
 
 
 def _note(refused: dict[date, RecpipeError], day: date, error: RecpipeError) -> None:
     """Remember a refused day; what is no fault of the day ends the history."""
-    if isinstance(error, StageFailed):
+    if isinstance(error, Trouble):
         raise error
     log.warning("%s is refused: %s", day, error)
     refused[day] = error

@@ -15,11 +15,12 @@ import pyarrow.dataset as ds
 
 from recpipe.config import Settings
 from recpipe.contract import DELIVERED, QUARANTINE
-from recpipe.errors import StageFailed
-from recpipe.ingest.faults import in_words
+from recpipe.errors import Trouble
+from recpipe.faults import explained
 from recpipe.ingest.staged import DONE, left_open_if_refused, read_facts, staged_rows
 from recpipe.lake import Input, Lake, stream
 from recpipe.privacy.erase import check_published
+from recpipe.privacy.keys import has_key
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def publish_day(settings: Settings, day: date, folder: str) -> dict[str, int]:
     ------
     AuditFailed
         If an expectation does not hold. Nothing is published, and what was published before stays.
-    StageFailed
+    Trouble
         If the staged folder is not there (any more), or does not hold all that was staged. A folder that is gone because
         this very run has published it (a run with an id, tried again) is no error.
     """
@@ -62,7 +63,7 @@ def publish_days(settings: Settings, days: Sequence[date], folder: Path) -> dict
         return done
     spell = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}"
     with lake.claimed(days):  # the audit too, so that the verdict that is kept is that of the rows that are published
-        with in_words(settings, f"What was staged of {spell} cannot be checked", f"Stage {days[0]} again.", StageFailed):
+        with explained(f"What was staged of {spell} cannot be checked", f"Stage {days[0]} again.", keep_back=has_key(settings)):
             staged = read_facts(folder, days)
             _refuse_lost_rows(folder, days, staged["days"])
             _audit(settings, days, folder, staged["days"])
@@ -78,7 +79,9 @@ def _commit(settings: Settings, lake: Lake, days: Sequence[date], folder: Path, 
     for table in ORDER:
         read = inputs if table == "events" else [_input(entry) for entry in staged.get("read", {}).get(table, [])]
         what = f"Table {table} could not be written for {days[0]} to {days[-1]} to {lake.root}"
-        with in_words(settings, what, "See whether the lake can be written (recpipe doctor), then run again.", StageFailed):
+        with explained(
+            what, "See whether the lake can be written (recpipe doctor), then run again.", keep_back=has_key(settings)
+        ):
             records = lake.publish(table, days, staged_rows(folder, table, days), inputs=read)
             rows[table] = sum(record.rows for record in records)
             check_published(settings, table, days)
@@ -118,7 +121,7 @@ def _refuse_lost_rows(folder: Path, days: Sequence[date], facts: dict[str, Any])
         for table, counted in counts.items():
             found = _count(staged_rows(folder, table, [day]))
             if counted != found:
-                raise StageFailed(
+                raise Trouble(
                     f"{folder} holds {found:,} rows of {table} of {day}, but {counted:,} were staged: a part of it is gone. "
                     f"Nothing was published. Stage {days[0]} again, then publish it."
                 )

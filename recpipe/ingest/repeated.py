@@ -74,8 +74,7 @@ def _rewrite_without(settings: Settings, staged: Path, numbers: Path, tally: Tal
     with pq.ParquetFile(staged, pre_buffer=False) as opened, RowWriter(half, opened.schema_arrow) as kept:
         for batch in opened.iter_batches(settings.batch_rows):
             rows = batch[ROW].to_numpy()
-            gone, _ = out.before(int(rows[-1]) + 1)
-            good = batch.filter(pa.array(~np.isin(rows, gone)))
+            good = batch.filter(pa.array(~np.isin(rows, out.before(int(rows[-1]) + 1))))
             tally.see(good)
             kept.write(good)
     half.replace(staged)
@@ -103,7 +102,7 @@ def _again(
         with open_file(file, name) as opened:
             plan = plan_columns(settings, table, name, opened.schema_arrow)
             for batch in read_batches(settings, file, name, opened):
-                at, beside = out.before(seen + batch.num_rows)
+                at, beside = out.rows_before(seen + batch.num_rows)
                 if len(at):
                     yield plan, source, batch.take(at - seen), at, begin, beside
                 seen += batch.num_rows

@@ -85,11 +85,13 @@ def keep_changes(
         remedy = f"or set RECPIPE_{table.upper()}_DELIVERY to changes"
         require_days_before(settings, table, days[-1], why, remedy, days)
         read[table] = [asdict(entry) | _plain_days(entry) for entry in _state_before(settings, table, days, folder)]
+        last_whole = 0
         for number, day in enumerate(days):
-            delivery = find_delivery(settings, day)
+            delivery, tally = find_delivery(settings, day), tallies[day][table]
             if delivery.files[table]:  # else nothing was said of it that day
                 with left_open_if_refused(settings, day):
-                    _keep(settings, delivery, table, folder, days[:number], tallies[day][table])
+                    _keep(settings, delivery, table, folder, days[:number], tally, last_whole)
+                last_whole = tally.judged_rows
         _tell_later_days(settings, table, days)
     return read
 
@@ -142,7 +144,9 @@ def _before(folder: Path, table: str) -> Path:
 # --- one day
 
 
-def _keep(settings: Settings, delivery: Delivery, table: str, folder: Path, earlier: Sequence[date], tally: Tally) -> None:
+def _keep(
+    settings: Settings, delivery: Delivery, table: str, folder: Path, earlier: Sequence[date], tally: Tally, last_whole: int
+) -> None:
     staged, day = folder / table / f"{delivery.day}.parquet", delivery.day
     scratch = folder / "snapshots" / f"{table}-{day}"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -155,7 +159,7 @@ def _keep(settings: Settings, delivery: Delivery, table: str, folder: Path, earl
     with _database(settings, scratch) as database:
         _views(database, table, states, staged, present)
         compared = _compare(database, settings, table, day, unchanged, gone)
-    _refuse_loss(settings, table, day, compared, tally)
+    _refuse_loss(settings, table, day, compared, tally, last_whole)
     withdrawn = compared.gone if table == ITEMS.name else 0
     tally.note_snapshot(compared.unchanged, withdrawn, compared.gone)
     _rewrite(settings, table, day, staged, unchanged, gone if withdrawn else None)
@@ -235,11 +239,11 @@ def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-def _refuse_loss(settings: Settings, table: str, day: date, compared: Compared, tally: Tally) -> None:
+def _refuse_loss(settings: Settings, table: str, day: date, compared: Compared, tally: Tally, last_whole: int) -> None:
     """Refuse a whole that lost too much; users who are gone stay in the table, so theirs is counted from what was delivered before."""
     stood, gone = compared.before, compared.gone
     if table == USERS.name:
-        stood = _delivered_before(settings, table, day)
+        stood = last_whole or _delivered_before(settings, table, day)
         gone = max(0, stood - tally.judged_rows)
     if stood < FEWEST or gone <= settings.max_snapshot_loss * stood:
         return

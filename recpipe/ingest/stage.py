@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from recpipe.config import Settings
 from recpipe.contract import DELIVERED, QUARANTINE, USERS
-from recpipe.errors import StageFailed
+from recpipe.errors import BadDelivery
+from recpipe.faults import explained
 from recpipe.ingest.catalogue import Known, known_before
 from recpipe.ingest.checks import TAKEN_IN, Bounds, Judged, judge, leave_out
 from recpipe.ingest.columns import convert, plan_columns
 from recpipe.ingest.delivery import Delivery, require_delivery, shown_name, source_name
 from recpipe.ingest.door import behind_the_door
 from recpipe.ingest.duplicates import ROW
-from recpipe.ingest.faults import in_words
 from recpipe.ingest.landing import LandedFile
 from recpipe.ingest.quarantine import refused_rows
 from recpipe.ingest.reading import open_file, read_batches
@@ -31,6 +31,7 @@ from recpipe.ingest.staged import RowWriter, fresh_folder, left_open_if_refused,
 from recpipe.ingest.tally import Tally, midnight_of, refuse_bad_share
 from recpipe.lake import Lake
 from recpipe.privacy.erasures import Erased, erased_users, note_accounts
+from recpipe.privacy.keys import has_key
 
 log = logging.getLogger(__name__)
 
@@ -57,25 +58,30 @@ def stage_day(settings: Settings, day: date) -> str:
 
 def stage_days(settings: Settings, days: Sequence[date]) -> Path:
     """Stage the deliveries of several days into one folder; see `stage_day`."""
-    with in_words(settings, "Nothing can be staged", f"Look at {settings.work}, then run the days again.", StageFailed):
+    with explained("Nothing can be staged", f"Look at {settings.work}, then run the days again.", keep_back=has_key(settings)):
         Lake.from_settings(settings).claim()
         folder = fresh_folder(settings, days)
     known = known_before(settings, days[0]) if settings.items_must_be_known else None
     tallies: dict[date, dict[str, Tally]] = {}
     for day in days:
-        with left_open_if_refused(settings, day), in_words(settings, f"The delivery of {day} cannot be taken in", AGAIN):
+        with (
+            left_open_if_refused(settings, day),
+            explained(f"The delivery of {day} cannot be taken in", AGAIN, BadDelivery, keep_back=has_key(settings)),
+        ):
             delivery = require_delivery(settings, day)
             tallies[day] = _stage_delivery(settings, delivery, folder, known)
             for table, tally in tallies[day].items():
                 refuse_bad_share(settings, table, day, tally)
     for table in (table.name for table in DELIVERED):
-        with in_words(settings, f"Repeated rows of {table} of {days[0]} to {days[-1]} cannot be found", AGAIN, StageFailed):
+        with explained(
+            f"Repeated rows of {table} of {days[0]} to {days[-1]} cannot be found", AGAIN, keep_back=has_key(settings)
+        ):
             take_out_duplicates(settings, table, folder, tallies)
-    with in_words(settings, f"Snapshots of {days[0]} to {days[-1]} cannot be compared", AGAIN, StageFailed):
+    with explained(f"Snapshots of {days[0]} to {days[-1]} cannot be compared", AGAIN, keep_back=has_key(settings)):
         read = keep_changes(settings, folder, tallies)
     facts = {str(day): _facts(settings, day, found) for day, found in tallies.items()}
     inputs = [] if known is None else [{"version": known.version, "first_day": str(known.first), "last_day": str(known.last)}]
-    with in_words(settings, f"What was staged of {days[0]} to {days[-1]} cannot be noted", AGAIN, StageFailed):
+    with explained(f"What was staged of {days[0]} to {days[-1]} cannot be noted", AGAIN, keep_back=has_key(settings)):
         write_facts(folder, facts, inputs, read)
     return folder
 
@@ -119,7 +125,9 @@ def _stage_table(
     tally = Tally()
     for file in delivery.files[table]:
         name = shown_name(settings, delivery, file)
-        with in_words(settings, f"{name} cannot be taken in as {table} of {delivery.day}", AGAIN):
+        with explained(
+            f"{name} cannot be taken in as {table} of {delivery.day}", AGAIN, BadDelivery, keep_back=has_key(settings)
+        ):
             _stage_file(settings, delivery, table, file, name, tally, accepted, refused, known, erased)
     return tally
 

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from recpipe.config import Settings
 from recpipe.contract import DELIVERED, TABLES
-from recpipe.errors import AuditFailed, BadDelivery, StageFailed
+from recpipe.errors import AuditFailed, BadDelivery, Trouble
 from recpipe.ingest.duplicates import ROW
 from recpipe.lake import Lake
 
@@ -107,7 +107,7 @@ def left_open_if_refused(settings: Settings, day: date) -> Iterator[None]:
     """Register a day as open if it is refused here; a published one stays as it is."""
     try:
         yield
-    except (BadDelivery, AuditFailed, StageFailed):
+    except (BadDelivery, AuditFailed, Trouble):
         with suppress(Exception):  # of the lake, which may be what failed: the refusal itself is what has to be heard
             lake = Lake.from_settings(settings)
             for table in DELIVERED:
@@ -135,27 +135,27 @@ def read_facts(folder: Path, days: Sequence[date]) -> dict[str, Any]:
 
     Raises
     ------
-    StageFailed
+    Trouble
         If the folder is gone, or a file of it is gone, damaged, or was not staged.
     """
     again = f"Nothing was published. Stage {days[0]} again, then publish it."
     try:
         facts = dict(json.loads((folder / FACTS).read_text()))
     except OSError:
-        raise StageFailed(
+        raise Trouble(
             f"{folder} holds no staged day (it is removed once it is published): stage {days[0]} again, then publish it."
         ) from None
     except ValueError:
-        raise StageFailed(f"{folder / FACTS} is damaged. {again}") from None
+        raise Trouble(f"{folder / FACTS} is damaged. {again}") from None
     if facts.pop("sha256", "") != _own_hash(facts) or "files" not in facts:
-        raise StageFailed(f"{folder / FACTS} is damaged. {again}")
+        raise Trouble(f"{folder / FACTS} is damaged. {again}")
     for name, staged in facts["files"].items():
         if not (folder / name).is_file():
-            raise StageFailed(f"{folder} holds no {name}, where {staged['rows']:,} rows were staged. {again}")
+            raise Trouble(f"{folder} holds no {name}, where {staged['rows']:,} rows were staged. {again}")
         if _sha256(folder / name) != staged["sha256"]:
-            raise StageFailed(f"{folder / name} has changed since its {staged['rows']:,} rows were staged. {again}")
+            raise Trouble(f"{folder / name} has changed since its {staged['rows']:,} rows were staged. {again}")
     if strange := {str(file.relative_to(folder)) for file in folder.glob("*/*.parquet")} - facts["files"].keys():
-        raise StageFailed(f"{folder / min(strange)} was not staged by recpipe. {again}")
+        raise Trouble(f"{folder / min(strange)} was not staged by recpipe. {again}")
     return facts
 
 

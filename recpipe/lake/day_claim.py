@@ -23,7 +23,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from recpipe.errors import StageFailed
+from recpipe.errors import Trouble
 
 NAME: Final = "day_claims"
 PATIENCE: Final = timedelta(minutes=10)
@@ -61,7 +61,7 @@ def claimed(
 
     Raises
     ------
-    StageFailed
+    Trouble
         If another writer holds one of the days for longer than that.
     """
     until = time.monotonic() + patience.total_seconds()
@@ -79,8 +79,8 @@ def claimed(
         lease.let_go()
 
 
-def _held(day: date) -> StageFailed:
-    return StageFailed(
+def _held(day: date) -> Trouble:
+    return Trouble(
         f"Day {day} is being published by another run, which has not ended in {PATIENCE.total_seconds() / 60:.0f} minutes. "
         f"Wait for it, or end it; then run the day again."
     )
@@ -161,7 +161,9 @@ class _Lease:
                 table.delete(f"owner = '{self.owner}'")
 
     def _table(self) -> DeltaTable:
-        DeltaTable.create(self.uri, SCHEMA, mode="ignore", storage_options=self.options or None)
+        if not DeltaTable.is_deltatable(self.uri, storage_options=self.options or None):
+            with suppress(CommitFailedError):  # another writer was first to make it
+                DeltaTable.create(self.uri, SCHEMA, mode="ignore", storage_options=self.options or None)
         return DeltaTable(self.uri, storage_options=self.options or None)
 
     def _rows(self, table: DeltaTable) -> list[dict[str, Any]]:

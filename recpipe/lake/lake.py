@@ -244,7 +244,7 @@ class Lake:
 
         Raises
         ------
-        StageFailed
+        Trouble
             If another writer holds one of them for longer than it is waited for.
         """
         with claimed(self.root, dict(self.storage_options), self.run_id, days):

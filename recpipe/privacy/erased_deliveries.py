@@ -66,12 +66,12 @@ def _rows_of(settings: Settings, place: Place, erased: Erased) -> set[int] | Non
 
     day, table, name = place
     delivery = find_delivery(settings, day)
-    for file in delivery.files[table]:
-        if source_name(settings, delivery, file) == name:
-            try:
+    try:
+        for file in delivery.files[table]:
+            if source_name(settings, delivery, file) == name:
                 return set(_numbers(settings, file, shown_name(settings, delivery, file), table, erased))
-            except BadDelivery:  # delivered anew, and broken
-                return None
+    except BadDelivery:  # delivered anew, and broken
+        return None
     return None
 
 

@@ -194,6 +194,8 @@ def undone(dag: Any, tasks: Sequence[TaskInstance]) -> str:
     """
     states: dict[str, set[str]] = {}
     for task in tasks:
+        if not dag.has_task(task.task_id):  # of an earlier form of the DAG
+            continue
         states.setdefault(task.task_id, set()).add(str(task.state))
     skipped = {name for name, found in states.items() if SKIPPED in found}
     excused = {task.task_id for task in tasks if task.state == SKIPPED and task.start_date and task.end_date}

@@ -63,6 +63,8 @@ def test_what_means_harm_is_refused_or_means_nothing(dag: Any) -> None:
             if name == "from" and not taken.isdecimal():  # it may be a path: `export` takes it for a model folder, or for nothing
                 with pytest.raises(BadSetting, match="Training cannot start from"):
                     name_start(load_settings(), taken)
+            elif isinstance(taken, bool):  # a yes or a no, and nothing that was read as one
+                assert taken is value
             else:
                 assert taken.strip().isdecimal(), f"{dag.dag_id}: {name} takes {value!r}"
 

@@ -30,7 +30,8 @@ def test_the_page_says_which_lists_and_how_good(page):
     assert "model version 3" in page
     assert "0.5327" in page
     assert "too few" in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
+    assert "Nights with a measured newcomer: 1 in 28 days and 1 in 91 days of lists up to 8 March 2026." in page
 
 
 def test_the_page_loads_nothing_and_runs_nothing(page):

@@ -167,8 +167,9 @@ def test_a_list_of_users_that_shrank_waits_for_a_person(whole, deliver):
         deliver(whole, day, users=[{"user_id": str(n)} for n in range(count)])
         if count > 20:
             ingest_day(whole, day)
-    with pytest.raises(BadDelivery, match="16 of 36 users are missing"):
-        ingest_day(whole, DAYS[2])
+    for take_in in (lambda: ingest_day(whole, DAYS[2]), lambda: ingest_history(whole, DAYS[1], DAYS[2])):
+        with pytest.raises(BadDelivery, match="16 of 36 users are missing"):
+            take_in()
 
 
 # --- the order of days

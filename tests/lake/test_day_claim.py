@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from recpipe.errors import StageFailed
+from recpipe.errors import Trouble
 from recpipe.lake.day_claim import claimed
 
 DAY, NEXT = date(2011, 9, 1), date(2011, 9, 2)
@@ -24,7 +24,7 @@ def root(request, tmp_path):
 def test_a_day_that_is_held_is_refused(root):
     with claimed(root, {}, "one", [DAY]):
         second = claimed(root, {}, "two", [NEXT, DAY], AT_ONCE)
-        with pytest.raises(StageFailed, match="Day 2011-09-01 is being published by another run"), second:
+        with pytest.raises(Trouble, match="Day 2011-09-01 is being published by another run"), second:
             pass
         with claimed(root, {}, "two", [NEXT], AT_ONCE):
             pass

@@ -86,6 +86,7 @@ def test_secrets_reach_the_services_and_are_not_printed(
         "RECPIPE_WEBHOOK": "https://example.org/s3cret",
         "RECPIPE_SMTP": "smtp://me:s3cret@example.org",
         "RECPIPE_USER_KEY": "5e" * 32,
+        "RECPIPE_LANDING_OPTIONS": '{"aws_secret_access_key": "s3cret"}',
     }
     (tmp_path / "recpipe.env").write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
     monkeypatch.setenv("RECPIPE_ENV_FILE", str(tmp_path / "recpipe.env"))

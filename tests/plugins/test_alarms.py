@@ -169,8 +169,10 @@ def test_every_task_tells_of_its_failure() -> None:
 
 
 def test_a_fault_of_a_library_is_tried_again_as_a_sentence_and_its_place_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    delivered = pa.array(["anna@shop.example"])
+
     def read() -> None:
-        pa.array(["anna@shop.example"]).cast(pa.int64())
+        delivered.cast(pa.int64())
 
     with pytest.raises(Trouble, match="It could not go on \\(ArrowInvalid") as caught, refusals():
         read()

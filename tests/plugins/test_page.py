@@ -326,7 +326,9 @@ def test_a_clock_that_stands_still_makes_nothing_late_and_a_running_one_does(
     monkeypatch.setenv("RECPIPE_LAST_DAY", "2011-09-17")
     assert "late by 15 days" in words_of(viewer.get("/recpipe/tables").text)
     monkeypatch.setenv("RECPIPE_CLOCK_DAY", "2011-09-02")
-    assert "late by" not in words_of(viewer.get("/recpipe/tables").text)
+    said = words_of(viewer.get("/recpipe/tables").text)
+    assert "late by" not in said
+    assert "The data of this shop has ended, and its clock stands still: each should have Friday, 2 September 2011." in said
     monkeypatch.setenv("RECPIPE_CLOCK_DAY", "2011-09-03")
     assert words_of(viewer.get("/recpipe/tables").text).count("late by 1 day") == 7
 

@@ -171,8 +171,10 @@ def test_ingest_leaves_erased_users_out_good_rows_and_bad_ones(settings: Setting
     folder = Path(stage_day(settings, FIRST))
     facts = json.loads((folder / "facts.json").read_text())["days"][str(FIRST)]
     assert facts["users"] | {"erased_rows": 2, "delivered_rows": 1, "rows": 1, "bad_rows": 0} == facts["users"]
-    # user-b and nobody have a bad row each, user-b a duplicate; the person's account was not in the list before
-    assert facts["events"] | {"erased_rows": 5, "delivered_rows": 5, "rows": 2, "bad_rows": 3} == facts["events"]
+    # user-b and nobody have a bad row each, user-b a copy; the person's account was not in the list before
+    assert (
+        facts["events"] | {"erased_rows": 5, "delivered_rows": 5, "rows": 2, "bad_rows": 2, "copied_rows": 1} == facts["events"]
+    )
     assert find_bytes(folder, [GONE, f"order-{GONE}", "person-9", "p-account"], ()) == []
     refused = pq.read_table(folder / "quarantine" / f"{FIRST}.parquet").to_pylist()
     assert [row["row_number"] for row in refused] == [5, 7], "numbers are those of the delivered file"

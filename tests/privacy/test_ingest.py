@@ -134,7 +134,7 @@ def test_quarantine_says_where_a_row_stands_and_shows_no_person(keyed: Settings)
     assert {row["source_file"] for row in events} == {"file 1 of 1"}
     assert len(events) == len(BAD)
     reasons = {row["reason"] for row in events}
-    assert {"names a person", "unknown event type", "duplicate within the day"} <= reasons
+    assert {"names a person", "unknown event type", "copy of another row"} <= reasons
     wish = next(json.loads(row["payload"]) for row in events if '"wish"' in row["payload"])
     assert (wish["event_type"], wish["platform"], wish["item_id"], wish["price"]) == ("wish", "store", "20001", 2.5)
     assert "user_id" not in json.loads(found["items", 1]["payload"])

@@ -103,7 +103,7 @@ def test_reset_dagruns_runs_finished_days_again_on_their_own_day(airflow: Airflo
 
 
 def test_runs_that_somebody_else_started_are_waited_for(airflow: Airflow, services: Settings) -> None:
-    conf = '{"day": "2011-03-08", "seconds": 12}'
+    conf = '{"day": "2011-03-08", "seconds": 30}'  # longer than a busy machine takes to start a command
     assert airflow("dags", "trigger", "--logical-date", "2011-03-08T00:00:00+00:00", "-c", conf, "tiny_started").returncode == 0
     done = backfill(airflow, "tiny_started", "2011-03-08", "2011-03-09")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -177,7 +177,7 @@ def test_a_day_that_a_killed_local_left_is_run_again_by_the_scheduler(airflow: A
     days = ("tiny_left", "2011-03-08", "2011-03-09")
     command, env = command_of(services, "-s", days[1], "-e", days[2], "--local", "-c", '{"seconds": 60}', days[0])
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as started:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while time.monotonic() < until and "first" not in running(services, "tiny_left"):
             time.sleep(0.2)
         started.kill()

@@ -47,6 +47,7 @@ def ended(**states: str) -> list[Any]:
             "approve, promote, propose, register, train skipped without having run",
             id="its time was up",
         ),
+        pytest.param({"fetch": "skipped", "promote": "success"}, "", id="a task that the DAG has no more"),
         pytest.param({"train": "failed", "approve": "success", "promote": "success"}, "train failed", id="failed, and gone on"),
     ],
 )

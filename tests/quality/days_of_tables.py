@@ -58,6 +58,20 @@ GOOD_ROWS: dict[str, list[dict[str, Any]]] = {
             "table": "recommendations",
         },
     ],
+    "newcomer_outcomes": [
+        {
+            "lists_day": date(2011, 8, 25), "horizon_days": 7, "user_id": user, "cohort": cohort, "k": k, "name": "lists", "metric_k": 10,
+            "ndcg": 0.5, "recall": 0.5, "hit_rate": 1.0, "met": 2,
+        }
+        for user, cohort, k in (("u1", "few", 2), ("u2", "zero", 0))
+    ],
+    "replays": [
+        {
+            "trained_until": date(2011, 6, 2), "horizon_days": 90, "group": group, "metric": "ndcg@10", "value": 0.2, "ci_low": 0.1,
+            "ci_high": 0.3, "users": 40, "name": "stack", "against": "",
+        }
+        for group in ("k=0", "k>=1")
+    ],
 }  # fmt: skip
 
 GOOD_FACTS: dict[str, dict[str, Any]] = {

@@ -62,6 +62,15 @@ BREAKS: list[tuple[str, str, dict[str, Any]]] = [
     ("outcomes", "horizon_days_in_bounds", {"horizon_days": 0}),
     ("outcomes", "users_in_bounds", {"users": -1}),
     ("outcomes", "interval_amiss_in_bounds", {"ci_low": 0.4}),
+    ("newcomer_outcomes", "cohort_known", {"cohort": "warm"}),
+    ("newcomer_outcomes", "k_in_bounds", {"k": -1}),
+    ("newcomer_outcomes", "ndcg_in_bounds", {"ndcg": 1.5}),
+    ("newcomer_outcomes", "recall_in_bounds", {"recall": -0.1}),
+    ("newcomer_outcomes", "hit_rate_in_bounds", {"hit_rate": 2.0}),
+    ("newcomer_outcomes", "met_in_bounds", {"met": 0}),
+    ("replays", "value_in_bounds", {"value": -0.1}),
+    ("replays", "users_in_bounds", {"users": -1}),
+    ("replays", "interval_amiss_in_bounds", {"ci_low": 0.4}),
 ]
 """Table, rule, and the change to the first row of the good day that breaks this rule alone."""
 

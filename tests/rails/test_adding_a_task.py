@@ -117,7 +117,8 @@ def test_what_became_of_it_stands_in_the_outcomes(page, shop):
     assert found.to_pylist() == [
         {
             "day": DAY, "horizon_days": 1, "cohort": "all", "metric": "still_sold", "value": 1.0, "ci_low": None, "ci_high": None,
-            "users": 2, "name": "count-1", "table": "item_sales", "group": None,
+            "users": 2, "name": "count-1", "table": "item_sales", "group": None, "window_days": None,
+            "nights": None,
         }
     ]  # fmt: skip
 

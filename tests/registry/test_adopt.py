@@ -15,7 +15,7 @@ from recpipe.errors import BadSetting, MissingModel
 from recpipe.learn import load, read_config
 from recpipe.learn.pair_network import PairNetwork
 from recpipe.learn.pairs import RECENT, TRENDS, features
-from recpipe.registry import adopt, champion, fetch, promote, register, resolve
+from recpipe.registry import adopt, champion, fetch, promote, register, resolve, withdraw
 from recpipe.registry.folder import content_hash
 from recpipe.registry.start import Named, folder_of, name_start
 from recpipe.registry.store import client
@@ -112,6 +112,20 @@ def test_the_command_adopts(settings, theirs, monkeypatch):
     monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
     done = CliRunner().invoke(app, ["adopt-model", theirs, "--day", "2026-03-01"], catch_exceptions=False)
     assert done.output.startswith("version 1 is promoted: Adopted from another shop, without comparison (model ")
+
+
+def test_the_command_does_not_say_promoted_of_what_was_withdrawn(settings, theirs, monkeypatch):
+    from typer.testing import CliRunner
+
+    from recpipe.cli import app
+
+    adopt(settings, theirs)
+    adopt(settings, theirs, FIRST)  # another version: one promoted has to be left
+    withdraw(settings, "1", "It lists what is sold out.")
+    monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
+    done = CliRunner().invoke(app, ["adopt-model", theirs, "--day", str(BEFORE)], catch_exceptions=False)
+    assert done.output.startswith("version 1 is not promoted: It was withdrawn: It lists what is sold out.")
+    assert done.exit_code == 1
 
 
 def test_where_training_starts(settings, theirs, neighbours):

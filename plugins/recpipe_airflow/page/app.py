@@ -100,14 +100,16 @@ def tables(request: Request) -> Response:
             {
                 "of": entry,
                 "behind": entry.days_behind(due),
+                "weekly": entry.weekly,
                 "ago": words.ago(now - entry.newest.recorded_at),
                 "verdict": verdict_of(settings, entry.table, entry.newest.day),
             }
             for entry in found
         ]
-        return {"due": due, "rows": rows, "absent": words.absent_tables([entry.table for entry in found])}
+        absent = words.absent_tables([entry.table for entry in found])
+        return {"due": due, "rows": rows, "absent": absent, "stands_still": settings.clock_day == due}
 
-    return _page(request, "tables.html", read, rows=[], absent="", due=None)
+    return _page(request, "tables.html", read, rows=[], absent="", due=None, stands_still=False)
 
 
 def quality(request: Request) -> Response:

@@ -135,6 +135,8 @@ def table_of(pooled: Pooled) -> Table:
 
 
 def _cell(point: Point | None) -> str:
+    users = point.users if point else 0
+    persons = f"{users:,} {'person' if users == 1 else 'persons'}"
     if point is None or point.value is None or point.low is None or point.high is None:
-        return f"too few ({point.users if point else 0:,} persons)"
-    return f"{point.value:.4f} ({point.low:.4f} to {point.high:.4f}, {point.users:,} persons)"
+        return f"too few ({persons})"
+    return f"{point.value:.4f} ({point.low:.4f} to {point.high:.4f}, {persons})"
