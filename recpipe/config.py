@@ -169,7 +169,9 @@ class Settings(BaseSettings):
         description="share of the usual rows (median of the same weekday in the weeks before, at least three of them) below which a "
         "day of events is refused until a person says that it is right; 0: never",
     )
-    least_volume_rows: int = Field(1_000, ge=1, description="usual rows from which on a day of too few is refused")
+    least_volume_rows: int = Field(
+        1_000, ge=1, le=1_000_000_000, description="usual rows from which on a day of too few is refused"
+    )
     accepted_days: list[date] = Field(
         default_factory=list,
         description='days of which a person says that few rows are right, such as the shop\'s Christmas: ["2011-12-25"]',
