@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recpipe.cli import app
 from recpipe.printable import cell, say
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from recpipe.config import Settings
 
 Day = Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01")]
 First = Annotated[str, typer.Option("--from", help="first day, such as 2011-09-01")]
@@ -59,7 +64,29 @@ def history(
     settings, begin, end = load_settings(), parse_day(first), parse_day(last)
     settings = settings.accepting(*days_between(begin, end)) if accept_volume else settings
     rows = ingest_history(settings, begin, end, skip_incomplete=skip_incomplete, missing_only=missing_only)
+    missing = missing_days(settings, begin, end)
+    if not rows and missing:
+        say(f"Nothing was taken in: {left_out(missing)}.")
+        raise typer.Exit(1)
     _say(rows, f"{first} to {last}")
+    if missing:
+        say(f"But {left_out(missing)}.")
+
+
+def missing_days(settings: Settings, first: date, last: date) -> list[date]:
+    """Return the days of a range that do not stand in the register as published."""
+    from recpipe.contract import EVENTS
+    from recpipe.days import days_between
+    from recpipe.lake import Lake
+
+    there = {record.day for record in Lake.from_settings(settings).days(EVENTS.name) if record.complete}
+    return [day for day in days_between(first, last) if day not in there]
+
+
+def left_out(missing: list[date]) -> str:
+    """Say which days were left out."""
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return f"{', '.join(map(str, missing[:5]))}{more} were left out, for their delivery is not complete"
 
 
 @app.command()

@@ -20,6 +20,8 @@ from recpipe.ingest.plain_types import Path, decoded, field_at, fields_under, pl
 from recpipe.ingest.reading import Batch
 from recpipe.ingest.readings import Mask, Shop, either, is_bytes, without
 from recpipe.ingest.values import kind_of
+from recpipe.printable import NAME, printable
+from recpipe.privacy.keys import has_key
 from recpipe.privacy.texts import shown_columns
 
 NEEDED: Final = {"events": ("user_id", "item_id", "event_type", "ts"), "items": ("item_id",), "users": ("user_id",)}
@@ -204,8 +206,10 @@ def _refuse_gaps(settings: Settings, table: str, file: str, names: list[str], sc
 def _near(settings: Settings, wanted: str, names: list[str]) -> str:
     """Name columns that differ from the wanted one in capitals, blanks and signs, or lie within a struct."""
     found = [name for name in names if _letters(name) == _letters(wanted) or name.rpartition(".")[2] == wanted]
-    shown = [name for name in found if shown_columns(settings, [name]) == name or "." in name]
-    return f"; near to it: {', '.join(map(repr, shown[:3]))}" if shown else ""
+    if has_key(settings):
+        found = [name for name in found if shown_columns(settings, [name]) == name or "." in name]
+    shown = ", ".join(f"'{printable(name, NAME)}'" for name in found[:3])
+    return f"; near to it: {shown}" if shown else ""
 
 
 def _letters(name: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +62,7 @@ def fresh_folder(settings: Settings, days: Sequence[date]) -> Path:
     """Make an empty folder for the staged days of this run."""
     name = str(days[0]) if len(days) == 1 else f"{days[0]}_{days[-1]}"
     parent = settings.work / "ingest" / name
-    run = re.sub(r"[^A-Za-z0-9._-]", "_", settings.run_id)
+    run = settings.run_name
     if run == "local":
         _clear_after_the_dead(parent)
         run = f"local-{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -1,6 +1,6 @@
 """The protocol of new users, as far as training has to know of it: how long a list is looked at, and who counts as new.
 
-A benchmark asks it of a public log, the weekly replay of the shop's own (docs/decisions/0006-newcomers-are-replayed.md).
+A benchmark asks it of a public log, the weekly replay of the shop's own (docs/decisions/0007-newcomers-are-replayed.md).
 """
 
 from __future__ import annotations

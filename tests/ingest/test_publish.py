@@ -197,7 +197,7 @@ def test_staging_under_one_run_id_begins_anew(settings, deliver, an_event):
     deliver(settings, **whole_day(an_event))
     night = load_settings(home=settings.home, run_id="scheduled__2011-09-02T00:00:00+00:00")
     folder = stage_day(night, DAY)
-    (settings.work / "ingest" / "2011-09-01").joinpath("scheduled__2011-09-02T00_00_00_00_00", "events", "left.parquet").touch()
+    (Path(folder) / "events" / "left.parquet").touch()
     assert stage_day(night, DAY) == folder
     assert publish_day(night, DAY, folder)["events"] == 3
     assert Lake.from_settings(settings).day("events", DAY).run_id == "scheduled__2011-09-02T00:00:00+00:00"
@@ -249,3 +249,19 @@ def test_a_staged_folder_that_lost_rows_replaces_nothing(settings, deliver, an_e
     with pytest.raises(RecpipeError, match=f"holds no {table}/{DAY}.parquet, where 3 rows were staged.*Stage {DAY} again"):
         publish_day(settings, DAY, folder)
     assert [len(rows_of(settings, name)) for name in ("events", "items", "users")] == [3, 3, 3]
+
+
+def test_a_history_says_which_days_it_left_out(settings, deliver, an_event, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from recpipe.cli import app
+
+    monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
+    words = ["history", "--from", "2011-09-01", "--to", "2011-09-02", "--skip-incomplete"]
+    nothing = CliRunner().invoke(app, words)
+    assert nothing.exit_code == 1
+    assert "Nothing was taken in: 2011-09-01, 2011-09-02 were left out, for their delivery is not complete." in nothing.output
+    deliver(settings, **whole_day(an_event))
+    some = CliRunner().invoke(app, words)
+    assert some.exit_code == 0
+    assert "But 2011-09-02 were left out, for their delivery is not complete." in some.output
