@@ -28,7 +28,7 @@ from recpipe.lake import Lake
 sys.path.insert(0, str(Path(__file__).parent))
 from random_delivery import BEFORE, FIRST, TRACEABLE, TYPES, Made, Part, make, make_shop
 
-COUNT = int(os.environ.get("RANDOM_DELIVERIES", "40"))
+COUNT = int(os.environ.get("RANDOM_DELIVERIES", "30"))
 START = int(os.environ.get("RANDOM_DELIVERIES_FROM", "0"))
 TOGETHER = 10
 """Deliveries of one shop."""
