@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from recpipe.config import Settings, load_settings
 from recpipe.days import days_between
@@ -15,7 +15,7 @@ from recpipe.errors import BadSetting, RecpipeError
 from recpipe.onboarding.cut import cut
 from recpipe.onboarding.identity import identity
 from recpipe.onboarding.layout import Layout, find_layout
-from recpipe.onboarding.proposal import Line, Proposal, kinds_of, propose
+from recpipe.onboarding.proposal import Line, Proposal, kinds_of, propose, unknown_kinds
 from recpipe.onboarding.rows import Shape
 from recpipe.onboarding.samples import Sample, sample
 from recpipe.onboarding.sources import Found, find_sources
@@ -27,6 +27,8 @@ from recpipe.quality.audit import median_before
 
 Say = Callable[[str, int, int], None]
 """Told what is done, how much of it, and of how much."""
+WATCHED: Final = 2.0
+"""Times the share of usual rows at which a day is refused, below which a day is asked for."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def _look(checked: Checked, asked: Asked, scratch: Path, say: Say) -> None:
         proposal.missing.append(f"No row of {events.sample.source.name} has a time that can be read.")
         return
     _add_survey(checked, asked)
+    if proposal.missing:
+        return
     proposal.lines.append(identity(events, scratch))
     checked.layout = find_layout(checked.found.root, {table: one.sample.source for table, one in checked.tables.items()})
     if checked.layout and asked.cut is None:
@@ -156,7 +160,11 @@ def _look(checked: Checked, asked: Asked, scratch: Path, say: Say) -> None:
 def _add_survey(checked: Checked, asked: Asked) -> None:
     found, proposal = checked.survey, checked.proposal
     if found.kinds:
-        proposal.lines += kinds_of(dict(found.kinds.most_common()), asked.kinds)
+        counted = dict(found.kinds.most_common())
+        if missing := unknown_kinds(counted, asked.kinds, checked.tables["events"].delivered("event_type")):
+            proposal.missing.append(missing)
+        else:
+            proposal.lines += kinds_of(counted, asked.kinds)
     first, last, share = quiet_hours(found.hours)
     at = next(n for n, line in enumerate(proposal.lines) if line.name == "timezone")
     quiet = f"fewest events from {first} to {last + 1} o'clock ({share:.1%})"
@@ -225,17 +233,19 @@ def _try_cut(checked: Checked, asked: Asked, scratch: Path, say: Say) -> None:
 
 
 def _small_days(found: Survey, settings: Settings) -> Iterator[Line]:
-    """Yield the days of so few events that a history would stop there and ask."""
+    """Yield the days of so few events that a history may refuse them: what it compares is what is left once rows are judged."""
     rows = {day: found.days[day] for day in days_between(found.first, found.last)}
+    share = min(1.0, WATCHED * settings.least_volume)
     few = []
     for day, count in rows.items():
         usual = median_before(rows, day, settings.volume_weeks)
-        if usual is not None and usual >= settings.least_volume_rows and count < settings.least_volume * usual:
+        if usual is not None and usual >= settings.least_volume_rows and count < share * usual:
             few.append(day.isoformat())
     if few:
         shown = ", ".join(few[:5]) + (", …" if len(few) > 5 else "")
         yield Line(
-            "accepted_days", few, f"{len(few)} days have less than {settings.least_volume:.0%} of the events that are usual on their weekday",
+            "accepted_days", few,
+            f"{len(few)} days have less than {share:.0%} of the events that are usual on their weekday; below {settings.least_volume:.0%} a day is refused",
             f"Was the shop closed on {shown}? A day on which the log has a gap is better taken out of RECPIPE_ACCEPTED_DAYS.",
         )  # fmt: skip
 

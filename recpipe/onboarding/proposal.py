@@ -22,6 +22,8 @@ SETTING: Final = {"events": "event_columns", "items": "item_columns", "users": "
 OPTION: Final = {"events": "--column events.", "items": "--column items.", "users": "--column users."}
 SEPARATORS: Final = (" > ", " | ", "|", ">", " / ", "/", ";")
 CONSTANT: Final = "event_type"
+MOST_KINDS: Final = 12
+MOST_UNKNOWN: Final = 100
 
 
 @dataclass(frozen=True)
@@ -171,14 +173,15 @@ def _event_types(made: Proposal, events: Chosen, kinds: Mapping[str, str]) -> No
 
 
 def kinds_of(counted: Mapping[str, int], said: Mapping[str, str]) -> Iterator[Line]:
-    """Yield which kinds of events are which, from their counts over all rows."""
+    """Yield which kinds of events are which, from their counts over all rows, the commonest first."""
     known = {kind: said.get(kind) or event_type_of(kind) for kind in counted}
     mapped = {kind: ours for kind, ours in known.items() if ours and ours != kind}
     unknown = [kind for kind, ours in known.items() if not ours]
-    seen = "; ".join(
+    seen = [
         f"{count:,} × {kind}{f' = {known[kind]}' if known[kind] not in (None, kind) else ''}" for kind, count in counted.items()
-    )
-    yield Line("event_types", mapped, seen)
+    ]
+    more = f"; and {len(seen) - MOST_KINDS:,} other kinds" if len(seen) > MOST_KINDS else ""
+    yield Line("event_types", mapped, "; ".join(seen[:MOST_KINDS]) + more)
     if unknown:
         question = f"What are {', '.join(unknown[:5])}? If they are shopping, say --event-type {unknown[0]}=TYPE."
         yield Line(
@@ -187,6 +190,17 @@ def kinds_of(counted: Mapping[str, int], said: Mapping[str, str]) -> Iterator[Li
             f"{sum(counted[kind] for kind in unknown):,} rows of kinds that are not known",
             question,
         )
+
+
+def unknown_kinds(counted: Mapping[str, int], said: Mapping[str, str], column: str) -> str:
+    """Return a sentence if no kind of events is known, or too many are not; else nothing."""
+    unknown = [kind for kind in counted if not (said.get(kind) or event_type_of(kind))]
+    if len(unknown) < len(counted) and len(unknown) <= MOST_UNKNOWN:
+        return ""
+    return (
+        f"{len(unknown):,} of {len(counted):,} kinds of events in {column} are not known, such as {', '.join(unknown[:5])}. "
+        f"Say what they are with --event-type {unknown[0]}=TYPE, or which column holds the kinds with --column events.event_type=COLUMN."
+    )
 
 
 # --- items and users --------------------------------------------------------------------------------------------------

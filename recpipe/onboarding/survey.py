@@ -90,7 +90,7 @@ def survey(settings: Settings, source: Source, shape: Shape, kind: str, say: Cal
         local = local_times(columns["ts"], settings)
         days = local.cast(pa.date32(), safe=False)
         _count(found, columns, local, days)
-        for one in pc.value_counts(columns["event_type"]).to_pylist() if kind else ():
+        for one in pc.value_counts(columns["event_type"].drop_null()).to_pylist() if kind else ():
             found.kinds[str(one["values"])] += one["counts"]
         items = _joined(items, _pairs(columns["item_id"], days))
         users = _joined(users, _pairs(columns["user_id"], days))

@@ -135,6 +135,9 @@ def _rows(dice: random.Random, zone: ZoneInfo, made: Made, dirt: float) -> dict[
                 _soil(dice, table, row, start)
         if table != "users" and found and dice.random() < 0.2:
             found += [Row(row.tag, dict(row.values), row.clean) for row in dice.sample(found, min(len(found), 3))]
+        if table == "items" and found and dice.random() < 0.2:  # a later state of an item
+            row = dice.choice(found)
+            found.append(Row(row.tag, row.values | {"price": 0.25}, row.clean))
     return rows
 
 

@@ -122,8 +122,8 @@ UNCLEAR_IDS: dict[str, Encoder] = {
 
 def broken_texts(values: Values, at: int) -> pa.Array:
     """Return texts of which one is not UTF-8."""
-    parts = [b"" if value is None else str(value).encode() for value in values]
-    parts[at] = b"\xff\xfe" + parts[at]
+    parts = [None if value is None else str(value).encode() for value in values]
+    parts[at] = b"\xff\xfe" + (parts[at] or b"")
     raw = pa.array(parts, pa.binary())
     return pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
 

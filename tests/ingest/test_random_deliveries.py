@@ -1,7 +1,7 @@
 """Random deliveries against the real ingest: a refusal in one sentence with the rest untouched, or every row exactly once.
 
 A run of the suite tries a few; ``RANDOM_DELIVERIES=10000 pytest tests/ingest/test_random_deliveries.py`` tries as many, from
-the seed ``RANDOM_DELIVERIES_FROM`` on.
+the seed ``RANDOM_DELIVERIES_FROM`` on; with ``-s`` it tells how far it is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from recpipe.lake import Lake
 sys.path.insert(0, str(Path(__file__).parent))
 from random_delivery import BEFORE, FIRST, TRACEABLE, TYPES, Made, Part, make, make_shop
 
-COUNT = int(os.environ.get("RANDOM_DELIVERIES", "60"))
+COUNT = int(os.environ.get("RANDOM_DELIVERIES", "30"))
 START = int(os.environ.get("RANDOM_DELIVERIES_FROM", "0"))
 TOGETHER = 10
 """Deliveries of one shop."""
@@ -193,6 +193,7 @@ def traced_faults(made: Made, table: str, rows: list[dict[str, Any]], out: set[t
     published = {row[key]: row for row in rows}
     tags = Counter(row.tag for part in made.parts[table] for row in part.rows)
     found = []
+    last = {row.values[key]: row for part in sorted(made.parts[table], key=lambda part: part.name) for row in part.rows}
     for part in made.parts[table]:
         for number, row in enumerate(part.rows):
             there = published.get(row.tag if table == "events" else row.values[key])
@@ -200,7 +201,7 @@ def traced_faults(made: Made, table: str, rows: list[dict[str, Any]], out: set[t
             readable = row.clean and not any(form.startswith(f"{table}.") for form in made.unclear)
             if readable and not there:
                 found.append(f"the clean row {row.tag} is not published")
-            elif row.clean and there and (wrong := wrong_values(row.values, there)):
+            elif row.clean and there and last[row.values[key]] is row and (wrong := wrong_values(row.values, there)):
                 found.append(f"{row.tag} is published with {wrong}; forms {made.forms}")
             elif table == "events" and tags[row.tag] == 1 and kept_out == bool(there):
                 found.append(f"{row.tag} is {'both published and' if there else 'neither published nor'} in quarantine")
@@ -224,5 +225,9 @@ def test_a_random_delivery_is_refused_in_a_sentence_or_every_row_of_it_is_kept_o
     for start in range(START, START + COUNT, TOGETHER):
         shop = make_shop(start)
         deliveries = [make(start + n, FIRST + timedelta(days=n), shop) for n in range(min(TOGETHER, START + COUNT - start))]
-        seen += faults_of(shop, deliveries, home_of(shop, homes, tmp_path))
+        found = faults_of(shop, deliveries, home_of(shop, homes, tmp_path))
+        seen += found
+        print(
+            *found, f"{start + TOGETHER - START} of {COUNT} deliveries, {len(seen)} faults", sep="\n", flush=True
+        )  # shown by -s
     assert not seen, f"{len(seen)} faults in {COUNT} deliveries:\n" + "\n".join(seen[: MOST_SHOWN if COUNT <= 100 else None])

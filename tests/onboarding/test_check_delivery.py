@@ -389,3 +389,12 @@ def test_an_export_that_is_cut_at_another_midnight_is_a_question(shop: Path, tmp
     told = [*questions(checked.proposal), *checked.proposal.missing]
     assert any("midnight" in one for one in told)
     assert not any("midnight" in one for one in questions(check(Asked(shop), tmp_path / "other").proposal))
+
+
+def test_kinds_that_are_numbers_are_missing_until_a_person_says_what_they_are(shop: Path, tmp_path: Path) -> None:
+    rows = [row | {"kind": n % 2 + 1 if n else None} for n, row in enumerate(log())]
+    written(shop, "log.parquet", rows, who="user_id", what="item_id", kind="action_type", when="ts")
+    checked = check(Asked(shop), tmp_path / "scratch")
+    assert "2 of 2 kinds of events in action_type are not known, such as" in checked.proposal.missing[0]
+    _, _, counted = checked_and_taken_in(shop, tmp_path, kinds={"1": "view", "2": "purchase"})
+    assert (counted["events"], counted["quarantine"]) == (299, 1)  # one has no kind
