@@ -20,7 +20,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from recpipe import layouts
 from recpipe import setting_checks as checks
 from recpipe.errors import BadSetting
-from recpipe.ids import NOBODY
 from recpipe.printable import printable
 
 MOST_WEIGHT = 1_000_000
@@ -123,7 +122,7 @@ class Settings(BaseSettings):
         ">", min_length=1, max_length=20, description="separates the levels where the category is delivered as one text"
     )
     nobody: list[str] = Field(
-        default_factory=lambda: list(NOBODY),
+        default_factory=lambda: list(checks.NOBODY),
         description="what stands in user_id, person_id, session_id or order_id where there is none, in capitals or small letters; "
         "a list of one's own takes the place of this one",
     )

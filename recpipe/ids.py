@@ -16,13 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-NOBODY: Final = (
-    *("null", "none", "nil", "nan", "undefined", "unknown", "anonymous", "guest", "n/a", "-1", "\\n", "[object object]"),
-    *("(null)", "(none)", "(not set)", "(not provided)", "<null>", "<na>", "not set"),
-    "00000000-0000-0000-0000-000000000000",
-)
-"""What systems write where there is nobody; 0 is not among them, since many shops count from there."""
-
 _ODD: Final = r"[^\x21-\x7e]|^-?[0-9]+\.0$"
 """What the canonical form of an id may differ in: everything but plain signs of ASCII, and whole numbers with .0 (RE2)."""
 _PLAIN_SIGNS: Final = np.array([0x20 < sign < 0x7F and chr(sign) not in ".+" for sign in range(256)])

@@ -23,6 +23,13 @@ DELIVERED: Final = frozenset(
 """Settings that hold what stands in the shop's own files, whatever that is."""
 EVENT_TYPES: Final = ("view", "cart", "favourite", "purchase", "return", "search", "review")
 """Those of `recpipe.contract`, which imports Arrow; DAG files, which read settings, may not."""
+NOBODY: Final = (
+    *("null", "none", "nil", "nan", "undefined", "unknown", "anonymous", "guest", "n/a", "-1", "\\n", "[object object]"),
+    *("(null)", "(none)", "(not set)", "(not provided)", "<null>", "<na>", "not set"),
+    "00000000-0000-0000-0000-000000000000",
+)
+"""What systems write where there is nobody; 0 is not among them, since many shops count from there. Here, and not with `recpipe.ids`,
+for that imports Arrow."""
 LONGEST_RUN: Final = 250
 LONGEST_PATTERN: Final = 1000
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

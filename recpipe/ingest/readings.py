@@ -12,7 +12,7 @@ import pyarrow.types as pt
 from numpy.typing import NDArray
 
 from recpipe.config import Settings
-from recpipe.ids import NOBODY
+from recpipe.setting_checks import NOBODY
 
 Mask = NDArray[np.bool_]
 Reading = tuple[pa.Array, Mask | None]
