@@ -19,13 +19,15 @@ from recpipe.config import Settings
 from recpipe.contract import ITEMS, TABLES, USERS
 from recpipe.days import ONE_DAY, day_start
 from recpipe.errors import BadDelivery
+from recpipe.faults import explained
 from recpipe.ingest.catalogue import require_days_before
 from recpipe.ingest.delivered_ids import delivered_ids
 from recpipe.ingest.delivery import Delivery, find_delivery, shown_name
 from recpipe.ingest.duplicates import ROW, RowNumbers
-from recpipe.ingest.staged import RowWriter, left_open_if_refused, staged_schema
+from recpipe.ingest.staged import AGAIN, RowWriter, left_open_if_refused, staged_schema
 from recpipe.ingest.tally import Tally
 from recpipe.lake import Input, Lake
+from recpipe.privacy.keys import has_key
 
 if TYPE_CHECKING:
     import duckdb
@@ -89,7 +91,8 @@ def keep_changes(
         for number, day in enumerate(days):
             delivery, tally = find_delivery(settings, day), tallies[day][table]
             if delivery.files[table]:  # else nothing was said of it that day
-                with left_open_if_refused(settings, day):
+                what = f"{table} of {day} cannot be compared with what stood there before"
+                with left_open_if_refused(settings, day), explained(what, AGAIN, keep_back=has_key(settings)):
                     _keep(settings, delivery, table, folder, days[:number], tally, last_whole)
                 last_whole = tally.judged_rows
         _tell_later_days(settings, table, days)
@@ -157,7 +160,7 @@ def _keep(
     present = _present(settings, delivery, table, scratch, tally)
     unchanged, gone = scratch / "unchanged.parquet", scratch / "gone.parquet"
     with _database(settings, scratch) as database:
-        _views(database, table, states, staged, present)
+        _views(database, table, day, states, staged, present)
         compared = _compare(database, settings, table, day, unchanged, gone)
     _refuse_loss(settings, table, day, compared, tally, last_whole)
     withdrawn = compared.gone if table == ITEMS.name else 0
@@ -194,12 +197,14 @@ def _database(settings: Settings, scratch: Path) -> Iterator[duckdb.DuckDBPyConn
         yield connection
 
 
-def _views(database: duckdb.DuckDBPyConnection, table: str, states: Sequence[Path], staged: Path, present: Path) -> None:
-    """Name the state before the day, what is staged, and what else is there."""
+def _views(
+    database: duckdb.DuckDBPyConnection, table: str, day: date, states: Sequence[Path], staged: Path, present: Path
+) -> None:
+    """Name the state before the day, what is staged, and what else is there; of the lake's days some may lie between staged ones."""
     columns = ", ".join(f'"{name}"' for name in TABLES[table].columns)
     rows = " UNION ALL ".join(f"SELECT {columns} FROM read_parquet('{_quoted(file)}')" for file in states)  # noqa: S608  # ours
     place = f'ROW_NUMBER() OVER (PARTITION BY "{KEYS[table]}" ORDER BY day DESC)'
-    database.execute(f"CREATE VIEW before AS SELECT {columns} FROM ({rows}) QUALIFY {place} = 1")  # noqa: S608
+    database.execute(f"CREATE VIEW before AS SELECT {columns} FROM ({rows}) WHERE day < DATE '{day}' QUALIFY {place} = 1")  # noqa: S608
     database.execute(f"CREATE VIEW now AS SELECT * FROM read_parquet('{_quoted(staged)}')")  # noqa: S608
     database.execute(f"CREATE VIEW present AS SELECT * FROM read_parquet('{_quoted(present)}')")  # noqa: S608
 
