@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import random
 from datetime import UTC, date, datetime, timedelta
@@ -12,9 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from recpipe.cli import app
+from recpipe.cli.check import _progress
 from recpipe.config import Settings, load_settings
 from recpipe.errors import BadSetting
 from recpipe.ingest import ingest_history
@@ -389,3 +392,10 @@ def test_an_export_that_is_cut_at_another_midnight_is_a_question(shop: Path, tmp
     told = [*questions(checked.proposal), *checked.proposal.missing]
     assert any("midnight" in one for one in told)
     assert not any("midnight" in one for one in questions(check(Asked(shop), tmp_path / "other").proposal))
+
+
+def test_a_name_in_the_bar_is_neither_markup_nor_steers_the_terminal():
+    out = io.StringIO()
+    with _progress(Console(file=out, force_terminal=True, width=100)) as say:
+        say("looking at a[/b]\x1b[2Jc.csv", 0, 1)
+    assert "a[/b]\\x1b[2Jc.csv" in out.getvalue()
