@@ -22,7 +22,10 @@ from recpipe.config import Settings, load_settings
 from recpipe.errors import BadSetting
 from recpipe.ingest import ingest_history
 from recpipe.lake import Lake
+from recpipe.layouts import folder_of
 from recpipe.onboarding.check import Asked, Checked, check, questions
+from recpipe.onboarding.layout import find_layout
+from recpipe.onboarding.sources import Source
 
 FIRST = date(2024, 3, 1)
 DAYS = 5
@@ -399,3 +402,19 @@ def test_a_name_in_the_bar_is_neither_markup_nor_steers_the_terminal():
     with _progress(Console(file=out, force_terminal=True, width=100)) as say:
         say("looking at a[/b]\x1b[2Jc.csv", 0, 1)
     assert "a[/b]\\x1b[2Jc.csv" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("folders", "pattern"),
+    [
+        (["year=2024/month=3/day=5", "year=2024/month=12/day=25"], "{table}/year={year}/month={month}/day={day}"),
+        (["2024/3/05", "2024/11/30"], "{table}/{year}/{month}/{day:02}"),
+        (["2024/03/05", "2024/11/30"], "{table}/{year}/{month:02}/{day:02}"),
+    ],
+)
+def test_months_of_one_digit_and_of_two_are_one_layout(tmp_path: Path, folders: list[str], pattern: str) -> None:
+    files = tuple(tmp_path / "events" / folder / "part-0.parquet" for folder in folders)
+    found = find_layout(tmp_path, {"events": Source("events", files, pa.schema([]), 0, ("events/*",))})
+    assert found is not None
+    assert (found.pattern, len(found.days)) == (pattern, 2)
+    assert [folder_of(found.pattern, "events", day) for day in found.days] == [f"events/{folder}" for folder in folders]
