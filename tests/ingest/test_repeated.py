@@ -165,3 +165,14 @@ def test_files_that_come_between_the_two_looks_refuse_the_day(settings, deliver,
     monkeypatch.setattr(repeated, "count_duplicates", write)
     with pytest.raises(BadDelivery, match=f"files of events of {DAY} changed while they were taken in"):
         stage(settings)
+
+
+def test_events_that_a_nanosecond_parts_are_no_copies(settings, deliver, an_event):
+    noon = 1_314_878_400_000_000_000
+    plain = pa.Table.from_pylist([an_event()] * 3).drop_columns("ts")
+    fine = plain.append_column("ts", pa.array([noon + 1, noon + 2, noon], pa.timestamp("ns")))
+    coarse = plain.slice(0, 1).append_column("ts", pa.array([noon // 1000], pa.timestamp("us")))
+    deliver(settings, events=[fine, coarse])
+    folder = stage(settings)
+    assert len({row["event_id"] for row in rows(folder, "events")}) == 3
+    assert [(row["reason"], row["row_number"]) for row in rows(folder, "quarantine")] == [(COPY, 2)]
