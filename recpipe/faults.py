@@ -26,6 +26,7 @@ LIBRARIES: Final = frozenset(
     }
 )
 """Packages whose errors speak of data, files or services, not of a mistake in our code; ``_internal`` is Delta's."""
+DELTA: Final = ("deltalake", "_internal")
 NO_RIGHTS: Final = (
     *("Permission denied", "Operation not permitted", "Read-only file system", "os error 13)", "os error 30)"),
     *("attempt to write a readonly database", "unable to open database file", "AccessDenied"),
@@ -110,14 +111,15 @@ def explained(what: str, remedy: str, kind: type[RecpipeError] = Trouble, *, kee
     remedy
         What a person should do: ends it.
     kind
-        What is raised where neither a full disk nor lost rights are the cause.
+        What is raised where neither a disk, a right, the operating system nor the lake's store is the cause.
     keep_back
         Whether to leave out what a library said, since it may quote values that nobody shall see.
 
     Raises
     ------
     Trouble
-        If a disk is full, or a right is missing: what was delivered is not at fault, and another try may do.
+        If a disk is full, a right is missing, or the operating system or the lake's store failed: what was delivered is not at fault,
+        and another try may do.
     RecpipeError
         Of the kind that was asked for, in the place of any other error.
     """
@@ -139,7 +141,17 @@ def _sentence(what: str, remedy: str, kind: type[RecpipeError], error: Exception
         return Trouble(f"{what}: the disk is full. {MAKE_ROOM}")
     if lacks_rights(error):
         return Trouble(f"{what}: {cause}. Give recpipe the right to read and write there, then run the same again.")
+    if _of_a_place(error):
+        return Trouble(f"{what}: {cause}. {remedy}")
     return kind(f"{what}: {cause}. {remedy}")
+
+
+def _of_a_place(error: Exception) -> bool:
+    """Whether the operating system (which numbers its errors; Arrow's of damaged files have none) or the lake's store failed."""
+    return any(
+        (isinstance(one, OSError) and one.errno is not None) or type(one).__module__.split(".")[0] in DELTA
+        for one in chain(error)
+    )
 
 
 def _kept_back(error: Exception) -> str:

@@ -28,7 +28,8 @@ NOBODY: Final = (
     *("(null)", "(none)", "(not set)", "(not provided)", "<null>", "<na>", "not set"),
     "00000000-0000-0000-0000-000000000000",
 )
-"""What systems write where there is nobody; 0 is not among them, since many shops count from there."""
+"""What systems write where there is nobody; 0 is not among them, since many shops count from there. Here, and not with `recpipe.ids`,
+for that imports Arrow."""
 LONGEST_RUN: Final = 250
 LONGEST_PATTERN: Final = 1000
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -15,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake.exceptions import DeltaError
 
 from recpipe import cli
 from recpipe.config import load_settings
 from recpipe.encode.cache import VectorCache
-from recpipe.errors import MissingModel, RecpipeError, Trouble, no_space
-from recpipe.faults import lacks_rights, sentence_of, told
+from recpipe.errors import BadDelivery, MissingModel, RecpipeError, Trouble, no_space
+from recpipe.faults import explained, lacks_rights, sentence_of, told
 from recpipe.learn.folder import read_config
 from recpipe.registry.folder import read_json
 
@@ -185,3 +187,23 @@ def test_trouble_ends_with_1_and_a_refusal_with_2(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("recpipe: It could not go on (FileNotFoundError")
+
+
+@pytest.mark.parametrize("keep_back", [False, True])
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.EIO, "Input/output error"), Trouble),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), Trouble),
+        (DeltaError("Generic S3 error: error sending request"), Trouble),
+        (OSError("Couldn't deserialize thrift"), BadDelivery),  # as Arrow says of a damaged file
+        (pa.ArrowInvalid("Could not convert"), BadDelivery),
+    ],
+)
+def test_what_fails_beside_a_delivery_is_no_fault_of_it(error: Exception, kind: type[RecpipeError], keep_back: bool) -> None:
+    with (
+        pytest.raises(RecpipeError, match="The day cannot be taken in") as caught,
+        explained("The day cannot be taken in", "Again.", BadDelivery, keep_back=keep_back),
+    ):
+        raise error
+    assert type(caught.value) is kind

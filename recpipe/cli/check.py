@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recpipe.cli import app
+from recpipe.printable import NAME, cell, printable
 
 if TYPE_CHECKING:
     from recpipe.onboarding.check import Asked, Say
@@ -47,7 +48,7 @@ def check_delivery(
     show(checked, console)
     if write and checked.ingestible:
         write_environment(Path(write), checked.proposal.lines)
-        console.print(f"The settings stand in {write}.")
+        console.print(cell(f"The settings stand in {write}."))
     if not checked.ingestible:
         raise typer.Exit(1)
     if checked.landing:
@@ -112,6 +113,7 @@ def _kinds(given: list[str]) -> dict[str, str]:
 def _progress(console: object) -> Iterator[Say]:
     """Show a bar on a terminal, and nothing elsewhere."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     assert isinstance(console, Console)  # noqa: S101  # rich is imported when it runs
@@ -119,6 +121,6 @@ def _progress(console: object) -> Iterator[Say]:
         task = bar.add_task("", total=1)
 
         def say(what: str, done: int, of: int) -> None:
-            bar.update(task, description=what, completed=done, total=max(1, of))
+            bar.update(task, description=escape(printable(what, NAME)), completed=done, total=max(1, of))
 
         yield say

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from recpipe.lake import Reader
+from recpipe.printable import cell
 
 SHOWN = 3
 
@@ -27,7 +28,7 @@ def show_other_tables(reader: Reader, console: Console, day: date) -> None:
         rows = reader.read(name, day, day)
         console.print(f"[bold]{name}[/] of {day}: {rows.num_rows:,} rows", highlight=False)
         for line in lines(rows, titles):
-            console.print("  " + line, highlight=False, markup=False, soft_wrap=True)
+            console.print(cell("  " + line), highlight=False, soft_wrap=True)
     console.print()
 
 

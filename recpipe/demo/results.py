@@ -22,6 +22,7 @@ from recpipe.evaluate.text import replay_table
 from recpipe.lake import Lake, Reader
 from recpipe.local import login
 from recpipe.local.home import base_url, mlflow_url
+from recpipe.printable import cell, readable
 
 
 def show_results(settings: Settings, console: Console, replayed: date, lists_day: date, evaluated: tuple[date, date]) -> None:
@@ -33,7 +34,9 @@ def show_results(settings: Settings, console: Console, replayed: date, lists_day
         print_list(read_list(settings, user, lists_day), most=10)
         console.print()
     show_other_tables(reader, console, lists_day)
-    console.print(outcome_table(settings, list(days_between(*evaluated))), highlight=False, soft_wrap=True)
+    console.print(
+        readable(outcome_table(settings, list(days_between(*evaluated)))), highlight=False, markup=False, soft_wrap=True
+    )
     console.print()
     _say_where(settings, console)
 
@@ -50,14 +53,14 @@ def show_newcomers(settings: Settings, console: Console, day: date) -> None:
         f"days after, up to {day}.",
         highlight=False,
     )
-    console.print(replay_table(settings, day), highlight=False, soft_wrap=True)
+    console.print(readable(replay_table(settings, day)), highlight=False, markup=False, soft_wrap=True)
     for sentence in ratio_sentences(found):
-        console.print(sentence, highlight=False)
+        console.print(cell(sentence), highlight=False)
     console.print(
         f"The picture: {page.with_suffix('.png').resolve()}\nThe page:    {page.resolve()}", highlight=False, soft_wrap=True
     )
     console.print()
-    console.print(what_serves(settings, found), highlight=False)
+    console.print(cell(what_serves(settings, found)), highlight=False)
     console.print()
 
 

@@ -27,7 +27,8 @@ LEAST_EVENTS = 1_000
 
 
 @contextmanager
-def _database(settings: Settings, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def database(settings: Settings, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database in memory that spills into a folder what does not fit."""
     import duckdb
 
     spill = (scratch / "spill").resolve()
@@ -39,6 +40,7 @@ def _database(settings: Settings, scratch: Path) -> Iterator[duckdb.DuckDBPyConn
     }
     with duckdb.connect(":memory:", config=options) as connection:
         connection.execute("SET enable_progress_bar = false")
+        connection.execute("SET TimeZone = 'UTC'")
         yield connection
 
 
@@ -64,7 +66,7 @@ def count_duplicates(settings: Settings, table: str, files: Sequence[Path], scra
             SELECT day, {key}, COUNT(*) AS times FROM read_parquet(?) GROUP BY day, {key} HAVING COUNT(*) > 1
         ) GROUP BY day
     """  # noqa: S608  # the names are the contract's
-    with _database(settings, scratch) as connection:
+    with database(settings, scratch) as connection:
         found = connection.execute(query, [[str(file) for file in files]]).fetchall()
     return dict(found)
 
@@ -77,9 +79,9 @@ def write_repeated(settings: Settings, table: str, file: Path, target: Path) -> 
             SELECT {ROW} FROM read_parquet($file) AS staged
             SEMI JOIN (SELECT {key} FROM read_parquet($file) AS again GROUP BY {key} HAVING COUNT(*) > 1) USING ({key})
             ORDER BY {ROW}
-        ) TO '{_quoted(target)}' (FORMAT PARQUET)
+        ) TO '{quoted(target)}' (FORMAT PARQUET)
     """  # noqa: S608  # the names are the contract's, the target is ours
-    with _database(settings, target.parent) as connection:
+    with database(settings, target.parent) as connection:
         connection.execute(query, {"file": str(file)})
 
 
@@ -117,10 +119,10 @@ def write_fates(settings: Settings, table: str, file: Path, contents: Path, targ
                     ROW_NUMBER() OVER (PARTITION BY {key}, content ORDER BY {later}, {ROW} DESC) AS again
                 FROM read_parquet($file) AS staged JOIN read_parquet($contents) AS contents USING ({ROW})
             ) WHERE place > 1 ORDER BY {ROW}
-        ) TO '{_quoted(target)}' (FORMAT PARQUET)
+        ) TO '{quoted(target)}' (FORMAT PARQUET)
     """  # noqa: S608  # the names are the contract's, the target is ours
     counted = "SELECT COUNT(*) FILTER (copy), COUNT(*) FILTER (NOT copy) FROM read_parquet(?)"
-    with _database(settings, target.parent) as connection:
+    with database(settings, target.parent) as connection:
         connection.execute(query, {"file": str(file), "contents": str(contents)})
         copies, replaced = connection.execute(counted, [str(target)]).fetchall()[0]
     return int(copies), int(replaced)
@@ -135,12 +137,13 @@ def largest_user_shares(settings: Settings, files: Sequence[Path], scratch: Path
             SELECT day, user_id, COUNT(*) AS events FROM read_parquet(?) GROUP BY day, user_id
         ) GROUP BY day HAVING SUM(events) >= ?
     """
-    with _database(settings, scratch) as connection:
+    with database(settings, scratch) as connection:
         found = connection.execute(query, [[str(file) for file in files], LEAST_EVENTS]).fetchall()
     return {day: float(share or 0) for day, share in found}
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """Return a path as it stands in a text of SQL."""
     return str(path).replace("'", "''")
 
 

@@ -50,6 +50,10 @@ def content_hashes(settings: Settings, rows: Rows) -> pa.Array:
     others = [*rows.plan.extras, *(made for made in MADE if made in rows.delivered.schema.names)]
     parts = {f"={name}": _quick_text(rows.columns[name]) for name in names}
     parts |= {name: as_text(rows.plan.column(rows.delivered, name)) for name in others}
+    for name in names:  # what the contract's microseconds cut off
+        delivered = rows.plan.column(rows.delivered, rows.plan.sources[name])
+        if pa.types.is_timestamp(delivered.type) and delivered.type.unit == "ns":
+            parts[f"=={name}"] = _below_microseconds(delivered)
     texts = [_part(name, part) for name, part in sorted(parts.items())]
     whole = pc.binary_join_element_wise(*texts, "", null_handling="replace", null_replacement="")
     made = [text[:HEX_DIGITS] for text in hashes(settings, "event", whole.to_pylist())]
@@ -61,6 +65,13 @@ def _quick_text(values: pa.Array) -> pa.Array:
     if pa.types.is_floating(values.type):
         values = pc.add(values, 0.0).view(pa.int64())  # 0 and -0 are one number
     return as_text(pc.cast(values, pa.int64()) if pa.types.is_timestamp(values.type) else values)
+
+
+def _below_microseconds(times: pa.Array) -> pa.Array:
+    """Return the nanoseconds below the last whole microsecond as text, null where there are none."""
+    count = pc.cast(times, pa.int64())
+    rest = pc.subtract(count, pc.multiply(pc.divide(count, 1000), 1000))
+    return pc.cast(pc.if_else(pc.equal(rest, 0), pa.scalar(None, pa.int64()), rest), pa.string())
 
 
 def _part(name: str, values: pa.Array) -> pa.Array:

@@ -63,6 +63,8 @@ def publish_days(settings: Settings, days: Sequence[date], folder: Path) -> dict
         return done
     spell = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}"
     with lake.claimed(days):  # the audit too, so that the verdict that is kept is that of the rows that are published
+        if not folder.exists() and (done := _published_by_this_run(lake, days)):  # by an earlier try, while this one waited
+            return done
         with explained(f"What was staged of {spell} cannot be checked", f"Stage {days[0]} again.", keep_back=has_key(settings)):
             staged = read_facts(folder, days)
             _refuse_lost_rows(folder, days, staged["days"])

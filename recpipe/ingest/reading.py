@@ -23,6 +23,7 @@ from recpipe.ingest.landing import LandedFile
 from recpipe.ingest.plain_types import Path, plain_batch
 from recpipe.ingest.readings import Mask
 from recpipe.ingest.stored_schema import WithoutStoredTypes, holds_fixed_lists
+from recpipe.ingest.stores import reached
 from recpipe.privacy.texts import shown_columns
 
 FAULTS: Final = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, TypeError, IndexError, MemoryError)
@@ -171,11 +172,15 @@ def _with_instants(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _state(file: LandedFile) -> tuple[int | None, int | None]:
-    """Return what changes when a file is written again: its size and when it was written; nothing of a file that is gone."""
-    try:
+    """Return what changes when a file is written again: its size and when it was written; nothing of a file that is gone.
+
+    Raises
+    ------
+    Unreachable
+        If that cannot be asked: nobody knows then whether it was changed.
+    """
+    with reached():
         info = file.filesystem.get_file_info(file.path)
-    except FAULTS:
-        return None, None
     return (None, None) if info.type == fs.FileType.NotFound else (info.size, info.mtime_ns)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from recpipe.config import Settings
 from recpipe.contract import EVENTS, QUARANTINE
+from recpipe.errors import BadDelivery
+from recpipe.faults import explained
 from recpipe.ingest.checks import FEEDS
 from recpipe.ingest.columns import Plan, convert, plan_columns, version_column
 from recpipe.ingest.delivery import Delivery, require_delivery, shown_name, source_name
@@ -26,13 +28,17 @@ from recpipe.ingest.plain_types import plain
 from recpipe.ingest.quarantine import repeated_rows
 from recpipe.ingest.reading import Batch, open_file, read_batches
 from recpipe.ingest.readings import Shop, is_text
-from recpipe.ingest.staged import RowWriter, left_open_if_refused, staged_files
+from recpipe.ingest.staged import AGAIN, RowWriter, left_open_if_refused, staged_files
 from recpipe.ingest.tally import Tally, refuse_bad_share
 from recpipe.ingest.times import read_time
+from recpipe.privacy.keys import has_key
 
 VERSION: Final = pa.decimal128(38, 9)
 CONTENTS: Final = pa.schema([(ROW, pa.int64()), ("content", pa.string()), ("version", VERSION)])
+SMALLEST: Final = Decimal("1e-9")
 LARGEST: Final = Decimal(10) ** 28
+EXACT: Final = Context(prec=VERSION.precision)
+"""Python's own context has 28 digits, too few for a number of twenty and nine behind its point."""
 
 
 def take_out_duplicates(settings: Settings, table: str, folder: Path, tallies: dict[date, dict[str, Tally]]) -> None:
@@ -45,7 +51,8 @@ def take_out_duplicates(settings: Settings, table: str, folder: Path, tallies: d
     """
     files = staged_files(folder, table, list(tallies))
     for day in sorted(count_duplicates(settings, table, files, folder)):
-        with left_open_if_refused(settings, day):
+        what = f"Repeated rows of {table} of {day} cannot be found"
+        with left_open_if_refused(settings, day), explained(what, AGAIN, keep_back=has_key(settings)):
             _take_out(settings, require_delivery(settings, day), table, folder, tallies[day][table])
     if table == EVENTS.name:
         for day, share in largest_user_shares(settings, staged_files(folder, table, list(tallies)), folder).items():
@@ -54,6 +61,7 @@ def take_out_duplicates(settings: Settings, table: str, folder: Path, tallies: d
 
 def _take_out(settings: Settings, delivery: Delivery, table: str, folder: Path, tally: Tally) -> None:
     day, staged = delivery.day, folder / table / f"{delivery.day}.parquet"
+    _refuse_other_files(delivery, table, tally)
     repeated, contents, fates = (folder / f"duplicates{part}.parquet" for part in ("", "-contents", "-fates"))
     write_repeated(settings, table, staged, repeated)
     _write_contents(settings, delivery, table, repeated, contents)
@@ -64,6 +72,15 @@ def _take_out(settings: Settings, delivery: Delivery, table: str, folder: Path, 
     _quarantine_repeated(settings, delivery, table, fates, folder / "quarantine" / f"{day}-{table}-duplicates.parquet")
     for file in (repeated, contents, fates):
         file.unlink()
+
+
+def _refuse_other_files(delivery: Delivery, table: str, tally: Tally) -> None:
+    """Refuse a day whose files are others than a moment ago: the numbers of its rows would be those of other rows."""
+    if [(file.name, file.size) for file in delivery.files[table]] != tally.files:
+        raise BadDelivery(
+            f"The files of {table} of {delivery.day} changed while they were taken in: write {delivery.settings.landing_mark} only after the "
+            f"last byte; then run the day again."
+        )
 
 
 def _rewrite_without(settings: Settings, staged: Path, numbers: Path, tally: Tally) -> None:
@@ -141,7 +158,7 @@ def _versions(plan: Plan, rows: pa.RecordBatch, name: str, shop: Shop) -> pa.Arr
         found = read_time(array, shop)[0].cast(pa.int64()).to_pylist()
     else:
         found = [_number(value) for value in python_values(array)]
-    return pa.array([None if value is None else round(Decimal(value), 9) for value in found], VERSION)
+    return pa.array([None if value is None else Decimal(value).quantize(SMALLEST, context=EXACT) for value in found], VERSION)
 
 
 def _number(value: object) -> Decimal | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -19,13 +18,15 @@ from recpipe.config import Settings
 from recpipe.contract import ITEMS, TABLES, USERS
 from recpipe.days import ONE_DAY, day_start
 from recpipe.errors import BadDelivery
+from recpipe.faults import explained
 from recpipe.ingest.catalogue import require_days_before
 from recpipe.ingest.delivered_ids import delivered_ids
 from recpipe.ingest.delivery import Delivery, find_delivery, shown_name
-from recpipe.ingest.duplicates import ROW, RowNumbers
-from recpipe.ingest.staged import RowWriter, left_open_if_refused, staged_schema
+from recpipe.ingest.duplicates import ROW, RowNumbers, database, quoted
+from recpipe.ingest.staged import AGAIN, RowWriter, left_open_if_refused, staged_schema
 from recpipe.ingest.tally import Tally
 from recpipe.lake import Input, Lake
+from recpipe.privacy.keys import has_key
 
 if TYPE_CHECKING:
     import duckdb
@@ -89,7 +90,8 @@ def keep_changes(
         for number, day in enumerate(days):
             delivery, tally = find_delivery(settings, day), tallies[day][table]
             if delivery.files[table]:  # else nothing was said of it that day
-                with left_open_if_refused(settings, day):
+                what = f"{table} of {day} cannot be compared with what stood there before"
+                with left_open_if_refused(settings, day), explained(what, AGAIN, keep_back=has_key(settings)):
                     _keep(settings, delivery, table, folder, days[:number], tally, last_whole)
                 last_whole = tally.judged_rows
         _tell_later_days(settings, table, days)
@@ -156,9 +158,9 @@ def _keep(
     states = [_before(folder, table), *(file for one in earlier if (file := folder / table / f"{one}.parquet").exists())]
     present = _present(settings, delivery, table, scratch, tally)
     unchanged, gone = scratch / "unchanged.parquet", scratch / "gone.parquet"
-    with _database(settings, scratch) as database:
-        _views(database, table, states, staged, present)
-        compared = _compare(database, settings, table, day, unchanged, gone)
+    with database(settings, scratch) as connection:
+        _views(connection, table, day, states, staged, present)
+        compared = _compare(connection, settings, table, day, unchanged, gone)
     _refuse_loss(settings, table, day, compared, tally, last_whole)
     withdrawn = compared.gone if table == ITEMS.name else 0
     tally.note_snapshot(compared.unchanged, withdrawn, compared.gone)
@@ -180,48 +182,36 @@ def _present(settings: Settings, delivery: Delivery, table: str, scratch: Path, 
     return target
 
 
-@contextmanager
-def _database(settings: Settings, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    import duckdb
-
-    options: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{settings.duplicate_memory_mb}MiB", "temp_directory": str((scratch / "spill").resolve()), "threads": 1,
-        "preserve_insertion_order": False,
-    }  # fmt: skip
-    with duckdb.connect(":memory:", config=options) as connection:
-        connection.execute("SET enable_progress_bar = false")
-        connection.execute("SET TimeZone = 'UTC'")
-        yield connection
-
-
-def _views(database: duckdb.DuckDBPyConnection, table: str, states: Sequence[Path], staged: Path, present: Path) -> None:
-    """Name the state before the day, what is staged, and what else is there."""
+def _views(
+    connection: duckdb.DuckDBPyConnection, table: str, day: date, states: Sequence[Path], staged: Path, present: Path
+) -> None:
+    """Name the state before the day, what is staged, and what else is there; of the lake's days some may lie between staged ones."""
     columns = ", ".join(f'"{name}"' for name in TABLES[table].columns)
-    rows = " UNION ALL ".join(f"SELECT {columns} FROM read_parquet('{_quoted(file)}')" for file in states)  # noqa: S608  # ours
+    rows = " UNION ALL ".join(f"SELECT {columns} FROM read_parquet('{quoted(file)}')" for file in states)  # noqa: S608  # ours
     place = f'ROW_NUMBER() OVER (PARTITION BY "{KEYS[table]}" ORDER BY day DESC)'
-    database.execute(f"CREATE VIEW before AS SELECT {columns} FROM ({rows}) QUALIFY {place} = 1")  # noqa: S608
-    database.execute(f"CREATE VIEW now AS SELECT * FROM read_parquet('{_quoted(staged)}')")  # noqa: S608
-    database.execute(f"CREATE VIEW present AS SELECT * FROM read_parquet('{_quoted(present)}')")  # noqa: S608
+    connection.execute(f"CREATE VIEW before AS SELECT {columns} FROM ({rows}) WHERE day < DATE '{day}' QUALIFY {place} = 1")  # noqa: S608
+    connection.execute(f"CREATE VIEW now AS SELECT * FROM read_parquet('{quoted(staged)}')")  # noqa: S608
+    connection.execute(f"CREATE VIEW present AS SELECT * FROM read_parquet('{quoted(present)}')")  # noqa: S608
 
 
 def _compare(
-    database: duckdb.DuckDBPyConnection, settings: Settings, table: str, day: date, unchanged: Path, gone: Path
+    connection: duckdb.DuckDBPyConnection, settings: Settings, table: str, day: date, unchanged: Path, gone: Path
 ) -> Compared:
     """Write the numbers of the staged rows that say nothing new, and the earlier rows of what is gone."""
     key, there = KEYS[table], "available" if table == ITEMS.name else "true"
     same = " AND ".join(_same(settings, table, name, day) for name in TABLES[table].columns if name not in ("day", key))
-    database.execute(
+    connection.execute(
         f"COPY (SELECT now.{ROW} FROM now JOIN before ON now.{key} = before.{key} WHERE {same} ORDER BY now.{ROW}) "  # noqa: S608
-        f"TO '{_quoted(unchanged)}' (FORMAT PARQUET)"
+        f"TO '{quoted(unchanged)}' (FORMAT PARQUET)"
     )
     missing = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {other} WHERE {other}.{key} = before.{key})"  # noqa: S608
         for other in ("now", "present")
     )
-    database.execute(
-        f"COPY (SELECT * FROM before WHERE {there} AND {missing} ORDER BY {key}) TO '{_quoted(gone)}' (FORMAT PARQUET)"  # noqa: S608
+    connection.execute(
+        f"COPY (SELECT * FROM before WHERE {there} AND {missing} ORDER BY {key}) TO '{quoted(gone)}' (FORMAT PARQUET)"  # noqa: S608
     )
-    [stood] = database.execute(f"SELECT COUNT(*) FROM before WHERE {there}").fetchone() or (0,)  # noqa: S608
+    [stood] = connection.execute(f"SELECT COUNT(*) FROM before WHERE {there}").fetchone() or (0,)  # noqa: S608
     return Compared(int(stood), pq.read_metadata(gone).num_rows, pq.read_metadata(unchanged).num_rows)
 
 
@@ -233,10 +223,6 @@ def _same(settings: Settings, table: str, name: str, day: date) -> str:
         filled = day_start(day, settings.zone).isoformat()
         return f"({same} OR now.\"{name}\" = TIMESTAMPTZ '{filled}')"
     return same
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _refuse_loss(settings: Settings, table: str, day: date, compared: Compared, tally: Tally, last_whole: int) -> None:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -27,15 +26,13 @@ from recpipe.ingest.reading import open_file, read_batches
 from recpipe.ingest.readings import Shop
 from recpipe.ingest.repeated import take_out_duplicates
 from recpipe.ingest.snapshots import keep_changes
-from recpipe.ingest.staged import RowWriter, fresh_folder, left_open_if_refused, staged_files, staged_schema, write_facts
+from recpipe.ingest.staged import AGAIN, RowWriter, fresh_folder, left_open_if_refused, staged_files, staged_schema, write_facts
 from recpipe.ingest.tally import Tally, midnight_of, refuse_bad_share
 from recpipe.lake import Lake
 from recpipe.privacy.erasures import Erased, erased_users, note_accounts
 from recpipe.privacy.keys import has_key
 
 log = logging.getLogger(__name__)
-
-AGAIN: Final = "Mend what is named there, then run the day again."
 
 
 def stage_day(settings: Settings, day: date) -> str:
@@ -124,6 +121,7 @@ def _stage_table(
 ) -> Tally:
     tally = Tally()
     for file in delivery.files[table]:
+        tally.files.append((file.name, file.size))
         name = shown_name(settings, delivery, file)
         with explained(
             f"{name} cannot be taken in as {table} of {delivery.day}", AGAIN, BadDelivery, keep_back=has_key(settings)

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -31,6 +31,7 @@ from recpipe.lake import Lake
 FACTS = "facts.json"
 DONE = ".done-"
 """Begins the name of a published folder while it is removed."""
+AGAIN: Final = "Mend what is named there, then run the day again."
 
 
 class RowWriter:

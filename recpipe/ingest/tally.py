@@ -32,6 +32,7 @@ class Tally:
     largest_user_share: float = 0.0
     half_hours: HalfHours = field(default_factory=HalfHours)
     snapshot: dict[str, int] = field(default_factory=dict)
+    files: list[tuple[str, int]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property

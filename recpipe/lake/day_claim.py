@@ -30,6 +30,8 @@ PATIENCE: Final = timedelta(minutes=10)
 """How long a writer waits for another one of the same day."""
 LEASE: Final = timedelta(minutes=30)
 """How long a claim in an object store holds when nobody lets go of it."""
+TRIES: Final = 5
+"""How often a claim in an object store is given back where other writers come between."""
 SCHEMA: Final = pa.schema(
     [
         pa.field("day", pa.date32(), nullable=False),
@@ -155,10 +157,15 @@ class _Lease:
     def let_go(self) -> None:
         """Remove the rows; where that fails they lapse."""
         with suppress(DeltaError, OSError):
-            table = self._table()
-            mine = [row["day"] for row in self._rows(table) if row["owner"] == self.owner]
-            if mine:
-                table.delete(f"owner = '{self.owner}'")
+            for _ in range(TRIES):
+                with suppress(CommitFailedError):  # a writer of other days came between
+                    self._remove_own()
+                    return
+
+    def _remove_own(self) -> None:
+        table = self._table()
+        if any(row["owner"] == self.owner for row in self._rows(table)):
+            table.delete(f"owner = '{self.owner}'")
 
     def _table(self) -> DeltaTable:
         if not DeltaTable.is_deltatable(self.uri, storage_options=self.options or None):

@@ -50,7 +50,11 @@ def find_layout(root: Path, sources: Mapping[str, Source]) -> Layout | None:
 def _patterns(root: Path, source: Source) -> set[tuple[str, str]]:
     if not source.folders:
         return set()
-    return {found for file in source.files for found in [_pattern(file.relative_to(root))] if found}
+    found = {one for file in source.files for one in [_pattern(file.relative_to(root))] if one}
+    for bare, padded in (("{month}", "{month:02}"), ("{day}", "{day:02}")):
+        if any(bare in pattern for _, pattern in found):  # month=3 beside month=12
+            found = {(place, pattern.replace(padded, bare)) for place, pattern in found}
+    return found
 
 
 def _pattern(file: Path) -> tuple[str, str] | None:

@@ -293,5 +293,6 @@ def write_environment(file: Path, lines: list[Line]) -> None:
     """Write the environment file, for its owner alone; it appears whole."""
     file.parent.mkdir(parents=True, exist_ok=True)
     half = file.with_name(f".{file.name}.half")
+    half.touch(0o600)
     half.write_text(environment(lines), encoding="utf-8")
     half.replace(file)

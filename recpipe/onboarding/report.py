@@ -12,9 +12,10 @@ from rich.table import Table
 
 from recpipe.onboarding.check import Checked, questions
 from recpipe.onboarding.proposal import Line
+from recpipe.printable import printable
 
 MOST: Final = 12
-WIDEST: Final = 160
+LONGEST: Final = 800
 
 
 def show(checked: Checked, console: Console) -> None:
@@ -86,5 +87,4 @@ def _left_out(checked: Checked) -> Table:
 
 def _plain(text: str) -> str:
     """Return a text without control signs and markup, cut."""
-    line = "".join(sign if sign.isprintable() else "?" for sign in text)
-    return escape(line if len(line) <= WIDEST * 5 else line[: WIDEST * 5] + "…")
+    return escape(printable(text, LONGEST))

@@ -112,7 +112,7 @@ def _say_missing(console: Console, ledger: Ledger, runs: list[Run]) -> int:
     """Ask what of the range is there now, whoever made it, and say what is not; returns the exit code."""
     missing = ledger.missing(runs)
     for label, fault in list(missing.items())[:MOST_LINES]:
-        console.print(f"MISSING {label}: {fault}", highlight=False, soft_wrap=True)
+        console.print(f"MISSING {label}: {fault}", highlight=False, markup=False, soft_wrap=True)
     if more := list(missing)[MOST_LINES:]:
         console.print(f"MISSING {len(more)} more: {', '.join(more)}.", highlight=False, soft_wrap=True)
     if missing:

@@ -150,7 +150,7 @@ def follow(console: Console, backfill_id: int | None, dag: Any, runs: list[Run])
             if time.monotonic() - asked > TROUBLE_SECONDS:
                 asked = time.monotonic()
                 if sentence := _patiently(console, lambda: trouble(dag_id)):
-                    console.print(f"Waiting: {sentence}", highlight=False)
+                    console.print(f"Waiting: {sentence}", highlight=False, markup=False)
             time.sleep(POLL_SECONDS)
     if backfill_id is not None:
         _patiently(console, lambda: _complete(backfill_id))
@@ -253,7 +253,7 @@ def _report(console: Console, dag: Any, labels: dict[datetime, str], states: lis
     faults |= {state.label: _fault(dag, state) for state in states}
     faults = {label: fault for label, fault in faults.items() if fault}
     for label, fault in faults.items():
-        console.print(f"FAILED {label}: {fault}", highlight=False, soft_wrap=True)
+        console.print(f"FAILED {label}: {fault}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{len(labels) - len(faults)} of {len(labels)} runs of {dag.dag_id} succeeded.", highlight=False)
     return list(faults)
 

@@ -67,7 +67,11 @@ def run_days(console: Console, dag: Any, ledger: Ledger, request: Request, runs:
         done[run.label], fault = _one(console, dag, ledger, request, run)
         if fault:
             later = asked[number:]
-            console.print(f"FAILED {run.label}: {fault}.{' The days after it were not run.' if later else ''}", highlight=False)
+            console.print(
+                f"FAILED {run.label}: {fault}.{' The days after it were not run.' if later else ''}",
+                highlight=False,
+                markup=False,
+            )
             return 1, list(done.values())
         console.print(f"{run.label} success after {time.monotonic() - started:.0f} s", highlight=False)
     if asked:

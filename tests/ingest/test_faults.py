@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -172,3 +173,19 @@ def test_a_full_disk_is_a_sentence_and_the_day_stays(settings, deliver, an_event
         assert everything(shop, rows_of) == before
     finally:
         subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+def test_a_try_that_waited_for_an_earlier_one_of_its_run_finds_the_day_published(settings, deliver, an_event, monkeypatch):
+    shop = load_settings(home=settings.home, max_bad_share=1.0, run_id="nightly")
+    deliver(shop, **a_day(an_event))
+    folder, claimed, first = stage_day(shop, DAY), Lake.claimed, []
+
+    @contextmanager
+    def after_the_other(self, days):
+        monkeypatch.setattr(Lake, "claimed", claimed)
+        first.append(publish_day(shop, DAY, folder))
+        with claimed(self, days):
+            yield
+
+    monkeypatch.setattr(Lake, "claimed", after_the_other)
+    assert publish_day(shop, DAY, folder) == first[0]

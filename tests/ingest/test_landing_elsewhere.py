@@ -19,6 +19,7 @@ from recpipe.errors import BadDelivery, BadSetting, Unreachable
 from recpipe.ingest import blocks, find_delivery, ingest_day, stage_day
 from recpipe.ingest.delivery import require_delivery
 from recpipe.ingest.landing import Found, Landing
+from recpipe.ingest.reading import open_file, read_batches
 from recpipe.lake import Lake
 from recpipe.upkeep.doctor.places import folders
 
@@ -230,3 +231,24 @@ def test_a_manifest_that_is_none_refuses_the_day_with_a_sentence(listed, held):
     with pytest.raises(BadDelivery, match=r"events/day=2011-09-01/_MANIFEST.json .* Nothing was published") as caught:
         stage_day(listed, DAY)
     assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_is_lost_at_the_last_look_is_no_bad_delivery(memory, an_event, monkeypatch):
+    settings, store = memory
+    put_day(store, parquet([an_event()]))
+    [file] = require_delivery(settings, DAY).files["events"]
+    info = type(store).info
+
+    def lost(self, path, **more):
+        if path.endswith("part-0.parquet") and opened:
+            raise ConnectionResetError(104, "Connection reset by peer")
+        return info(self, path, **more)
+
+    opened: list[bool] = []
+    monkeypatch.setattr(type(store), "info", lost)
+    with open_file(file, file.name) as whole:
+        batches = read_batches(settings, file, file.name, whole)
+        assert next(batches).num_rows == 1
+        opened.append(True)
+        with pytest.raises(Unreachable, match="onnection reset by peer"):
+            next(batches)

@@ -180,7 +180,7 @@ def conservation_faults(made: Made, tables: dict[str, list[dict[str, Any]]]) -> 
 def table_faults(made: Made, table: str, rows: list[dict[str, Any]], out: set[tuple[str, int]]) -> list[str]:
     delivered = [row for part in made.parts[table] for row in part.rows]
     copies = len(delivered) - len({row.tag for row in delivered})
-    if not 0 <= len(delivered) - len(rows) - len(out) <= copies:
+    if len(delivered) != len(rows) + len(out):
         return [f"{len(delivered)} rows delivered, {copies} copies, {len(rows)} published, {len(out)} in quarantine"]
     if made.settings["user_key"] or made.damage.partition(" (")[0] not in TRACEABLE:
         return []

@@ -4,15 +4,17 @@ import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from recpipe.config import load_settings
-from recpipe.errors import BadDelivery
-from recpipe.ingest import stage_day
+from recpipe.errors import BadDelivery, RecpipeError
+from recpipe.ingest import repeated, stage_day
 from recpipe.ingest.checks import COPY, REPLACED
 from recpipe.ingest.staged import FACTS
+from recpipe.lake import Lake
 
 DAY = date(2011, 9, 1)
 
@@ -109,6 +111,7 @@ T = datetime(2011, 9, 1, 9)
     [
         [3, 10, 2], [3.5, 10.25, -1.0], ["3", "10", "2"], [T, T + timedelta(hours=5), T - timedelta(days=1)],
         ["2011-09-01 09:00:00", "2011-09-01T14:00:00Z", "2011-08-31"], [2**62, 2**62 + 1, None], [None, 7, None],
+        ["20110901090000000002", "20110901090000000003", "20110901090000000001"], [np.uint64(2**64 - 2), np.uint64(2**64 - 1), None],
     ],
 )  # fmt: skip
 def test_a_version_column_says_which_state_is_the_later(settings, deliver, versions):
@@ -136,3 +139,40 @@ def test_the_greatest_share_of_one_user_is_counted(settings, deliver, an_event):
     assert facts(stage(settings))["largest_user_share"] == 0.6
     deliver(settings, events=events[:999])
     assert facts(stage(settings))["largest_user_share"] == 0.0
+
+
+@pytest.mark.parametrize("error", [BadDelivery("no"), pa.ArrowInvalid("no")])
+def test_a_day_whose_repeated_rows_cannot_be_found_is_marked_open(settings, deliver, an_event, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("recpipe.ingest.repeated.write_fates", fail)
+    deliver(settings, events=[an_event(), an_event()])
+    with pytest.raises(RecpipeError, match="no"):
+        stage(settings)
+    [record] = Lake.from_settings(settings).days("events")
+    assert (record.day, record.complete) == (DAY, False)
+
+
+def test_files_that_come_between_the_two_looks_refuse_the_day(settings, deliver, an_event, monkeypatch):
+    def write(*args):
+        pq.write_table(pa.Table.from_pylist([an_event(user="late")]), folder / "a-new.parquet")
+        return counted(*args)
+
+    counted = repeated.count_duplicates
+    deliver(settings, events=[an_event(), an_event()])
+    folder = settings.landing_root / "events" / f"day={DAY}"
+    monkeypatch.setattr(repeated, "count_duplicates", write)
+    with pytest.raises(BadDelivery, match=f"files of events of {DAY} changed while they were taken in"):
+        stage(settings)
+
+
+def test_events_that_a_nanosecond_parts_are_no_copies(settings, deliver, an_event):
+    noon = 1_314_878_400_000_000_000
+    plain = pa.Table.from_pylist([an_event()] * 3).drop_columns("ts")
+    fine = plain.append_column("ts", pa.array([noon + 1, noon + 2, noon], pa.timestamp("ns")))
+    coarse = plain.slice(0, 1).append_column("ts", pa.array([noon // 1000], pa.timestamp("us")))
+    deliver(settings, events=[fine, coarse])
+    folder = stage(settings)
+    assert len({row["event_id"] for row in rows(folder, "events")}) == 3
+    assert [(row["reason"], row["row_number"]) for row in rows(folder, "quarantine")] == [(COPY, 2)]

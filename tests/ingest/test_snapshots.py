@@ -211,3 +211,14 @@ def test_a_day_that_is_taken_in_twice_ends_in_the_same_rows(whole, deliver):
     before = rows_on(whole, "items", DAYS[3])
     ingest_day(whole, DAYS[3])
     assert rows_on(whole, "items", DAYS[3]) == before
+
+
+def test_a_day_is_held_against_no_later_one_that_lies_between_days_of_a_history(whole, deliver):
+    for day, rows in zip(DAYS, WHOLES, strict=False):
+        deliver(whole, day, items=rows)
+        ingest_day(whole, day)
+    before = [sorted(map(str, rows_on(whole, "items", day))) for day in DAYS[:4]]
+    mark = whole.landing_root / "items" / f"day={DAYS[1]}" / "_SUCCESS"
+    mark.unlink()
+    ingest_history(whole, DAYS[0], DAYS[3], skip_incomplete=True)  # the second day lies in the lake
+    assert [sorted(map(str, rows_on(whole, "items", day))) for day in DAYS[:4]] == before

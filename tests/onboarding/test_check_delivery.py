@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import random
 from datetime import UTC, date, datetime, timedelta
@@ -12,14 +13,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from recpipe.cli import app
+from recpipe.cli.check import _progress
 from recpipe.config import Settings, load_settings
 from recpipe.errors import BadSetting
 from recpipe.ingest import ingest_history
 from recpipe.lake import Lake
+from recpipe.layouts import folder_of
 from recpipe.onboarding.check import Asked, Checked, check, questions
+from recpipe.onboarding.layout import find_layout
+from recpipe.onboarding.sources import Source
 
 FIRST = date(2024, 3, 1)
 DAYS = 5
@@ -398,3 +404,26 @@ def test_kinds_that_are_numbers_are_missing_until_a_person_says_what_they_are(sh
     assert "2 of 2 kinds of events in action_type are not known, such as" in checked.proposal.missing[0]
     _, _, counted = checked_and_taken_in(shop, tmp_path, kinds={"1": "view", "2": "purchase"})
     assert (counted["events"], counted["quarantine"]) == (299, 1)  # one has no kind
+
+
+def test_a_name_in_the_bar_is_neither_markup_nor_steers_the_terminal():
+    out = io.StringIO()
+    with _progress(Console(file=out, force_terminal=True, width=100)) as say:
+        say("looking at a[/b]\x1b[2Jc.csv", 0, 1)
+    assert "a[/b]\\x1b[2Jc.csv" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("folders", "pattern"),
+    [
+        (["year=2024/month=3/day=5", "year=2024/month=12/day=25"], "{table}/year={year}/month={month}/day={day}"),
+        (["2024/3/05", "2024/11/30"], "{table}/{year}/{month}/{day:02}"),
+        (["2024/03/05", "2024/11/30"], "{table}/{year}/{month:02}/{day:02}"),
+    ],
+)
+def test_months_of_one_digit_and_of_two_are_one_layout(tmp_path: Path, folders: list[str], pattern: str) -> None:
+    files = tuple(tmp_path / "events" / folder / "part-0.parquet" for folder in folders)
+    found = find_layout(tmp_path, {"events": Source("events", files, pa.schema([]), 0, ("events/*",))})
+    assert found is not None
+    assert (found.pattern, len(found.days)) == (pattern, 2)
+    assert [folder_of(found.pattern, "events", day) for day in found.days] == [f"events/{folder}" for folder in folders]
