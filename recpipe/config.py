@@ -175,6 +175,10 @@ class Settings(BaseSettings):
         default_factory=list,
         description='days of which a person says that few rows are right, such as the shop\'s Christmas: ["2011-12-25"]',
     )
+    accepted_snapshots: list[date] = Field(
+        default_factory=list,
+        description="days of which a person says that a whole of items or users that lost so much is right (RECPIPE_MAX_SNAPSHOT_LOSS)",
+    )
     duplicate_memory_mb: int = Field(
         256,
         ge=64,
@@ -638,8 +642,9 @@ class Settings(BaseSettings):
         return super().__getstate__()
 
     def accepting(self, *days: date) -> Settings:
-        """Return these settings with some more days of which a person has said that few rows are right."""
-        return self.model_copy(update={"accepted_days": [*self.accepted_days, *days]})
+        """Return these settings with some more days of which a person has said that few rows, or entries of a whole, are right."""
+        few, less = [*self.accepted_days, *days], [*self.accepted_snapshots, *days]
+        return self.model_copy(update={"accepted_days": few, "accepted_snapshots": less})
 
     @property
     def run_name(self) -> str:

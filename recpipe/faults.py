@@ -72,7 +72,7 @@ def lacks_rights(error: BaseException) -> bool:
 
 
 @contextmanager
-def told(what: str, remedy: str) -> Iterator[None]:
+def told(what: str, remedy: str, *, keep_back: bool = False) -> Iterator[None]:
     """Say of what a stage was working on that the disk, the operating system or a library did not let it.
 
     Parameters
@@ -81,6 +81,8 @@ def told(what: str, remedy: str) -> Iterator[None]:
         Table, day and file, and that it could not be read or written, as the beginning of a sentence.
     remedy
         What to do where the disk is neither full nor forbidden, in a sentence.
+    keep_back
+        Whether to leave out what the library said, since it may quote values that nobody shall see.
 
     Raises
     ------
@@ -97,7 +99,8 @@ def told(what: str, remedy: str) -> Iterator[None]:
         full, forbidden = no_space(error), lacks_rights(error)
         why = "there is no space left, or the disk fails" if full else "a right is missing" if forbidden else type(error).__name__
         do = f"{WHOLE} {MAKE_ROOM}" if full else "Give the account that runs recpipe the right." if forbidden else remedy
-        raise Trouble(f"{what} ({why}: {_words(error)}). {do}") from error
+        said = "" if keep_back else f": {_words(error)}"
+        raise Trouble(f"{what} ({why}{said}). {do}") from (None if keep_back else error)
 
 
 @contextmanager

@@ -95,7 +95,11 @@ def _commit(settings: Settings, lake: Lake, days: Sequence[date], folder: Path, 
 def _remove(folder: Path) -> None:
     """Remove a published folder; at no moment does a part of it stand where the whole stood."""
     done = folder.with_name(f"{DONE}{folder.name}-{uuid.uuid4().hex[:8]}")
-    folder.rename(done)
+    try:
+        folder.rename(done)
+    except OSError as error:  # the day is published: what is left of its scratch is no reason to say that it is not
+        log.warning("%s is published and could not be removed: %s", folder, error)
+        return
     shutil.rmtree(done, ignore_errors=True)  # what is left goes with the next staging of the day
 
 

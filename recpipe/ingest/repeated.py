@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Context, Decimal, InvalidOperation
 from pathlib import Path
@@ -31,6 +31,7 @@ from recpipe.ingest.readings import Shop, is_text
 from recpipe.ingest.staged import AGAIN, RowWriter, left_open_if_refused, staged_files
 from recpipe.ingest.tally import Tally, refuse_bad_share
 from recpipe.ingest.times import read_time
+from recpipe.printable import named
 from recpipe.privacy.keys import has_key
 
 VERSION: Final = pa.decimal128(38, 9)
@@ -158,7 +159,19 @@ def _versions(plan: Plan, rows: pa.RecordBatch, name: str, shop: Shop) -> pa.Arr
         found = read_time(array, shop)[0].cast(pa.int64()).to_pylist()
     else:
         found = [_number(value) for value in python_values(array)]
+    _refuse_without_order(plan, name, array, found)
     return pa.array([None if value is None else Decimal(value).quantize(SMALLEST, context=EXACT) for value in found], VERSION)
+
+
+def _refuse_without_order(plan: Plan, name: str, array: pa.Array, found: Sequence[object]) -> None:
+    unread = sum(value is None for value in found) - array.null_count
+    if unread > 0:
+        setting = f"RECPIPE_{plan.table[:-1].upper()}_VERSION_COLUMN"
+        raise BadDelivery(
+            f"Column {named(name)} of {plan.table}, which {setting} says tells the later of two rows, holds {unread:,} values that are "
+            f"neither numbers nor times, among rows of one key. Name a column of numbers or times there, or leave the setting empty: the "
+            f"later row of the delivery counts then."
+        )
 
 
 def _number(value: object) -> Decimal | None:

@@ -234,14 +234,14 @@ def _refuse_loss(settings: Settings, table: str, day: date, compared: Compared, 
     if stood < FEWEST or gone <= settings.max_snapshot_loss * stood:
         return
     counts = f"{gone:,} of {stood:,} {table}"
-    if day in settings.accepted_days:
+    if day in settings.accepted_snapshots:
         log.warning("%s lost %s; a person has said that this is right.", day, counts)
         return
     raise BadDelivery(
         f"{counts} are missing in the whole that was delivered on {day}: {gone / stood:.1%}, where at most {settings.max_snapshot_loss:.1%} "
         f"may go in a day. Nothing was published. See whether the delivery is whole, and have the rest delivered. If they are really gone, "
         f"say so: recpipe ingest --day {day} --accept-volume, the parameter accept_volume of a run of ingest_clickstream, or the day in "
-        f"RECPIPE_ACCEPTED_DAYS; RECPIPE_MAX_SNAPSHOT_LOSS is the bound."
+        f"RECPIPE_ACCEPTED_SNAPSHOTS; RECPIPE_MAX_SNAPSHOT_LOSS is the bound."
     )
 
 

@@ -41,8 +41,11 @@ _OTHER_FORMS: Final = (
     r"\s*(?:([Zz]|UTC|GMT)|([+-][0-9]{2}(?::?[0-9]{2})?)(?: ?[A-Z]{3,5}| ?[+-][0-9]{2})?(?: m=[+-][0-9.]+)?)?$"
 )
 """What BigQuery, Go and databases write: nanoseconds, ``UTC`` after a blank, an offset with the zone's name behind it."""
-_COMPACT: Final = r"^((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})$"
-"""Year to second in fourteen digits; as milliseconds they would be of the 26th century."""
+_COMPACT: Final = (
+    r"^((?:19[7-9]|20[0-9])[0-9])(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])([01][0-9]|2[0-3])([0-5][0-9])(?:([0-5][0-9]))?$"
+)
+"""Year to minute or second in twelve or fourteen digits; as milliseconds they would be of 1976, or of the 26th century."""
+_COMPACT_BOUNDS: Final = ((197_001_010_000, 209_912_312_359), (19_700_101_000_000, 20_991_231_235_959))
 _NAMED: Final = r"^(?P<clock>.*[0-9Z])\s*\[?(?P<zone>[A-Z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+){1,2})\]?$"
 _DIGITS: Final = r"^[+-]?[0-9]{9,20}(?:\.[0-9]{1,9})?$"
 _ANY_DIGITS: Final = r"^[+-]?[0-9]{1,20}(?:\.[0-9]{1,9})?$"
@@ -67,9 +70,18 @@ def read_time(array: pa.Array, shop: Shop) -> Reading:
     """
     if is_text(array.type):
         return _read_texts(trimmed(array), shop.zone, shop.time_unit)
+    if pt.is_integer(array.type) and not shop.time_unit and _may_be_compact(array):
+        return _read_texts(pc.cast(array, pa.string()), shop.zone, "")
     if pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type):
         return _read_numbers(array, shop.time_unit)
     return _read_timestamps(array, shop.zone)
+
+
+def _may_be_compact(array: pa.Array) -> bool:
+    """Whether a whole number has its digits where year, month, day, hour and minute would have theirs."""
+    if array.type.bit_width < 64:
+        return False
+    return any(pc.any(pc.and_(pc.greater_equal(array, low), pc.less_equal(array, high))).as_py() for low, high in _COMPACT_BOUNDS)
 
 
 def _read_timestamps(array: pa.Array, zone: ZoneInfo) -> Reading:
@@ -180,6 +192,7 @@ def _read_frequent(texts: pa.Array, zone: ZoneInfo) -> tuple[pa.Array, Mask]:
 def _usual(texts: pa.Array) -> pa.Array:
     texts = pc.replace_substring_regex(texts, _OTHER_FORMS, r"\1 \2\3\4\5\6")
     texts = pc.replace_substring_regex(texts, _COMPACT, r"\1-\2-\3 \4:\5:\6")
+    texts = pc.replace_substring_regex(texts, r":$", "")
     return pc.replace_substring_regex(texts, r"(?:UTC|GMT|z)$", "Z")
 
 

@@ -10,6 +10,7 @@ import fcntl
 import os
 import random
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ LEASE: Final = timedelta(minutes=30)
 """How long a claim in an object store holds when nobody lets go of it."""
 TRIES: Final = 5
 """How often a claim in an object store is given back where other writers come between."""
+RENEW: Final = timedelta(minutes=5)
+"""How often it is renewed while its holder lives."""
 SCHEMA: Final = pa.schema(
     [
         pa.field("day", pa.date32(), nullable=False),
@@ -67,7 +70,7 @@ def claimed(
         If another writer holds one of the days for longer than that.
     """
     until = time.monotonic() + patience.total_seconds()
-    if "://" not in root:
+    if "://" not in root and _has_locks(Path(root) / f".{NAME}"):
         with ExitStack() as held:
             for day in sorted(days):  # in one order, so that two writers of several days never wait for each other
                 held.enter_context(_locked(Path(root) / f".{NAME}", day, until))
@@ -76,7 +79,8 @@ def claimed(
     lease = _Lease(f"{root}/{NAME}", dict(options), run_id, tuple(days), uuid.uuid4().hex)
     lease.take(until)
     try:
-        yield
+        with _renewed(lease):
+            yield
     finally:
         lease.let_go()
 
@@ -89,6 +93,21 @@ def _held(day: date) -> Trouble:
 
 
 # --- on a disk
+
+
+def _has_locks(folder: Path) -> bool:
+    """Whether files can be locked there; some network file systems cannot."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = folder / f"try-{uuid.uuid4().hex}"
+    file = os.open(trial, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        trial.unlink(missing_ok=True)
+        os.close(file)
+    return True
 
 
 @contextmanager
@@ -128,6 +147,36 @@ def _is_at(file: int, path: Path) -> bool:
 # --- in an object store
 
 
+@contextmanager
+def _renewed(lease: _Lease) -> Iterator[None]:
+    """Renew a lease while the block runs.
+
+    Raises
+    ------
+    Trouble
+        At the end of the block, if the lease was lost meanwhile: another writer may have published these days as well.
+    """
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEW.total_seconds()):
+            with suppress(DeltaError, OSError):  # a store that is away: the next time
+                lease.renew()
+
+    thread = threading.Thread(target=renew, name="claim of a day", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    if not lease.is_held():
+        raise Trouble(
+            f"The claim on {lease.days[0]} to {lease.days[-1]} lapsed while they were written, and another run may have published "
+            f"them as well. Run them again, one run after the other."
+        )
+
+
 @dataclass(frozen=True)
 class _Lease:
     """A row a day in the table of claims."""
@@ -153,6 +202,18 @@ class _Lease:
                     self._replace(table, self._own())
                     return
             time.sleep(random.uniform(0.2, 1.0))
+
+    def renew(self) -> None:
+        """Let the rows lapse later, if they are there."""
+        table = self._table()
+        if self.is_held(table):
+            with suppress(CommitFailedError):  # a writer of other days came between: the next time
+                self._replace(table, self._own())
+
+    def is_held(self, table: DeltaTable | None = None) -> bool:
+        """Whether every day's row is still this writer's."""
+        rows = self._rows(table or self._table())
+        return {row["day"] for row in rows if row["owner"] == self.owner} == set(self.days)
 
     def let_go(self) -> None:
         """Remove the rows; where that fails they lapse."""

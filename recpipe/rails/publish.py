@@ -13,6 +13,7 @@ from recpipe.config import Settings
 from recpipe.faults import told
 from recpipe.lake import Input, Lake
 from recpipe.privacy.erase import check_published
+from recpipe.privacy.keys import has_key
 from recpipe.quality import Suite, audit, sum_facts
 from recpipe.rails.plan import Plan, by_hand, day_of, plan_day, sweep
 from recpipe.rails.shards import open_task, read_shards, write_shard
@@ -71,10 +72,14 @@ def publish_rows(
         If the rows do not pass their suite; what was published before stays.
     """
     what, again = f"Table {table} of {day}", "Look at what is named, then run this again; what was published before stays."
-    with told(f"{what}: its verdict could not be written under {settings.reports} or {settings.lake_root}", again):
+    with told(
+        f"{what}: its verdict could not be written under {settings.reports} or {settings.lake_root}",
+        again,
+        keep_back=has_key(settings),
+    ):
         verdict = audit(settings, table, day, rows.to_batches(), facts, suite)
     verdict.raise_if_failed()
-    with told(f"{what} could not be published in {settings.lake_root}", again):
+    with told(f"{what} could not be published in {settings.lake_root}", again, keep_back=has_key(settings)):
         Lake.from_settings(settings).publish(table, [day], rows, inputs=inputs, model_version=model_version)
         check_published(settings, table, [day])
 

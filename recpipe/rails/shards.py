@@ -18,6 +18,7 @@ from recpipe.days import parse_day
 from recpipe.errors import RecpipeError
 from recpipe.faults import told
 from recpipe.lake import Input, Lake, Reader
+from recpipe.privacy.keys import has_key
 from recpipe.rails.plan import Plan, day_of, own_version, run_folder
 from recpipe.rails.task import Facts, State, Task
 
@@ -64,7 +65,9 @@ def open_task(settings: Settings, task: Task[State], plan: Plan) -> Opened[State
     reader = Lake.from_settings(settings).reader(plan["versions"])
     tables = ", ".join(f"{table} at version {plan['versions'].get(table, 'none')}" for table in task.reads)
     with told(
-        f"What {task.name} of {plan['day']} is made from ({tables}, in {settings.lake_root}) cannot be read", LOOK_AT_TABLES
+        f"What {task.name} of {plan['day']} is made from ({tables}, in {settings.lake_root}) cannot be read",
+        LOOK_AT_TABLES,
+        keep_back=has_key(settings),
     ):
         state = task.open(settings, plan, reader)
     return Opened(settings, task, plan, state, reader)
@@ -107,7 +110,7 @@ def write_shard(opened: Opened[Any], shard: int) -> str:
     file = folder / f"shard-{shard}.parquet"
     part = folder / f".shard-{shard}.{uuid4().hex[:12]}.part"
     what = f"Shard {shard} of {task.name} of {plan['day']} could not be written to {file}"
-    with told(what, "Look at the folder, then run this again."):
+    with told(what, "Look at the folder, then run this again.", keep_back=has_key(opened.settings)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             pq.write_table(rows.replace_schema_metadata({NOTE: json.dumps(note).encode()}), part)

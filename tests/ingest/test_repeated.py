@@ -126,6 +126,15 @@ def test_a_version_column_says_which_state_is_the_later(settings, deliver, versi
     assert [row["country"] for row in rows(folder, "users")] == ["C1"]
 
 
+def test_a_version_column_without_an_order_is_named(settings, deliver):
+    settings = load_settings(home=settings.home, item_version_column="changed")
+    deliver(settings, items=[{"item_id": "a", "title": f"T{n}", "changed": f"01ARZ3NDEKTSV4RRFFQ69G5FA{n}"} for n in range(2)])
+    with pytest.raises(
+        BadDelivery, match=r"Column changed of items, which RECPIPE_ITEM_VERSION_COLUMN says .*2 values that are neither"
+    ):
+        stage(settings)
+
+
 def test_a_version_column_that_is_missing_is_named(settings, deliver):
     settings = load_settings(home=settings.home, item_version_column="changed")
     deliver(settings, items=[{"item_id": "a", "title": "T", "Changed": 1}])

@@ -159,6 +159,9 @@ def test_a_whole_that_lost_too_much_waits_for_a_person(whole, deliver):
     assert "recpipe ingest --day 2011-09-02 --accept-volume" in str(caught.value)
     assert Lake.from_settings(whole).day("items", DAYS[1]).status == "open"
     assert len(as_of(whole, DAYS[1])) == 40
+    few_events = whole.model_copy(update={"accepted_days": [DAYS[1]]})  # a holiday says nothing of the catalogue
+    with pytest.raises(BadDelivery, match="RECPIPE_ACCEPTED_SNAPSHOTS"):
+        ingest_day(few_events, DAYS[1])
     assert ingest_day(whole.accepting(DAYS[1]), DAYS[1])["items"] == 10
 
 

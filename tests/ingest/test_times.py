@@ -35,7 +35,7 @@ def read(values, shop=SHANGHAI, kind=None):
         ("2026-03-10 18:00:00.123 Asia/Shanghai", MILLIS), ("2026-03-10T11:00:00+01:00[Europe/Paris]", TEN),
         ("2026-03-10 05:00:00 America/Chicago", TEN), ("2026-03-10 10:00:00.000 Etc/UTC", TEN), ("2026-03-10T10:00Z[Europe/London]", TEN),
         ("2026-03-10 10:00:00.123", MILLIS.replace(hour=2)), ("2026-03-10 10:00", LOCAL), ("2026-03-10T10", LOCAL),
-        ("20260310T100000Z", TEN), ("20260310100000", LOCAL), ("  2026-03-10 10:00:00\t", LOCAL),
+        ("20260310T100000Z", TEN), ("20260310100000", LOCAL), ("202603101000", LOCAL), ("  2026-03-10 10:00:00\t", LOCAL),
         ("2026-03-10", datetime(2026, 3, 9, 16, tzinfo=UTC)), ("20260310", datetime(2026, 3, 9, 16, tzinfo=UTC)),
         ("2024-02-29 10:00:00Z", datetime(2024, 2, 29, 10, tzinfo=UTC)), ("9999-12-31T00:00:00Z", datetime(9999, 12, 31, tzinfo=UTC)),
         ("0999-01-01T00:00:00Z", datetime(999, 1, 1, tzinfo=UTC)),
@@ -79,6 +79,10 @@ def test_numbers_since_1970_say_by_their_size_what_they_count(values, kind):
 def test_parts_of_seconds():
     assert read([1_773_136_800.123, 1_773_136_800_123.456, float("nan")])[0] == [MILLIS, MICROS, None]
     assert read([Decimal("1773136800.123456")])[0] == [MICROS]
+
+
+def test_whole_numbers_that_are_written_like_a_clock_are_one():
+    assert read([20_260_310_100_000, 202_603_101_000, 1_773_136_800]) == ([LOCAL, LOCAL, TEN], [False] * 3)
 
 
 @pytest.mark.parametrize("number", [0, 1, 20_260_310, 10**8 - 1, -1_773_136_800, -(2**63)])

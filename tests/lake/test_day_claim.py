@@ -57,6 +57,35 @@ def test_writers_go_one_after_another(root):
     assert most == [1, 1, 1, 1]
 
 
+def test_a_claim_in_a_store_is_renewed_while_its_holder_lives(tmp_path, monkeypatch):
+    root = f"file://{tmp_path}"
+    monkeypatch.setattr("recpipe.lake.day_claim.LEASE", timedelta(seconds=2))
+    monkeypatch.setattr("recpipe.lake.day_claim.RENEW", timedelta(seconds=0.3))
+    second = claimed(root, {}, "two", [DAY], AT_ONCE)
+    with claimed(root, {}, "one", [DAY]):
+        time.sleep(3)
+        with pytest.raises(Trouble, match="is being published by another run"), second:
+            pass
+
+
+def test_a_claim_that_was_lost_is_said(tmp_path, monkeypatch):
+    root = f"file://{tmp_path}"
+    monkeypatch.setattr("recpipe.lake.day_claim.LEASE", timedelta(0))  # it lapses at once, as that of a process that slept
+    with pytest.raises(Trouble, match="lapsed while they were written"), claimed(root, {}, "one", [DAY]):
+        with claimed(root, {}, "two", [DAY], AT_ONCE):
+            pass
+
+
+def test_where_files_cannot_be_locked_the_table_of_claims_is_asked(tmp_path, monkeypatch):
+    def no_locks(*given):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("recpipe.lake.day_claim.fcntl.flock", no_locks)
+    second = claimed(str(tmp_path), {}, "two", [DAY], AT_ONCE)
+    with claimed(str(tmp_path), {}, "one", [DAY]), pytest.raises(Trouble, match="by another run"), second:
+        pass
+
+
 def test_a_holder_that_was_killed_holds_nobody_up(root):
     code = (
         "import os, signal, datetime\nfrom recpipe.lake.day_claim import claimed\n"
