@@ -81,7 +81,8 @@ def _may_be_compact(array: pa.Array) -> bool:
     """Whether a whole number has its digits where year, month, day, hour and minute would have theirs."""
     if array.type.bit_width < 64:
         return False
-    return any(pc.any(pc.and_(pc.greater_equal(array, low), pc.less_equal(array, high))).as_py() for low, high in _COMPACT_BOUNDS)
+    bounds = [[pa.scalar(end, array.type) for end in ends] for ends in _COMPACT_BOUNDS]
+    return any(pc.any(pc.and_(pc.greater_equal(array, low), pc.less_equal(array, high))).as_py() for low, high in bounds)
 
 
 def _read_timestamps(array: pa.Array, zone: ZoneInfo) -> Reading:

@@ -71,9 +71,9 @@ def test_a_claim_in_a_store_is_renewed_while_its_holder_lives(tmp_path, monkeypa
 def test_a_claim_that_was_lost_is_said(tmp_path, monkeypatch):
     root = f"file://{tmp_path}"
     monkeypatch.setattr("recpipe.lake.day_claim.LEASE", timedelta(0))  # it lapses at once, as that of a process that slept
-    with pytest.raises(Trouble, match="lapsed while they were written"), claimed(root, {}, "one", [DAY]):
-        with claimed(root, {}, "two", [DAY], AT_ONCE):
-            pass
+    first, second = claimed(root, {}, "one", [DAY]), claimed(root, {}, "two", [DAY], AT_ONCE)
+    with pytest.raises(Trouble, match="lapsed while they were written"), first, second:
+        pass
 
 
 def test_where_files_cannot_be_locked_the_table_of_claims_is_asked(tmp_path, monkeypatch):
