@@ -308,6 +308,7 @@ def test_what_is_published_next_is_seen_at_once(viewer: Any, shop: Settings, ope
 
 
 def test_late_tables_are_marked_and_lead_to_their_verdict(viewer: Any, shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECPIPE_FIRST_DAY", "2011-01-01")
     monkeypatch.setenv("RECPIPE_LAST_DAY", "2011-09-02")
     fresh = words_of(viewer.get("/recpipe/tables").text)
     assert "late by" not in fresh
@@ -323,6 +324,7 @@ def test_a_clock_that_stands_still_makes_nothing_late_and_a_running_one_does(
     viewer: Any, shop: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in the demo, whose data has ended: what is missing before that day is late all the same."""
+    monkeypatch.setenv("RECPIPE_FIRST_DAY", "2011-01-01")
     monkeypatch.setenv("RECPIPE_LAST_DAY", "2011-09-17")
     assert "late by 15 days" in words_of(viewer.get("/recpipe/tables").text)
     monkeypatch.setenv("RECPIPE_CLOCK_DAY", "2011-09-02")

@@ -349,7 +349,7 @@ def test_a_file_that_is_amiss_is_refused_with_its_line(shop, name, text, message
     [
         (("campaign_id,day", "a,2026-03-01"), "line 1: there is no column 'user_id'"),
         (("campaign_id,user_id,day", "a,u1,2026-03-01", "a,,2026-03-01"), "line 3: column 'user_id' is empty"),
-        (("campaign_id,user_id,day", "a,u1,then"), "line 2: column 'day' is 'then'"),
+        (("campaign_id,user_id,day", "a,u1,then"), "line 2: column 'day' is then"),
     ],
 )
 def test_answers_that_cannot_be_read_are_refused_with_their_line(shop, lines, message):
