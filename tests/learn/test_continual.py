@@ -231,7 +231,7 @@ def test_no_new_weeks_are_said_so_and_nothing_is_written(copied, training_input,
     fact(copied, fitted_until="2011-08-07")  # two newer weeks, and both decide when to stop
     with pytest.raises(TrainingFailed, match=r"until 2011-08-21 has no new weeks to learn from: .* fitted until 2011-08-07"):
         train(training_input, tmp_path / "model", CONFIG, start_from=copied)
-    assert not (tmp_path / "model").exists()
+    assert [file.name for file in (tmp_path / "model").iterdir()] == [".claim"]
 
 
 def test_a_share_that_is_no_chance_is_refused(training_input, tmp_path):

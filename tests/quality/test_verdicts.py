@@ -54,7 +54,7 @@ def test_a_verdict_is_stored_beside_the_table_even_when_it_failed(settings: Sett
     assert load_verdict(settings, "events", DAY) == verdict
     assert load_verdict(settings, "events", date(2011, 9, 2)) is None
     page = (settings.reports / "verdicts" / "events-2011-09-01.html").read_text()
-    assert "Refused: 19 of 20 checks passed" in page
+    assert "Refused: 22 of 23 checks passed" in page
     assert "1 of 4 rows are otherwise" in page
     assert "events-2011-09-01.html" in (settings.reports / "verdicts" / "index.html").read_text()
 
