@@ -266,6 +266,7 @@ def by_dag_test(home: Home) -> None:
 def by_hand(home: Home) -> None:
     """Run what is left of the line as commands, and a day whose audit fails."""
     from recpipe.ingest import publish_day, stage_day
+    from recpipe.ingest.staged import FACTS, write_facts
 
     tasks = [f"task {name} --day {NIGHT}" for name in TASKS]
     asked = [f"show {USERS[7]}", f"profile {USERS[6]}", "days", "env", "stale"]
@@ -277,6 +278,8 @@ def by_hand(home: Home) -> None:
     rows = pq.read_table(file)
     below = pc.negate(rows["price"])
     pq.write_table(rows.set_column(rows.schema.get_field_index("price"), rows.schema.field("price"), below), file)
+    facts = json.loads((Path(staged) / FACTS).read_text())
+    write_facts(Path(staged), facts["days"], facts["items_read"], facts["read"])  # as if it had been staged so
     with pytest.raises(AuditFailed):
         publish_day(home.settings, AUDITED, staged)
 
