@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,8 @@ from recpipe.contract import DELIVERED, TABLES
 from recpipe.errors import AuditFailed, BadDelivery, Trouble
 from recpipe.ingest.duplicates import ROW
 from recpipe.lake import Lake
+
+log = logging.getLogger(__name__)
 
 FACTS = "facts.json"
 DONE = ".done-"
@@ -108,11 +111,17 @@ def left_open_if_refused(settings: Settings, day: date) -> Iterator[None]:
     try:
         yield
     except (BadDelivery, AuditFailed, Trouble):
-        with suppress(Exception):  # of the lake, which may be what failed: the refusal itself is what has to be heard
-            lake = Lake.from_settings(settings)
-            for table in DELIVERED:
-                lake.mark_open(table.name, day)
+        _mark_open(settings, day)
         raise
+
+
+def _mark_open(settings: Settings, day: date) -> None:
+    try:
+        lake = Lake.from_settings(settings)
+        for table in DELIVERED:
+            lake.mark_open(table.name, day)
+    except Exception as error:  # of the lake, which may be what failed: the refusal itself is what has to be heard
+        log.warning("%s was refused, and could not be registered as open (%s).", day, type(error).__name__)
 
 
 # --- what was staged, so that it can be held against what is published

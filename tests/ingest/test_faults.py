@@ -189,3 +189,15 @@ def test_a_try_that_waited_for_an_earlier_one_of_its_run_finds_the_day_published
 
     monkeypatch.setattr(Lake, "claimed", after_the_other)
     assert publish_day(shop, DAY, folder) == first[0]
+
+
+def test_a_refusal_is_heard_where_the_register_cannot_be_written(settings, deliver, an_event, monkeypatch, caplog):
+    def fails(*given):
+        raise OSError(5, "Input/output error")
+
+    deliver(settings, **a_day(an_event))
+    (settings.landing_root / "events" / f"day={DAY}" / "part-0.parquet").write_text("no")
+    monkeypatch.setattr(Lake, "mark_open", fails)
+    with pytest.raises(BadDelivery, match="is no parquet file"):
+        ingest_day(settings, DAY)
+    assert "2011-09-01 was refused, and could not be registered as open (OSError)." in caplog.text
