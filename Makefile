@@ -73,9 +73,8 @@ up: $(READY)  ## start the Airflow and MLflow pages of the demo
 down: $(READY)  ## stop them
 	@$(BIN)/recpipe down
 
-lock: $(READY)  ## compile requirements.in to requirements.txt
-	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-header --annotation-style=line -o requirements.txt requirements.in
-	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.txt
+lock: $(READY)  ## compile the locks from pyproject.toml
+	$(BIN)/python .ci/lock.py
 
 clean:  ## remove the environments and the demo's home
 	rm -rf $(VENV) $(SERVICES) $(AUDIT) .recpipe
