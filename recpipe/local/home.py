@@ -13,7 +13,7 @@ from typing import TextIO
 from pydantic import SecretStr
 
 import recpipe
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
 from recpipe.local.dag_files import dag_files, existing_folder
 
@@ -21,7 +21,7 @@ USER = "admin"
 SQLITE = "sqlite:///"
 # imported by every service of Airflow: a backfill that is started on a page of the api-server needs it too
 LOCAL_SETTINGS = """\
-from recpipe.provider.savepoints import begin_before_savepoint
+from recpipe.airflow.backfill.savepoints import begin_before_savepoint
 
 __all__ = []
 begin_before_savepoint()
