@@ -95,6 +95,10 @@ class Arrays(ABC):
         """Return rows one below the other."""
 
     @abstractmethod
+    def scattered(self, values: Array, at: Array, count: int) -> Array:
+        """Return (count,) the values at their places, each of which is named once at most, and zeros."""
+
+    @abstractmethod
     def zeros(self, rows: int, columns: int, like: Array) -> Array:
         """Return zeros in the precision of another array."""
 
@@ -170,6 +174,12 @@ class NumPy(Arrays):
         """Return rows one below the other."""
         return np.concatenate(parts)
 
+    def scattered(self, values: Array, at: Array, count: int) -> Array:
+        """Return (count,) the values at their places, and zeros."""
+        out = np.zeros(count, values.dtype)
+        out[at] = values
+        return out
+
     def zeros(self, rows: int, columns: int, like: Array) -> Array:
         """Return zeros in the precision of another array."""
         return np.zeros((rows, columns), like.dtype)
@@ -205,8 +215,9 @@ class NumPy(Arrays):
 
     def sums(self, values: Array, entries: Entries) -> Array:
         """Return (users,) sums, user by user."""
-        matrix = replace(entries, weight=values).matrix(int(entries.item.max(initial=0)) + 1)
-        return np.asarray(matrix.sum(axis=1)).ravel()
+        out, filled = np.zeros(len(entries), values.dtype), np.flatnonzero(entries.k)
+        out[filled] = np.add.reduceat(values, entries.indptr[filled]) if len(filled) else 0
+        return out
 
     def greatest(self, values: Array, entries: Entries) -> Array:
         """Return (users,) the greatest values; minus infinity where there is none."""
@@ -254,6 +265,10 @@ class Torch(Arrays):
     def stacked(self, parts: Sequence[Array]) -> Array:
         """Return rows one below the other."""
         return self.torch.cat(list(parts))
+
+    def scattered(self, values: Array, at: Array, count: int) -> Array:
+        """Return (count,) the values at their places, and zeros."""
+        return values.new_zeros(count).index_add(0, at, values)
 
     def zeros(self, rows: int, columns: int, like: Array) -> Array:
         """Return zeros in the precision of another tensor, and on its device."""

@@ -144,7 +144,7 @@ class PairNetwork:
             rows = some.stop - start
             block[:rows, :-1] = seen[some]
             block[:rows, -1] = knowledge(k[some])
-            out[some] = judged_by(exact, block, NUMPY)[:rows]
+            out[some] = judged_by(exact, block[:, :-1], block[:, -1], NUMPY)[:rows]
         return out
 
     def _brought(self, pairs: Pairs) -> sp.csr_matrix:
@@ -164,21 +164,20 @@ class PairNetwork:
 # --- formulas
 
 
-def judged_by(numbers: Mapping[str, Array], block: Array, xp: Arrays) -> Array:
+def judged_by(numbers: Mapping[str, Array], seen: Array, known: Array, xp: Arrays) -> Array:
     """Return (candidates,) scores for what a support says, recent sales left out.
 
     Parameters
     ----------
     numbers
         As the parameters of `PairNetwork` are called.
-    block
-        (candidates, features + 1) evidence x, and κ in the last column.
+    seen, known
+        (candidates, features) evidence x; (candidates,) κ.
     """
-    x, known = block[:, :-1], block[:, -1]
-    linear = x @ numbers["weights"].T
+    linear = seen @ numbers["weights"].T
     total = linear[:, 0] + known * linear[:, 1]
     if len(numbers["last"]):
-        hidden = xp.relu(block @ numbers["first"] + numbers["first_bias"])
+        hidden = xp.relu(xp.concat([seen, known[:, None]]) @ numbers["first"] + numbers["first_bias"])
         hidden = xp.relu(hidden @ numbers["second"] + numbers["second_bias"])
         total = total + hidden @ numbers["last"]
     return total

@@ -21,8 +21,8 @@ from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.files import to_json
 from recpipe.models.base import Learner
 from recpipe.models.io import load, read_config
-from recpipe.models.torch_forms import Placed
 from recpipe.training.model_selection import Window, measure_views
+from recpipe.training.networks import Placed
 
 if TYPE_CHECKING:
     import torch

@@ -21,9 +21,10 @@ def module(name):
 
 
 def main(folder):
-    from recpipe.learn import save
     from recpipe.learn.cut import supports_at
     from recpipe.learn.data import score_users
+
+    from recpipe.learn import save
 
     shop, learners = module("conftest"), module("test_learners")
     evidence = shop._evidence()

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.models.arrays import Array, Arrays, Entries, normal_numbers
-from recpipe.models.representation import Headed, Numbers, scale_of
+from recpipe.models.heads.headed import Headed
+from recpipe.models.representation import Numbers, scale_of
 
 SETTINGS: Mapping[str, Any] = {
     "steps": 3,  # of the inner loop
@@ -65,17 +66,19 @@ class MAML(Headed):
         return own
 
     @staticmethod
-    def adapted(numbers: Numbers, settings: Mapping[str, Any], x: Array, entries: Entries, xp: Arrays) -> tuple[Array, Array]:
+    def adapted(
+        numbers: Numbers, settings: Mapping[str, Any], x: Array, entries: Entries, xp: Arrays
+    ) -> tuple[Array, Array, Array]:
         """Take the inner steps, for all users at once."""
-        start = shared_start(numbers, x.shape[1], xp)
+        start, features = shared_start(numbers, x.shape[1], xp), numbers["trend"].shape[1]
         head = start[None, :] + xp.zeros(len(entries), x.shape[1], x)
         if settings["start"] == "prototype":
-            features = numbers["trend"].shape[1]
             mean = xp.unit(xp.mixed(x[:, :-features], entries.weight, entries))
             moved = xp.cast(scale_of(numbers["prototype"], entries.size, xp), x)[:, None] * mean
             head = xp.concat([head[:, :-features] + moved, head[:, -features:]])
         head = descended(numbers, settings, x, entries, head, xp)
-        return xp.cast(scale_of(numbers["temperature"], entries.size, xp), x)[:, None] * (head - start), entries.weight
+        moved = xp.cast(scale_of(numbers["temperature"], entries.size, xp), x)[:, None] * (head - start)
+        return moved[:, :-features], moved[:, -features:], entries.weight
 
 
 def shared_start(numbers: Numbers, width: int, xp: Arrays) -> Array:
@@ -107,12 +110,12 @@ def negatives_of(x: Array, features: int, count: int, xp: Arrays) -> tuple[Array
 def descended(numbers: Numbers, settings: Mapping[str, Any], x: Array, entries: Entries, head: Array, xp: Arrays) -> Array:
     """Return (users, D) heads after the inner steps, an adapted projection folded into them."""
     rows, correction = negatives_of(x, numbers["trend"].shape[1], settings["negatives"], xp)
-    rates, layer = rates_of(numbers, x.shape[1], xp), None
+    negatives, rates, layer = x[rows], rates_of(numbers, x.shape[1], xp), None
     if settings["rank"]:
         layer = numbers["layer"][None] + xp.zeros(len(head), 1, x)[:, :, None]
     for step in range(settings["steps"]):
         folded = fold(numbers, head, layer, xp)
-        gradient = inner_gradient(x, entries, x[rows], correction, numbers["margin"][0], folded, xp)
+        gradient = inner_gradient(x, entries, negatives, correction, numbers["margin"][0], folded, xp)
         if settings["order"] == 1:
             gradient = xp.constant(gradient)
         if layer is None:

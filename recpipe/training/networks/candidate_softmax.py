@@ -30,7 +30,7 @@ from recpipe.models.pair_network import (
     start_weights,
     weeks_of,
 )
-from recpipe.training.network import Network, Rates, arrays_of, group_of, moved
+from recpipe.training.networks.network import Network, Rates, arrays_of, group_of, moved
 
 Tensors = dict[str, torch.Tensor]
 FIRST, EVERY = 300, 4
@@ -58,7 +58,9 @@ class Batch:
     users
         Episodes.
     seen
-        (candidates, features + 1) evidence, and κ in the last column.
+        (candidates, features) evidence.
+    known
+        (candidates,) κ.
     trend
         (candidates, trends), the season being that of the list's instant.
     fresh
@@ -73,6 +75,7 @@ class Batch:
 
     users: int
     seen: torch.Tensor
+    known: torch.Tensor
     trend: torch.Tensor
     fresh: torch.Tensor
     new: torch.Tensor
@@ -91,7 +94,7 @@ class CandidateSoftmax(Network):
         """Return the numbers every shop starts from; ``width`` has no meaning here."""
         return start(0 if self.name == STACK else HIDDEN, seed)
 
-    def groups(self, tensors: Tensors, rates: Rates) -> list[dict[str, Any]]:
+    def parameter_groups(self, tensors: Tensors, rates: Rates) -> list[dict[str, Any]]:
         """Return groups: the linear weights learn fast, the hidden layers slowly and with decay."""
         slow = rates.projection_learning_rate * 20
         return [
@@ -137,7 +140,7 @@ def network_of(name: str) -> CandidateSoftmax:
 
 def scores(numbers: Mapping[str, Array], batch: Batch) -> Array:
     """Return (candidates,) scores."""
-    total = judged_by(numbers, batch.seen, torch_arrays()) + batch.fresh * recent_sales(numbers, batch.trend)
+    total = judged_by(numbers, batch.seen, batch.known, torch_arrays()) + batch.fresh * recent_sales(numbers, batch.trend)
     return torch.where(batch.new > 0, popularity(numbers, batch.trend), total)
 
 
@@ -191,14 +194,15 @@ def _laid_out(
     episodes: Episodes, items: Items, found: Candidates, keep: NDArray[np.intp], user: NDArray[np.intp], hit: NDArray[np.bool_]
 ) -> Batch:
     """Return the batch of some candidates, their episodes, and whether they are in the query."""
-    item, known = found.item[keep], knowledge(found.k)[user].astype(np.float32)
+    item = found.item[keep]
     trend, ahead = items.pairs.trend[item].copy(), np.zeros(len(episodes), np.float32)
     if episodes.support.ahead_days is not None:
         ahead = episodes.support.ahead_days
         trend[:, -1] = items.pairs.season[weeks_of(items.pairs, ahead / 7)[user], item]
     hits = np.bincount(user, hit, minlength=len(episodes))
     arrays: list[NDArray[Any]] = [
-        np.column_stack([found.seen[keep], known]),
+        found.seen[keep],
+        knowledge(found.k)[user].astype(np.float32),
         trend,
         fresh(ahead)[user].astype(np.float32),
         (found.k[user] == 0).astype(np.float32),

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.models.arrays import Array, Arrays, Entries
-from recpipe.models.representation import Headed, Numbers, scale_of
+from recpipe.models.heads.headed import Headed
+from recpipe.models.representation import Numbers, scale_of
 
 SIZES = (4, 8, 12, 16, 32, 64, 128, 256, 1024, 1 << 20)
 """Supports are filled up to the next of these sizes: the system a user has depends on his own support alone."""
@@ -45,7 +46,9 @@ class RidgeHead(Headed):
         return xp.solve(xp.cholesky(moment), z.T).T
 
     @staticmethod
-    def adapted(numbers: Numbers, settings: Mapping[str, Any], x: Array, entries: Entries, xp: Arrays) -> tuple[Array, Array]:
+    def adapted(
+        numbers: Numbers, settings: Mapping[str, Any], x: Array, entries: Entries, xp: Arrays
+    ) -> tuple[Array, Array, Array]:
         """Solve each user's ridge regression."""
         features = numbers["trend"].shape[1]
         z = x[:, :-features]
@@ -54,21 +57,21 @@ class RidgeHead(Headed):
         dual = _duals(z, entries, xp.sqrt(strength[entries.owner] * entries.weight), xp)
         scale = xp.cast(scale_of(numbers["temperature"], entries.size, xp), x)
         full = scale[:, None] * xp.mixed(z, dual, entries)
-        return xp.concat([full, xp.zeros(len(entries), features, x)]), entries.weight
+        return full, xp.zeros(len(entries), features, x), entries.weight
 
 
 def _duals(z: Array, entries: Entries, root: Array, xp: Arrays) -> Array:
     """Return (entries,) D½ (I + D½ Z Zᵀ D½)⁻¹ D½ 1: what each item of a support weighs in the solution."""
-    k, found, order = entries.k, [z[:0, 0]], [np.zeros(0, np.int64)]
+    k, dual = entries.k, 0 * entries.weight
     widths = np.array(SIZES)[np.searchsorted(SIZES, k)]
     for width in np.unique(widths[k > 0]):
         users = np.flatnonzero((widths == width) & (k > 0))
         inside = np.arange(width)[None, :] < k[users, None]
         entry = np.where(inside, entries.indptr[users, None] + np.arange(width), 0)
         some, filled = xp.here(entry, z), xp.here(inside, z)
-        found.append(_solved(z, entries.item[some], root[some] * filled, xp)[filled])
-        order.append(entry[inside])
-    return xp.stacked(found)[xp.here(np.argsort(np.concatenate(order)), z)]
+        found = _solved(z, entries.item[some], root[some] * filled, xp)[filled]
+        dual = dual + xp.scattered(found, some[filled], len(dual))
+    return dual
 
 
 def _solved(z: Array, item: Array, root: Array, xp: Arrays) -> Array:

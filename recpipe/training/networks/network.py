@@ -5,14 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.dataset.history import Evidence
-from recpipe.errors import BadSetting
 from recpipe.models.base import ItemSpace, Learner
 
 if TYPE_CHECKING:
@@ -21,14 +19,6 @@ if TYPE_CHECKING:
     from recpipe.dataset.episodes import Episodes
 
     Tensors = dict[str, torch.Tensor]
-
-PLACES: Mapping[str, str] = {
-    **dict.fromkeys(("pair_network", "stack"), "recpipe.training.candidate_softmax"),
-    **dict.fromkeys(
-        ("prototypical", "anil", "maml", "proto_maml", "ridge_head", "attention", "lstm"), "recpipe.training.catalogue_softmax"
-    ),
-}
-"""Where the network of each learner is defined. Looked up late, for torch is slow to import."""
 
 
 class Placed(Learner, Protocol):
@@ -82,7 +72,7 @@ class Network(ABC):
         """Return the numbers before training, all of them learned; the same seed gives the same."""
 
     @abstractmethod
-    def groups(self, tensors: Tensors, rates: Rates) -> list[dict[str, Any]]:
+    def parameter_groups(self, tensors: Tensors, rates: Rates) -> list[dict[str, Any]]:
         """Return groups of AdamW, each with ``lr`` and the same ``initial_lr``."""
 
     @abstractmethod
@@ -111,20 +101,6 @@ class Network(ABC):
     def to_learner(self, tensors: Tensors) -> Placed:
         """Return the learner of these tensors."""
         return self.learner(arrays_of(tensors))
-
-
-def find_network(name: str) -> Network:
-    """Return the network of a learner, with its usual settings.
-
-    Raises
-    ------
-    BadSetting
-        If no learner of this name is taught by gradients.
-    """
-    if name not in PLACES:
-        raise BadSetting(f"No learner '{name}' can be trained: choose one of {', '.join(sorted(PLACES))}.")
-    network: Network = import_module(PLACES[name]).network_of(name)
-    return network
 
 
 def group_of(tensors: list[torch.Tensor], rate: float, weight_decay: float = 0.0) -> dict[str, Any]:

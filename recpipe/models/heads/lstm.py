@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.models.arrays import Array, Arrays, Entries, normal_numbers
-from recpipe.models.representation import Headed, Numbers, scale_of
+from recpipe.models.heads.headed import Headed
+from recpipe.models.representation import Numbers, scale_of
 
 HIDDEN, READ = 48, 20
 
@@ -46,15 +47,17 @@ class LSTM(Headed):
         }
 
     @staticmethod
-    def adapted(numbers: Numbers, settings: Mapping[str, Any], x: Array, entries: Entries, xp: Arrays) -> tuple[Array, Array]:
+    def adapted(
+        numbers: Numbers, settings: Mapping[str, Any], x: Array, entries: Entries, xp: Arrays
+    ) -> tuple[Array, Array, Array]:
         """Read each support, oldest item first."""
         features, text = numbers["trend"].shape[1], numbers["own"].shape[1]
         out = read(numbers, settings, x, entries, xp) @ numbers["write"]
         mean = xp.unit(xp.mixed(x[:, :-features], entries.weight, entries))
         scale = xp.cast(scale_of(numbers["temperature"], entries.size, xp), x) * xp.exp(xp.tanh(out[:, -2]))
         placed = scale[:, None] * mean
-        full = xp.concat([placed[:, :text] + out[:, :text], placed[:, text:], out[:, text : text + features]])
-        return full, entries.weight * xp.exp(xp.tanh(out[:, -1]))[entries.owner]
+        placed = xp.concat([placed[:, :text] + out[:, :text], placed[:, text:]])
+        return placed, out[:, text : text + features], entries.weight * xp.exp(xp.tanh(out[:, -1]))[entries.owner]
 
 
 def read(numbers: Numbers, settings: Mapping[str, Any], x: Array, entries: Entries, xp: Arrays) -> Array:

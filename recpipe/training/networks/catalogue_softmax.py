@@ -13,22 +13,13 @@ from numpy.typing import NDArray
 from recpipe.dataset.episodes import Episodes
 from recpipe.dataset.history import Evidence
 from recpipe.models.arrays import Array, Entries, torch_arrays
-from recpipe.models.attention import Attention
-from recpipe.models.lstm import LSTM
-from recpipe.models.maml import MAML
+from recpipe.models.heads import HEADS
 from recpipe.models.prototypical import Prototypical
 from recpipe.models.representation import Represented, View, counting, look
-from recpipe.models.ridge import RidgeHead
-from recpipe.training.network import Network, Rates, group_of, moved
+from recpipe.training.networks.network import Network, Rates, group_of, moved
 
 Tensors = dict[str, torch.Tensor]
-KINDS: Mapping[str, type[Represented]] = {
-    "prototypical": Prototypical,
-    **dict.fromkeys(("anil", "maml", "proto_maml"), MAML),
-    "ridge_head": RidgeHead,
-    "attention": Attention,
-    "lstm": LSTM,
-}
+KINDS: Mapping[str, type[Represented]] = {Prototypical.name: Prototypical, **HEADS}
 
 
 @dataclass(frozen=True)
@@ -76,7 +67,7 @@ class CatalogueSoftmax(Network):
         """Return what the learner starts from."""
         return self.kind.start(self.name, view, width, seed)
 
-    def groups(self, tensors: Tensors, rates: Rates) -> list[dict[str, Any]]:
+    def parameter_groups(self, tensors: Tensors, rates: Rates) -> list[dict[str, Any]]:
         """Return groups: matrices learn slowly and decay."""
         matrices = [name for name in self.kind.MATRICES if name in tensors]
         few = [tensor for name, tensor in tensors.items() if name not in matrices]

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.models.arrays import Array, Arrays, Entries, normal_numbers
-from recpipe.models.representation import Headed, Numbers, scale_of
+from recpipe.models.heads.headed import Headed
+from recpipe.models.representation import Numbers, scale_of
 
 HEADS = 2
 
@@ -43,7 +44,9 @@ class Attention(Headed):
         }
 
     @staticmethod
-    def adapted(numbers: Numbers, settings: Mapping[str, Any], x: Array, entries: Entries, xp: Arrays) -> tuple[Array, Array]:
+    def adapted(
+        numbers: Numbers, settings: Mapping[str, Any], x: Array, entries: Entries, xp: Arrays
+    ) -> tuple[Array, Array, Array]:
         """Attend over each support."""
         features, text = numbers["trend"].shape[1], numbers["own"].shape[1]
         z, rows = x[:, :-features], x[entries.item]
@@ -59,7 +62,7 @@ class Attention(Headed):
             mixed = mixed + mix[head] * weight
             scale = xp.cast(scale_of(numbers["temperature"][head], entries.size, xp), x)
             users = users + scale[:, None] * xp.unit(xp.mixed(z, weight, entries))
-        return xp.concat([users, xp.zeros(len(entries), features, x)]), mixed
+        return users, xp.zeros(len(entries), features, x), mixed
 
 
 def softmax(logits: Array, entries: Entries, xp: Arrays) -> Array:
