@@ -1,11 +1,9 @@
-"""The plugins folder on the path, as Airflow puts it there, and a small shop to look at."""
+"""A small shop to look at."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -15,10 +13,6 @@ import pytest
 from recpipe.config.settings import Settings
 from recpipe.contract import TABLES
 from recpipe.lake.lake import Lake
-
-PLUGINS = str(Path(__file__).parents[3] / "plugins")
-if PLUGINS not in sys.path:
-    sys.path.append(PLUGINS)
 
 DAY = date(2011, 9, 2)
 MOMENT = datetime(2011, 9, 1, 9, 30, tzinfo=UTC)

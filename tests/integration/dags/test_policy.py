@@ -204,20 +204,20 @@ from airflow.sdk import Asset, BaseOperator, CronDataIntervalTimetable, Param, d
 from airflow.triggers.base import BaseTrigger
 before = set(sys.modules)
 started = time.process_time()
-sys.path[:0] = [sys.argv[1], sys.argv[2]]
-module = __import__(sys.argv[3])
+sys.path.insert(0, sys.argv[1])
+module = __import__(sys.argv[2])
 seconds = time.process_time() - started
 from airflow.sdk import DAG
 import gc
 dag = next(o for o in gc.get_objects() if isinstance(o, DAG))
-heavy = sorted({name.split(".")[0] for name in set(sys.modules) - before} & set(sys.argv[4].split(",")))
+heavy = sorted({name.split(".")[0] for name in set(sys.modules) - before} & set(sys.argv[3].split(",")))
 print(json.dumps({"seconds": seconds, "heavy": heavy, "start": dag.start_date and dag.start_date.isoformat(),
     "end": dag.end_date and dag.end_date.isoformat(), "zone": str(getattr(dag.timetable, "timezone", "")), "retries": dag.default_args["retries"]}))
 """
 
 
 def look(name: str, **settings: str) -> dict[str, Any]:
-    words = [sys.executable, "-c", LOOK, str(REPOSITORY / "dags"), str(REPOSITORY / "plugins"), name, ",".join(HEAVY)]
+    words = [sys.executable, "-c", LOOK, str(REPOSITORY / "dags"), name, ",".join(HEAVY)]
     env = {**os.environ, **{f"RECPIPE_{key.upper()}": value for key, value in settings.items()}}
     done = subprocess.run(words, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import io
-import sys
 from datetime import date
-from pathlib import Path
 
 import pytest
 from rich.console import Console
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "episodes"))
-
 from small_shop import Shop, event, item, open_shop, user
 
 from recpipe.demo.first_items import follow, pick_newcomer, print_steps

@@ -119,7 +119,7 @@ def test_an_erased_user_is_in_no_night(settings):
     assert pooled(settings.model_copy(update={"min_users": 1}))["value"] == pytest.approx(2 / 3)
 
 
-# --- on the night that the other tests of this folder work out (tests/evaluate/conftest.py): z0 hits at rank 3
+# --- on the night that the other tests of this folder work out (tests/fixtures/evaluated_shop.py): z0 hits at rank 3
 
 
 def test_a_night_leaves_a_row_a_newcomer_and_name(filled_home, tmp_path):

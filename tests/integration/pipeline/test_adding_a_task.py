@@ -135,7 +135,6 @@ def test_the_command_runs_it(page, shop, monkeypatch):
 
 
 def test_the_dag_of_the_page_is_a_dag(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "plugins"))
     (block,) = re.findall(r"^```python dag\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"__doc__": block.split('"""')[1]}
     exec(block.split('"""', 2)[2], names)  # noqa: S102

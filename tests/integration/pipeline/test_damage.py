@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -11,10 +10,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "episodes"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "recommend"))
-
 from coloured_night import DAY, TEXT, fill
 from small_shop import Shop, open_shop
 

@@ -1,16 +1,4 @@
-"""Lets the tests of this room import the small shop that stands beside them."""
+"""Fixtures of this room: the shop of kinds and a small shop."""
 
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from small_shop import Shop, open_shop
-
-
-@pytest.fixture
-def shop(tmp_path) -> Shop:
-    """A lake without any day."""
-    return open_shop(tmp_path / "home")
+from kinds_shop import evidence, facts, make_evidence, make_support, training_input  # noqa: F401
+from small_shop import shop  # noqa: F401

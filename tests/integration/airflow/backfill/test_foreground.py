@@ -47,7 +47,6 @@ def noted(home: Path, dag_id: str = "tiny_foreground") -> list[dict[str, Any]]:
 def in_a_process_of_its_own(home: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Call the command with --local as people do, in another process on the same database."""
     env = {**os.environ, "RECPIPE_HOME": str(home), "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS)}
-    env["PYTHONPATH"] = str(DAGS.parent.parent.parent / "plugins")
     command = [sys.executable, "-m", "airflow", "dags", "backfill", "--local", *words]
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import signal
 import subprocess
@@ -15,10 +14,9 @@ import psutil
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
+from kinds_shop import FACTS, shop_of_kinds
 
 from recpipe.airflow.jobs.process_job import JobOperator
-
-PLUGINS = Path(__file__).parents[4] / "plugins"
 
 
 def job(code: str, **env: str) -> JobOperator:
@@ -70,10 +68,9 @@ time.sleep(99)
 
 TASK = """
 import sys
-sys.path.append(sys.argv[1])
 from recpipe.airflow.jobs.process_job import JobOperator
 import signal
-operator = JobOperator(task_id="job", command=[sys.executable, "-c", sys.argv[2], sys.argv[3]])
+operator = JobOperator(task_id="job", command=[sys.executable, "-c", sys.argv[1], sys.argv[2]])
 signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
 operator.execute({})
 """
@@ -82,7 +79,7 @@ operator.execute({})
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["the task is killed", "the worker dies of kill -9"])
 def test_the_whole_group_ends_with_the_task(tmp_path: Path, number: int) -> None:
     pids = tmp_path / "pids"
-    task = subprocess.Popen([sys.executable, "-c", TASK, str(PLUGINS), STUBBORN, str(pids)], stderr=subprocess.PIPE, text=True)
+    task = subprocess.Popen([sys.executable, "-c", TASK, STUBBORN, str(pids)], stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not pids.exists() or not pids.read_text():
         assert time.monotonic() < until, "the job did not start"
@@ -113,11 +110,8 @@ def training_input(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small shop of the tests of learning, as `export` leaves it."""
     from recpipe.dataset.folder import write_episodes_folder
 
-    spec = importlib.util.spec_from_file_location("shop_of_learn", Path(__file__).parents[1] / "learn" / "conftest.py")
-    shop = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(shop)
     folder = tmp_path_factory.mktemp("input")
-    write_episodes_folder(folder, shop._evidence(), shop.FACTS)
+    write_episodes_folder(folder, shop_of_kinds(), FACTS)
     return folder
 
 

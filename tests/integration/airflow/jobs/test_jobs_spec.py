@@ -18,7 +18,6 @@ from recpipe.airflow.jobs.spec import IMAGE_USER, Job, Task, container, environm
 from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting
 
-PLUGINS = Path(__file__).parents[4] / "plugins"
 TASK = Task("train_meta_model", "train", "scheduled__2026-03-02T00:00:00+00:00")
 TRAIN = Job(
     image="registry.example.org/recpipe:gpu",
@@ -194,12 +193,12 @@ def test_a_declaration_becomes_the_task_of_its_place() -> None:
 
 def test_the_default_place_imports_nothing_of_the_others() -> None:
     code = (
-        "import sys; sys.path.append(sys.argv[1]); import airflow.sdk; before = set(sys.modules); import recpipe.airflow.jobs as jobs; "
+        "import sys; import airflow.sdk; before = set(sys.modules); import recpipe.airflow.jobs as jobs; "
         "from recpipe.config import load_settings; jobs.job(load_settings(), task_id='t', command=['x']); "
         "new = set(sys.modules) - before; print({m.split('.')[0] for m in new} & {'docker', 'kubernetes', 'requests'}, "
-        "[m for m in new if m.startswith('recpipe.airflow.jobs.') and m.endswith(('docker', 'kubernetes'))])"
+        "[m for m in new if m.startswith('recpipe.airflow.jobs.') and m.endswith(('docker_job', 'kubernetes_job'))])"
     )
-    said = subprocess.run([sys.executable, "-c", code, str(PLUGINS)], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "set() []"
 
 

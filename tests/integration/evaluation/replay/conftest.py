@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import small_shop
 
 from recpipe.contract import TABLES
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "episodes"))
-
-import small_shop
 
 FIRST, DAYS, CUT = date(2026, 1, 1), 90, date(2026, 3, 11)
 LAST = FIRST + timedelta(days=DAYS - 1)

@@ -1,6 +1,6 @@
 """Random deliveries against the real ingest: a refusal in one sentence with the rest untouched, or every row exactly once.
 
-A run of the suite tries a few; ``RANDOM_DELIVERIES=10000 pytest tests/ingest/test_random_deliveries.py`` tries as many, from
+A run of the suite tries a few; ``RANDOM_DELIVERIES=10000 pytest tests/integration/tables/ingest/test_random_deliveries.py`` tries as many, from
 the seed ``RANDOM_DELIVERIES_FROM`` on; with ``-s`` it tells how far it is.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from random_delivery import BEFORE, FIRST, TRACEABLE, TYPES, Made, Part, make, make_shop
 
 from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import AuditFailed, BadDelivery, RecpipeError
@@ -24,9 +24,6 @@ from recpipe.lake.lake import Lake
 from recpipe.tables.ingest.day_commit import publish_days
 from recpipe.tables.ingest.days_in import ingest_day
 from recpipe.tables.ingest.stage import stage_day, stage_days
-
-sys.path.insert(0, str(Path(__file__).parent))
-from random_delivery import BEFORE, FIRST, TRACEABLE, TYPES, Made, Part, make, make_shop
 
 COUNT = int(os.environ.get("RANDOM_DELIVERIES", "30"))
 START = int(os.environ.get("RANDOM_DELIVERIES_FROM", "0"))
