@@ -13,7 +13,7 @@ SERVICES_READY := $(SERVICES)/.ready
 # Beside the others, one process on each of two cores: the tests of the running Airflow, and as many more as make both take as long.
 BESIDE := $(addprefix tests/,provider end_to_end local plugins dags tasks)
 
-.PHONY: audit demo test test-services test-fast lint bench up down lock clean help
+.PHONY: audit demo docs test test-services test-fast lint bench up down lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -66,6 +66,9 @@ $(AUDIT)/.ready: .ci/requirements-audit.txt
 
 bench: $(READY)  ## timings, as ratios to a peer in the same run
 	$(BIN)/python -m benchmarks
+
+docs: $(READY)  ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 up: $(READY)  ## start the Airflow and MLflow pages of the demo
 	@$(BIN)/recpipe up
