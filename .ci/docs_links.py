@@ -27,7 +27,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
     def shown(link: re.Match[str]) -> str:
         text, target = link[1], link[2]
-        if "://" in target or (found := (here / target).resolve()).is_relative_to(docs) and found.suffix:
+        found = (here / target).resolve()
+        if "://" in target or found.is_relative_to(docs):
             return link[0]
         if not found.exists():
             raise FileNotFoundError(f"{page.file.src_uri} links {target}, which is no file of the repository")
