@@ -13,14 +13,14 @@ from typing import TextIO
 from pydantic import SecretStr
 
 import recpipe
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
 
 USER = "admin"
 SQLITE = "sqlite:///"
 # imported by every service of Airflow: a backfill that is started on a page of the api-server needs it too
 LOCAL_SETTINGS = """\
-from recpipe.provider.savepoints import begin_before_savepoint
+from recpipe.airflow.backfill.savepoints import begin_before_savepoint
 
 __all__ = []
 begin_before_savepoint()
