@@ -83,14 +83,24 @@ def with_(settings: Settings, **changes: object) -> Settings:
 def test_another_version_than_the_lock_is_wrong(settings: Settings, tmp_path: Path) -> None:
     lock = tmp_path / "requirements.txt"
     lock.write_text("numpy==0.1\npyarrow==0.2  # via x\nno-such-library==1\n")
-    lock.with_suffix(".in").write_text("numpy\nno-such-library\n")
     direct, others = machine.versions(settings, lock)
     assert (direct.level, others.level) == ("wrong", "warn")
-    assert "no-such-library is missing (lock: 1)" in direct.says
     assert "numpy" in direct.says
-    assert "pyarrow" in others.says
+    assert "pyarrow" in direct.says
+    assert "no-such-library is missing (lock: 1)" in others.says
     assert levels(machine.versions(settings)) == ["ok"]
-    assert bad(machine.versions(settings, tmp_path / "none.txt")).level == "warn"
+
+
+def test_without_a_lock_beside_it_the_ranges_of_the_package_count(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert levels(machine.versions(settings, tmp_path / "none.txt")) == ["ok"]
+    monkeypatch.setattr(machine.metadata, "requires", lambda name: ["numpy<1", "no-such-library", "pytest<1; extra == 'dev'"])
+    (found,) = machine.versions(settings, tmp_path / "none.txt")
+    assert found.level == "wrong"
+    assert "no-such-library is missing" in found.says
+    assert "numpy" in found.says
+    assert "pytest" not in found.says
 
 
 def test_another_python_is_wrong(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
