@@ -1,4 +1,4 @@
-"""What Airflow is told of recpipe's plugin: the one file of the plugins folder that Airflow loads by itself.
+"""The declaration of recpipe's plugin: the one file that Airflow loads by itself.
 
 Every component of Airflow loads it (scheduler, workers, each task), so it imports next to nothing: the page is built
 when the API server asks for its applications, and by nobody else. `plugins/.airflowignore` keeps Airflow from loading
