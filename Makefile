@@ -54,7 +54,7 @@ test-fast: $(READY)  ## what is quick
 
 lint: $(READY)  ## ruff, ruff format, mypy --strict, codespell, hadolint, pip-audit
 	@log=$$(mktemp); $(MAKE) -s audit > $$log 2>&1 & audit=$$!; \
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell $$(git ls-files) && $(BIN)/mypy; others=$$?; \
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell $$(git ls-files) && $(BIN)/lint-imports --no-cache --no-logo && $(BIN)/mypy; others=$$?; \
 	wait $$audit; audit=$$?; cat $$log; rm $$log; exit $$((others + audit))
 	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint docker/Dockerfile; else echo "hadolint comes for Linux on x86-64 alone: docker/Dockerfile was not looked at"; fi
 

@@ -483,7 +483,9 @@ class Settings(BaseSettings):
         "",
         description="address of MLflow's pages as a browser opens it; RECPIPE_MLFLOW_URI if that is http, else the embedded home's",
     )
-    dags_folder: str = Field("", description="folder of the DAG files; those that recpipe brings if empty (`recpipe dags` prints it)")
+    dags_folder: str = Field(
+        "", description="folder of the DAG files; those that recpipe brings if empty (`recpipe dags` prints it)"
+    )
     plugins_folder: str = Field("", description="folder of further Airflow plugins; plugins/ beside the package if empty")
     parallel_tasks: int = Field(4, gt=0, le=10_000, description="tasks that run at a time on this machine")
     gpus: int = Field(

@@ -14,8 +14,7 @@ from recpipe.tables.search.search_names import find_names, learn_names
 from recpipe.tables.search.search_words import KINDS, load_words
 from recpipe.tables.search.wishes import amount, names, names_none, read_wish
 from recpipe.text.lexical import fold, words_of
-from recpipe.text.queries import normalise
-from recpipe.user_ids.personal import is_personal
+from recpipe.text.queries import is_personal, normalise
 
 WORDS = load_words(load_settings())
 

@@ -42,8 +42,7 @@ from recpipe.tables.search.search_learning import LEARN_DAYS, learn_weights
 from recpipe.tables.search.search_words import SearchWords, load_words, words_hash
 from recpipe.tables.search.wishes import names
 from recpipe.text.encoder import load_encoder
-from recpipe.text.queries import normalise
-from recpipe.user_ids.personal import is_personal
+from recpipe.text.queries import is_personal, normalise
 from recpipe.validation.suites import Suite, whole_suite
 
 log = logging.getLogger(__name__)
