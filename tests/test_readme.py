@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+    *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md"))),
+]
 PROMISES = re.findall(r"\[`([^`]+)`\]\((tests/[^)]+)\)", (ROOT / "README.md").read_text())
 
 
@@ -34,3 +39,20 @@ def test_links_lead_somewhere(page):
             found = (ROOT / page).parent / target if target else ROOT / page
             assert found.exists(), target
             assert not anchor or anchor in anchors(found.read_text()), f"{target}#{anchor}"
+
+
+def prose(page: str) -> list[str]:
+    """Return a page's lines without tables, code, titles and pictures."""
+    text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.M | re.S)
+    return [line for line in text.splitlines() if not line.startswith(("|", "    ", "#", "!"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_prose_is_wrapped_at_80_columns(page):
+    """A span of code and the target of a link are never parted, so they do not count."""
+    lines = [re.sub(r"`[^`]*`|\]\([^)]*\)", "", line) for line in prose(page)]
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def test_the_readme_is_short():
+    assert len(re.findall(r"\w+", " ".join(prose("README.md")))) <= 700
