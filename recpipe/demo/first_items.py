@@ -1,4 +1,4 @@
-"""How the first items of a newcomer change the list: one user, served as if nothing, one and two items were known."""
+"""The effect of a newcomer's first items on the list: one user, served as if nothing, one and two items were known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one run of a task reads, and which version makes it: resolved once, and passed on to every step of the run."""
+"""The plan of one run of a task: its inputs and its version, resolved once, and passed on to every step of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From staged rows to a table: audit, then one commit."""
+"""The publication of staged rows in a table: audit, then one commit."""
 
 from __future__ import annotations
 

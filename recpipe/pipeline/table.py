@@ -1,4 +1,4 @@
-"""What a task has to say of itself."""
+"""The definition of a task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What completes a cart that was filled and not bought."""
+"""The items that complete a cart that was filled and not bought."""
 
 from __future__ import annotations
 

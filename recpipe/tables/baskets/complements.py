@@ -1,4 +1,4 @@
-"""What completes an item: what is bought in one order with it, and does not replace it."""
+"""The items that complete an item: bought in one order with it, and no replacement for it."""
 
 from __future__ import annotations
 

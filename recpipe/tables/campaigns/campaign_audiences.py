@@ -1,4 +1,4 @@
-"""Whom a campaign should address: everybody's probability to answer, caps and suppressed users obeyed.
+"""The audience of a campaign: everybody's probability to answer, caps and suppressed users obeyed.
 
 The audience of a campaign is made once, on the day ``settings.campaign_lead_days`` before its first. What is known of
 users and of earlier campaigns stands in `campaign_history`, how a probability is learned from that in

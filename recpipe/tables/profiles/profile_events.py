@@ -1,4 +1,4 @@
-"""What is known of users at the end of a day: what they met, when they came, what they searched for and wrote."""
+"""The events behind profiles at the end of a day: items met, visits, searches and reviews of each user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of the tags of users: what of their later purchases falls under them."""
+"""The outcomes of users' tags: the share of their later purchases under them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is characteristic of each user: tags with weight and evidence, from what the user met, searched for and wrote.
+"""The characteristic tags of each user, with weight and evidence, from items met, searches and reviews.
 
 What is read of users stands in `profile_events`, which tags it is evidence for in `profile_signals`, what a weight is in
 `recpipe.tables.profiles.preferences`, the sentences in `profile_words`, what became of the tags in `profile_outcomes`. Attributes of

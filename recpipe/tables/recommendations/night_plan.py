@@ -1,4 +1,4 @@
-"""What a night reads and which model it asks: resolved once, and passed on to every task of the night."""
+"""The plan of a night: its inputs and its model, resolved once, and passed on to every task of the night."""
 
 from __future__ import annotations
 

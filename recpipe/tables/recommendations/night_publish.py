@@ -1,4 +1,4 @@
-"""From staged rows to the tables of a night: audit, then one commit a table."""
+"""The publication of a night's staged rows: audit, then one commit a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the reviews of an item come to: counts, ratings, shares and spans by aspect, and where it is heading."""
+"""The digest of an item's reviews: counts, ratings, shares and spans by aspect, and the trend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reviews say: stars and polarity of every review of a day, and of each aspect that it speaks of, with the span that says so."""
+"""The insights of a day's reviews: stars and polarity of each review and of each aspect, with the span that says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a network steady on little data: adversarial noise on embeddings, and the average of its weights."""
+"""Regularisers for little data: adversarial noise on embeddings, and the average of a network's weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parameters of an encoder are taught, by the name of the method, and how the result becomes a folder."""
+"""The methods of fine-tuning by name: the parameters of an encoder that each teaches, and its result as a folder."""
 
 from __future__ import annotations
 

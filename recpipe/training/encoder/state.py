@@ -1,4 +1,4 @@
-"""What is taught, what teaches it, and how a killed run goes on."""
+"""The state of a fine-tuning run: its parameters, its data, and its checkpoint for a killed run."""
 
 from __future__ import annotations
 
