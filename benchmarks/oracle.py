@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +38,11 @@ DROPPED: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 """Columns (and fields of structs) that differ between two runs of one code, by table, each with its reason."""
+MODELS: Final = "registered_models"
+"""Name under which registered models stand in a dump beside the tables: a model is the same where its files are."""
+TAGS: Final = ("learner", "trained_until", "fitted_until", "promoted_on", "content")
+KEYS: Final = {MODELS: ["name", "version"], "erasures": ["user_hash", "finished"]}
+"""Keys of what is no table of a day."""
 PERSONAL: Final = frozenset({"user_id", "person_id", "user_hash"})
 """Columns of which a hash is printed in place of the value."""
 SEPARATOR: Final = "\x1f"
@@ -52,7 +59,7 @@ Manifest = dict[str, Any]
 
 
 def write(home: Path, out: Path) -> Manifest:
-    """Dump every Delta table of a home.
+    """Dump every Delta table of a home, and what is registered in its MLflow.
 
     Parameters
     ----------
@@ -69,15 +76,14 @@ def write(home: Path, out: Path) -> Manifest:
     """
     out.mkdir(parents=True, exist_ok=True)
     found: Manifest = {}
-    for log in sorted((home / "lake").glob("*/_delta_log")):
-        name = log.parent.name
-        rows = without(read(log.parent), DROPPED.get(name, {}))
+    for name, whole in tables(home):
+        rows = without(whole, DROPPED.get(name, {}))
         text = canonical(rows)
         order = pc.sort_indices(pa.table({"day": _days(rows), "text": text}), [("day", "ascending"), ("text", "ascending")])
         rows, text = rows.take(order), text.take(order)
         pq.write_table(rows, out / f"{name}.parquet", compression="zstd")
         found[name] = {
-            "key": list(TABLES[name].key) if name in TABLES else [],
+            "key": list(TABLES[name].key) if name in TABLES else KEYS.get(name, []),
             "columns": rows.column_names,
             "dropped": dict(DROPPED.get(name, {})),
             **digest(_days(rows), text),
@@ -86,10 +92,28 @@ def write(home: Path, out: Path) -> Manifest:
     return found
 
 
-def read(folder: Path) -> pa.Table:
-    """Return all rows of a Delta table on a disk, of its newest version."""
-    local = fs.SubTreeFileSystem(str(folder.resolve()), fs.LocalFileSystem())
-    return DeltaTable(str(folder)).to_pyarrow_dataset(filesystem=local).to_table()
+def tables(home: Path) -> Iterator[tuple[str, pa.Table]]:
+    """Return the Delta tables of a home by name, each at its newest version, and its registered models as one more."""
+    for log in sorted((home / "lake").glob("*/_delta_log")):
+        folder = log.parent
+        local = fs.SubTreeFileSystem(str(folder.resolve()), fs.LocalFileSystem())
+        yield folder.name, DeltaTable(str(folder)).to_pyarrow_dataset(filesystem=local).to_table()
+    database = home / "mlflow" / "mlflow.db"
+    if database.exists():
+        yield MODELS, registered_models(database)
+
+
+def registered_models(database: Path) -> pa.Table:
+    """Return what is registered: version, learner, days, and the SHA-256 of its files, from MLflow's database."""
+    query = "SELECT name, version, key, value FROM model_version_tags"
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        tags = connection.execute(query).fetchall()
+    versions: dict[tuple[str, int], dict[str, str]] = {}
+    for name, version, key, value in tags:
+        versions.setdefault((name, version), {})[key] = value
+    rows = [{"name": name, "version": number, **{tag: own.get(tag) for tag in TAGS}} for (name, number), own in versions.items()]
+    kinds = [pa.field("name", pa.string()), pa.field("version", pa.int64()), *(pa.field(tag, pa.string()) for tag in TAGS)]
+    return pa.Table.from_pylist(rows, pa.schema(kinds))
 
 
 def without(rows: pa.Table, dropped: Mapping[str, str]) -> pa.Table:
