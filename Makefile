@@ -52,9 +52,9 @@ test-services: $(SERVICES_READY)  ## the same on Postgres, Redis, Celery and S3:
 test-fast: $(READY)  ## what is quick
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: $(READY)  ## ruff, ruff format, mypy --strict, hadolint, pip-audit
+lint: $(READY)  ## ruff, ruff format, mypy --strict, codespell, hadolint, pip-audit
 	@log=$$(mktemp); $(MAKE) -s audit > $$log 2>&1 & audit=$$!; \
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy; others=$$?; \
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell $$(git ls-files) && $(BIN)/lint-imports --no-cache --no-logo && $(BIN)/mypy; others=$$?; \
 	wait $$audit; audit=$$?; cat $$log; rm $$log; exit $$((others + audit))
 	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint docker/Dockerfile; else echo "hadolint comes for Linux on x86-64 alone: docker/Dockerfile was not looked at"; fi
 
@@ -73,9 +73,8 @@ up: $(READY)  ## start the Airflow and MLflow pages of the demo
 down: $(READY)  ## stop them
 	@$(BIN)/recpipe down
 
-lock: $(READY)  ## compile requirements.in to requirements.txt
-	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-header --annotation-style=line -o requirements.txt requirements.in
-	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.txt
+lock: $(READY)  ## compile the locks from pyproject.toml
+	$(BIN)/python .ci/lock.py
 
 clean:  ## remove the environments and the demo's home
 	rm -rf $(VENV) $(SERVICES) $(AUDIT) .recpipe

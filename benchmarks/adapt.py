@@ -7,10 +7,13 @@ from pathlib import Path
 
 from benchmarks import world
 from benchmarks.timing import Result, best
-from recpipe.learn.closed_forms import ItemKNN, TextPrototype
-from recpipe.learn.data import Evidence, ItemSpace, Learner, Support, score_users
-from recpipe.learn.networks import PLACES, find_network
-from recpipe.learn.train import Config
+from recpipe.dataset.history import Evidence
+from recpipe.dataset.support import Support
+from recpipe.models.base import ItemSpace, Learner, score_users
+from recpipe.models.item_knn import ItemKNN
+from recpipe.models.text_prototype import TextPrototype
+from recpipe.models.torch_forms import PLACES, find_network
+from recpipe.training.config import Config
 
 USERS, SCORED, LOOPED = 100_000, 2_048, 200
 WIDTH = 128

@@ -23,8 +23,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.learn import responses
-from recpipe.learn.responses import Answers, Floats, Purchases
+from recpipe.tables.campaigns import responses
+from recpipe.tables.campaigns.responses.response_features import Answers, Floats, Purchases
 
 DAYS: Final = 120
 LEAST: Final = 20
@@ -178,12 +178,12 @@ def _ordinals(times: Any) -> NDArray[np.int64]:
 
 def night(folder: Path, home: Path, name: str) -> None:
     """Make and measure the audience of one campaign as the DAG does, a fifth of those that it did address in size."""
-    from recpipe import rails
-    from recpipe.config import load_settings
-    from recpipe.lake import Lake
-    from recpipe.tasks.campaign_audiences import AUDIENCES
-    from recpipe.tasks.campaign_history import made_on
-    from recpipe.tasks.campaigns import read_campaigns
+    from recpipe.config.settings import load_settings
+    from recpipe.lake.lake import Lake
+    from recpipe.pipeline.publish import run_day
+    from recpipe.tables.campaigns.campaign_audiences import AUDIENCES
+    from recpipe.tables.campaigns.campaign_history import made_on
+    from recpipe.tables.campaigns.campaigns import read_campaigns
 
     home.mkdir(parents=True, exist_ok=True)
     file, redeemed = _lay_files(folder, home)
@@ -191,7 +191,7 @@ def night(folder: Path, home: Path, name: str) -> None:
     one = next(one for one in read_campaigns(settings) if one.id == name)
     day = made_on(settings, one)
     _lay_tables(folder, Lake.from_settings(settings), day, one.last_day)
-    print(rails.run_day(settings, AUDIENCES, day, shards=1), flush=True)
+    print(run_day(settings, AUDIENCES, day, shards=1), flush=True)
     for found in (
         AUDIENCES.measure(settings, Lake.from_settings(settings).reader(), day, one.last_day) if AUDIENCES.measure else ()
     ):

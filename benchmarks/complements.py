@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recpipe.learn import complements as learn
-from recpipe.learn.closed_forms import ItemKNN
-from recpipe.tasks.baskets import LEARN_DAYS, learned_weights
+from recpipe.models.item_knn import ItemKNN
+from recpipe.tables.baskets import co_purchase as learn
+from recpipe.tables.baskets.baskets import LEARN_DAYS, learned_weights
 
 CUT = np.datetime64("2017-12-01")
 CARTS, K, SEED, DRAWS = 3000, 10, 7, 2000
@@ -121,7 +121,7 @@ def peers(before: learn.Orders, carts: learn.Orders, truth: NDArray[np.int64], u
 def item_knn(bought: sp.csr_matrix) -> sp.csr_matrix:
     """Return (items, items) as `ItemKNN` has them with an order for a user, without ever making a row dense.
 
-    `recpipe.learn.sales.similar_items` sorts whole rows, which takes half an hour for so many items.
+    `recpipe.evidence.knn.similar_items` sorts whole rows, which takes half an hour for so many items.
     """
     lengths = np.maximum(np.diff(bought.indptr), 1)
     scaled = sp.csr_matrix(sp.diags(lengths ** (-ItemKNN.user_power / 2)) @ bought)

@@ -18,9 +18,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from recpipe.encode import class_tree, load_encoder
-from recpipe.encode.class_names import expect_means
-from recpipe.encode.words import beside, learn_words, spread_of
+from recpipe.text import class_tree
+from recpipe.text.class_names import expect_means
+from recpipe.text.encoder import load_encoder
+from recpipe.text.lsa import beside, learn_words, spread_of
 
 Floats = NDArray[np.float64]
 Path = tuple[str, ...]

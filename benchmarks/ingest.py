@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.timing import Result, best
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.demo.shop import SETTINGS, land
-from recpipe.ingest import ingest_day, ingest_history
+from recpipe.tables.ingest.days_in import ingest_day, ingest_history
 
 FIRST, LAST = date(2011, 8, 1), date(2011, 8, 30)
 

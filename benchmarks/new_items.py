@@ -25,19 +25,21 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recpipe.benchmark.evidence import split_evidence, type_weights
-from recpipe.benchmark.split import Split, item_rows, moments
-from recpipe.config import Settings, load_settings
-from recpipe.encode import load_encoder
-from recpipe.evaluate.intervals import Interval, seed_of
-from recpipe.evaluate.metrics import Truth, hits, ndcg, recall
-from recpipe.evaluate.off_policy import Logged, effective_rows, ips, naive, snips
-from recpipe.learn import load
-from recpipe.learn.closed_forms import TextPrototype, support_weights
-from recpipe.learn.data import Evidence, ItemSpace, Learner, Matrix, Support, score_users
-from recpipe.learn.texts import weigh_words
-from recpipe.recommend.explore import Pool, explore
-from recpipe.recommend.ranking import rank
+from recpipe.config.settings import Settings, load_settings
+from recpipe.dataset.history import Evidence
+from recpipe.dataset.support import Support, support_weights
+from recpipe.evidence.text_neighbours import weigh_words
+from recpipe.experiments.split import Split, item_rows, moments
+from recpipe.experiments.split_evidence import split_evidence, type_weights
+from recpipe.metrics.intervals import Interval, seed_of
+from recpipe.metrics.off_policy import Logged, effective_rows, ips, naive, snips
+from recpipe.metrics.ranking import Truth, hits, ndcg, recall
+from recpipe.models.base import ItemSpace, Learner, Matrix, score_users
+from recpipe.models.io import load
+from recpipe.models.text_prototype import TextPrototype
+from recpipe.ranking.exploration import Pool, explore
+from recpipe.ranking.order import rank
+from recpipe.text.encoder import load_encoder
 
 KS = (1, 3, 5)
 K, DRAWS, BLOCK, LAST_EVENTS = 10, 2000, 256, 200

@@ -22,11 +22,12 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recpipe import rails
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
-from recpipe.lake import Lake
-from recpipe.tasks.user_profiles import PROFILES
+from recpipe.lake.lake import Lake
+from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.task_outcomes import measure_task
+from recpipe.tables.profiles.user_profiles import PROFILES
 
 HORIZON: Final = 28
 DAYS: Final = {"completejourney": date(2017, 11, 30), "online_retail": date(2011, 10, 31)}
@@ -149,13 +150,13 @@ def main() -> None:
     settings = load_settings(home=home, horizon_days=HORIZON)
     day = lay(name, folder, settings)
     began, cpu = time.monotonic(), time.process_time()
-    made = rails.run_day(settings, PROFILES, day, shards=1)
+    made = run_day(settings, PROFILES, day, shards=1)
     took, cpu = time.monotonic() - began, time.process_time() - cpu
     lake = Lake.from_settings(settings)
     rows = lake.reader().read("user_profiles", day, day, ["user_id", "kind"]).to_pandas()
     users = rows["user_id"].nunique()
     print(f"{made['rows']:,} tags of {users:,} users in {took:.1f} s, {cpu:.1f} s of CPU time, audit and commit included")
-    for row in rails.measure_task(settings, PROFILES, lake.reader(), day + timedelta(days=HORIZON)).to_pylist():
+    for row in measure_task(settings, PROFILES, lake.reader(), day + timedelta(days=HORIZON)).to_pylist():
         value = "too few" if row["value"] is None else f"{row['value']:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
         print(f"{row['metric']:<30} {row['name']:<25} {value}, {row['users']:,} users", flush=True)
     if name == "completejourney":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.timing import Result, best
-from recpipe.recommend.ranking import rank
+from recpipe.ranking.order import rank
 
 USERS, ITEMS, K = 512, 5_000, 20
 

@@ -19,12 +19,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from recpipe import rails
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
-from recpipe.lake import Lake
-from recpipe.tasks.item_digests import DIGESTS
-from recpipe.tasks.review_insights import INSIGHTS
+from recpipe.lake.lake import Lake
+from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.task_outcomes import measure_task
+from recpipe.tables.reviews.item_digests import DIGESTS
+from recpipe.tables.reviews.review_insights import INSIGHTS
 
 FIRST: Final = date(2026, 1, 1)
 DAYS, A_DAY, SEED = 37, 200, 0
@@ -78,12 +79,12 @@ def main(name: str, file: Path, home: Path) -> None:
     began = time.monotonic()
     for back in range(MADE - 1, -1, -1):
         day = last - timedelta(days=back)
-        done = rails.run_day(settings, INSIGHTS, day)
+        done = run_day(settings, INSIGHTS, day)
         print(f"{day}: {done['rows']} rows of review_insights, {time.monotonic() - began:.0f} s", flush=True)
-    rails.run_day(settings, DIGESTS, last)
+    run_day(settings, DIGESTS, last)
     reader = Lake.from_settings(settings).reader()
     for task in (INSIGHTS, DIGESTS):
-        for row in rails.measure_task(settings, task, reader, last + timedelta(days=settings.horizon_days)).to_pylist():
+        for row in measure_task(settings, task, reader, last + timedelta(days=settings.horizon_days)).to_pylist():
             low, high = row["ci_low"], row["ci_high"]
             interval = f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else ""
             value = "none" if row["value"] is None else f"{row['value']:.3f}"

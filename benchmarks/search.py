@@ -3,7 +3,7 @@
 ``python -m benchmarks.search FOLDER [PART …]``: FOLDER holds amazon2014_beauty and online_retail_ii; parts are `PARTS`, all if none is
 named. Each query is made from wording that the catalogue does not hold for its item, or from a part of it, and has that one
 item as its target; every available item is ranked. How the queries are made stands at each function; all are drawn with
-`SEED`. ``fit`` learns, with `FIT_SEED` and on every second item, on Online Retail the weights that `recpipe.tasks.search_learning.PRIOR` holds; Beauty is never fitted on.
+`SEED`. ``fit`` learns, with `FIT_SEED` and on every second item, on Online Retail the weights that `recpipe.tables.search.search_learning.PRIOR` holds; Beauty is never fitted on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recpipe.encode import load_encoder
-from recpipe.encode.matching import fold, words_of
-from recpipe.tasks.search_answers import FEATURES, Ask, answer, ask, eligible, features
-from recpipe.tasks.search_catalogue import Goods, make_goods, wish_for
-from recpipe.tasks.search_learning import PRIOR, choice, fit
-from recpipe.tasks.search_names import Named
-from recpipe.tasks.search_words import SHIPPED, SearchWords, _read
-from recpipe.tasks.wishes import Wish, normalise
+from recpipe.tables.search.search_answers import FEATURES, Ask, answer, ask, eligible, features
+from recpipe.tables.search.search_catalogue import Goods, make_goods, wish_for
+from recpipe.tables.search.search_learning import PRIOR, choice, fit
+from recpipe.tables.search.search_names import Named
+from recpipe.tables.search.search_words import SHIPPED, SearchWords, _read
+from recpipe.tables.search.wishes import Wish
+from recpipe.text.encoder import load_encoder
+from recpipe.text.lexical import fold, words_of
+from recpipe.text.queries import normalise
 
 SEED, FIT_SEED, QUERIES, K, DRAWS, BLOCK, DRAWS_A_TITLE = 11, 7, 1500, 10, 2000, 64, 5
 CUT = np.datetime64("2013-09-01")

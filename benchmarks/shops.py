@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recpipe.benchmark.evidence import split_evidence
-from recpipe.benchmark.new_users import FACTS
-from recpipe.benchmark.split import Split
-from recpipe.config import load_settings
-from recpipe.learn.data import Evidence, events_of
+from recpipe.config.settings import load_settings
+from recpipe.dataset.history import Evidence, events_of
+from recpipe.experiments.new_users import FACTS
+from recpipe.experiments.split import Split
+from recpipe.experiments.split_evidence import split_evidence
 
 DAY = np.timedelta64(1, "D")
 
@@ -34,7 +34,7 @@ def read_shop(folder: Path, cache: Path, least: int = 1) -> tuple[Evidence, dict
     least
         Items of fewer events are left out: large shops are cut down to what two cores can learn from.
     """
-    from recpipe.encode import load_encoder
+    from recpipe.text.encoder import load_encoder
 
     settings = load_settings()
     items, events = _items(folder), _events(folder)

@@ -22,14 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.shops import read_shop, some_users
-from recpipe.learn import load
-from recpipe.learn.closed_forms import TextPrototype
-from recpipe.learn.data import Evidence, Learner
-from recpipe.learn.metrics import measure, measure_in
-from recpipe.learn.openings import AGES, opening
-from recpipe.learn.pair_network import PairNetwork, look
-from recpipe.learn.pairs import SETTINGS, Pairs
-from recpipe.learn.selection import ITEM_KNNS, POPULARITIES, Window
+from recpipe.dataset.history import Evidence
+from recpipe.evidence.item_features import SETTINGS, Pairs
+from recpipe.models.base import Learner
+from recpipe.models.io import load
+from recpipe.models.numpy_forms.pair_network import PairNetwork, look
+from recpipe.models.text_prototype import TextPrototype
+from recpipe.training.cold_start import AGES, opening
+from recpipe.training.model_selection import ITEM_KNNS, POPULARITIES, Window
+from recpipe.training.quality import measure, measure_in
 
 HORIZON = 7.0
 CLOSED_FORMS: tuple[Learner, ...] = (*POPULARITIES, *ITEM_KNNS, TextPrototype(), TextPrototype(popularity_weight=0.1))
@@ -63,8 +64,9 @@ def main() -> None:
 
 def teach(given: Any) -> None:
     """Teach a model on openings that are played through in a shop's log."""
-    from recpipe.learn.episodes_folder import write_episodes_folder
-    from recpipe.learn.train import Config, train
+    from recpipe.dataset.folder import write_episodes_folder
+    from recpipe.training.config import Config
+    from recpipe.training.loop import train
 
     evidence, facts = read_shop(given.shop, given.work / "encoder", given.least)
     evidence = some_users(evidence, given.users) if given.users else evidence
@@ -101,9 +103,10 @@ def taught_on(
     evidence: Evidence, facts: Mapping[str, Any], day: date, age: int, models: Mapping[str, Path], given: Any
 ) -> dict[str, Learner]:
     """Return every model as it is and as it came out of the shop's first days, and what came out of them without a model."""
+    from recpipe.dataset.folder import write_episodes_folder
     from recpipe.errors import TrainingFailed
-    from recpipe.learn.episodes_folder import write_episodes_folder
-    from recpipe.learn.train import Config, train
+    from recpipe.training.config import Config
+    from recpipe.training.loop import train
 
     place, known_by_then = given.work / f"{day}-after-{age}", window_of(evidence, facts, day, age).evidence
     last = str(day + timedelta(days=age - 1))
@@ -172,7 +175,7 @@ def known(place: Path, window: Window) -> tuple[Scores, Pairs]:
 
 def untaught() -> PairNetwork:
     """Return the network that training from scratch begins with: what every shop has in common, by hand."""
-    from recpipe.learn.networks.pair_network import initial_tensors, to_learner
+    from recpipe.models.torch_forms.pair_network import initial_tensors, to_learner
 
     empty: Any = None  # the view has no part in it
     return to_learner(initial_tensors(empty, 0, 0, "cpu"), SETTINGS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from recpipe.learn.data import Catalogue, Evidence, History, Support
+from recpipe.dataset.catalogue import Catalogue
+from recpipe.dataset.history import Evidence, History
+from recpipe.dataset.support import Support
 
 NOW = np.datetime64("2011-09-01", "us")
 

@@ -21,9 +21,8 @@ file of words (RECPIPE_SEARCH_WORDS). **Writes** `search_recommendations` of D.
 
 from __future__ import annotations
 
-from recpipe_airflow.tasks import task_dag
-
-from recpipe.config import load_settings
+from recpipe.airflow.dags import task_dag
+from recpipe.config.settings import load_settings
 
 answer_searches = task_dag(
     load_settings(),

@@ -25,9 +25,8 @@ that were made before an earlier one came in.
 
 from __future__ import annotations
 
-from recpipe_airflow.tasks import task_dag
-
-from recpipe.config import load_settings
+from recpipe.airflow.dags import task_dag
+from recpipe.config.settings import load_settings
 
 audience_campaigns = task_dag(
     load_settings(),

@@ -18,9 +18,8 @@
 
 from __future__ import annotations
 
-from recpipe_airflow.tasks import task_dag
-
-from recpipe.config import load_settings
+from recpipe.airflow.dags import task_dag
+from recpipe.config.settings import load_settings
 
 classify_items = task_dag(
     load_settings(),

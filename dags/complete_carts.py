@@ -18,9 +18,8 @@ country or age. **Writes** `cart_recommendations` of D.
 
 from __future__ import annotations
 
-from recpipe_airflow.tasks import task_dag
-
-from recpipe.config import load_settings
+from recpipe.airflow.dags import task_dag
+from recpipe.config.settings import load_settings
 
 complete_carts = task_dag(
     load_settings(),

@@ -28,11 +28,11 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
-from recpipe_airflow.quiet import others_under_way
-from recpipe_airflow.runs import default_args, refusals, run_limit, run_settings
 
-from recpipe.config import load_settings
-from recpipe.privacy import TOKEN
+from recpipe.airflow.concurrency import others_under_way
+from recpipe.airflow.defaults import default_args, refusals, run_limit, run_settings
+from recpipe.config.settings import load_settings
+from recpipe.user_ids.tokens import TOKEN
 
 SETTINGS = load_settings()
 MOST_USERS = 1000
@@ -67,7 +67,7 @@ def erase_users() -> None:
     @task(task_id="erase", trigger_rule="none_failed")
     def forget() -> dict[str, Any]:
         """Erase the users whose tokens the run names; returns counts and where the report lies."""
-        from recpipe.privacy.erase import erase
+        from recpipe.erasure.erase import erase
 
         with refusals():
             return erase(run_settings(), get_current_context()["params"]["ids"])

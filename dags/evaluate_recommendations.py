@@ -26,12 +26,12 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
-from recpipe_airflow.alarms import tell_floors
-from recpipe_airflow.links import link, report_link, table_links
-from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
-from recpipe_airflow.waiting import DaySensor
 
-from recpipe.config import load_settings
+from recpipe.airflow.defaults import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
+from recpipe.airflow.links import link, report_link, table_links
+from recpipe.airflow.notifications import tell_floors
+from recpipe.airflow.sensors import DaySensor
+from recpipe.config.settings import load_settings
 
 SETTINGS = load_settings()
 
@@ -56,10 +56,10 @@ def evaluate_recommendations() -> None:
     )
     def evaluate() -> dict[str, Any]:
         """Measure, publish and write the report; returns the warnings and where the report is."""
-        from recpipe import evaluate as evaluation
+        from recpipe.evaluation.day_outcomes import evaluate_day
 
         with run_day() as (settings, day):
-            return evaluation.evaluate_day(settings, day)
+            return evaluate_day(settings, day)
 
     @task
     def warn(outcome: dict[str, Any]) -> bool:

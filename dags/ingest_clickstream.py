@@ -26,12 +26,12 @@ D + 2 at the latest, as new users are served without their events until then.
 from __future__ import annotations
 
 from airflow.sdk import dag, task
-from recpipe_airflow import counters
-from recpipe_airflow.links import link, table_links
-from recpipe_airflow.runs import DAILY, accept_volume_param, day_param, default_args, run_day, run_limit, schedule, table
-from recpipe_airflow.waiting import DeliverySensor
 
-from recpipe.config import load_settings
+from recpipe.airflow import metrics
+from recpipe.airflow.defaults import DAILY, accept_volume_param, day_param, default_args, run_day, run_limit, schedule, table
+from recpipe.airflow.links import link, table_links
+from recpipe.airflow.sensors import DeliverySensor
+from recpipe.config.settings import load_settings
 from recpipe.errors import MissingDay
 
 SETTINGS = load_settings()
@@ -54,20 +54,20 @@ def ingest_clickstream() -> None:
     @task
     def stage() -> str:
         """Check the rows of the delivery and write them aside; returns the folder."""
-        from recpipe import ingest
+        from recpipe.tables.ingest.stage import stage_day
 
         # days are taken in side by side: the items of an earlier one may still be on their way
         with run_day(worth_trying_again=(MissingDay,)) as (settings, day):
-            return ingest.stage_day(settings, day)
+            return stage_day(settings, day)
 
     @task(outlets=[table(SETTINGS, name) for name in TAKEN_IN])
     def publish(folder: str) -> dict[str, int]:
         """Audit what was staged and publish it; returns the rows of each table."""
-        from recpipe import ingest
+        from recpipe.tables.ingest.day_commit import publish_day
 
         with run_day() as (settings, day):
-            rows = ingest.publish_day(settings, day, folder)
-            counters.tell(settings, day, *rows)
+            rows = publish_day(settings, day, folder)
+            metrics.tell(settings, day, *rows)
         return rows
 
     staged = stage()

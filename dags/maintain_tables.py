@@ -25,9 +25,9 @@ Step by step: docs/operations.md (a full disk).
 from __future__ import annotations
 
 from airflow.sdk import dag, task
-from recpipe_airflow.runs import WEEKLY, day_param, default_args, refusals, run_limit, run_settings, schedule
 
-from recpipe.config import load_settings
+from recpipe.airflow.defaults import WEEKLY, day_param, default_args, refusals, run_limit, run_settings, schedule
+from recpipe.config.settings import load_settings
 
 SETTINGS = load_settings()
 
@@ -46,26 +46,26 @@ def maintain_tables() -> None:
     @task
     def tidy_tables() -> str:
         """Join small files and remove those of old versions; returns what was done, in a line."""
-        from recpipe import upkeep
+        from recpipe.maintenance import maintain
 
         with refusals():
-            return upkeep.tidy_tables(run_settings()).finished()
+            return maintain.tidy_tables(run_settings()).finished()
 
     @task
     def prune_models() -> str:
         """Remove versions that nobody used; returns what was done, in a line."""
-        from recpipe import upkeep
+        from recpipe.maintenance import maintain
 
         with refusals():
-            return upkeep.prune_models(run_settings()).finished()
+            return maintain.prune_models(run_settings()).finished()
 
     @task
     def prune_scratch() -> str:
         """Remove the scratch of runs that are over; returns what was done, in a line."""
-        from recpipe import upkeep
+        from recpipe.maintenance import maintain
 
         with refusals():
-            return upkeep.prune_scratch(run_settings()).finished()
+            return maintain.prune_scratch(run_settings()).finished()
 
     tidy_tables()
     prune_models()

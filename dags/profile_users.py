@@ -18,9 +18,8 @@ days before D. Attributes of users are not read. **Writes** `user_profiles` of D
 
 from __future__ import annotations
 
-from recpipe_airflow.tasks import task_dag
-
-from recpipe.config import load_settings
+from recpipe.airflow.dags import task_dag
+from recpipe.config.settings import load_settings
 
 profile_users = task_dag(
     load_settings(),

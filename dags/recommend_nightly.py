@@ -28,14 +28,14 @@ from datetime import date
 from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
-from recpipe_airflow import counters
-from recpipe_airflow.alarms import deadline
-from recpipe_airflow.links import link, model_links, table_links
-from recpipe_airflow.runs import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
-from recpipe_airflow.tasks import model_version_param
-from recpipe_airflow.waiting import DaySensor
 
-from recpipe.config import load_settings
+from recpipe.airflow import metrics
+from recpipe.airflow.dags import model_version_param
+from recpipe.airflow.defaults import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
+from recpipe.airflow.links import link, model_links, table_links
+from recpipe.airflow.notifications import deadline
+from recpipe.airflow.sensors import DaySensor
+from recpipe.config.settings import load_settings
 
 SETTINGS = load_settings()
 
@@ -60,37 +60,37 @@ def recommend_nightly() -> None:
     @task(inlets=[table(SETTINGS, name) for name in ("events", "items", "users")])
     def plan() -> list[dict[str, Any]]:
         """Resolve once what the night reads: model version and table versions; returns the plan, once a shard."""
-        from recpipe import recommend
+        from recpipe.tables.recommendations.night_plan import plan_night
 
         with run_day() as (settings, day):
-            night = recommend.plan_night(settings, day, get_current_context()["params"]["model_version"])
+            night = plan_night(settings, day, get_current_context()["params"]["model_version"])
         return [{"night": night, "shard": shard} for shard in range(night["shards"])]
 
     @task(outlets=[table(SETTINGS, "episodes")])
     def episodes(plans: list[dict[str, Any]]) -> int:
         """Publish cohorts and supports of the new users; returns the rows."""
-        from recpipe import recommend
+        from recpipe.tables.recommendations.night_publish import publish_episodes
 
         with refusals():
-            return recommend.publish_episodes(run_settings(), plans[0]["night"])
+            return publish_episodes(run_settings(), plans[0]["night"])
 
     @task(map_index_template="shard {{ task.op_kwargs['part']['shard'] }}")
     def rank(part: dict[str, Any]) -> str:
         """Rank the catalogue for one shard of the users; returns the staged file."""
-        from recpipe import recommend
+        from recpipe.tables.recommendations.night_shards import rank_shard
 
         with refusals():
-            return recommend.rank_shard(run_settings(), part["night"], part["shard"])
+            return rank_shard(run_settings(), part["night"], part["shard"])
 
     @task(outlets=[table(SETTINGS, "recommendations")])
     def publish(plans: list[dict[str, Any]], files: list[str]) -> int:
         """Audit the lists and publish them; returns the rows."""
-        from recpipe import recommend
+        from recpipe.tables.recommendations.night_publish import publish_night
 
         with refusals():
             settings, night = run_settings(), plans[0]["night"]
-            rows = recommend.publish_night(settings, night, list(files))
-            counters.tell(settings, date.fromisoformat(night["day"]), "recommendations", "episodes")
+            rows = publish_night(settings, night, list(files))
+            metrics.tell(settings, date.fromisoformat(night["day"]), "recommendations", "episodes")
         return rows
 
     plans = link(plan(), *model_links(lambda plans: plans[0]["night"]["model_version"]))

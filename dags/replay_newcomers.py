@@ -27,23 +27,13 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
-from recpipe_airflow.alarms import tell_floors
-from recpipe_airflow.jobs import job
-from recpipe_airflow.links import link, report_link, table_links
-from recpipe_airflow.runs import (
-    WEEKLY,
-    day_param,
-    default_args,
-    refusals,
-    run_day,
-    run_limit,
-    run_settings,
-    schedule,
-    table,
-)
-from recpipe_airflow.waiting import DaySensor
 
-from recpipe.config import load_settings
+from recpipe.airflow.defaults import WEEKLY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
+from recpipe.airflow.jobs.job_operator import job
+from recpipe.airflow.links import link, report_link, table_links
+from recpipe.airflow.notifications import tell_floors
+from recpipe.airflow.sensors import DaySensor
+from recpipe.config.settings import load_settings
 
 SETTINGS = load_settings()
 
@@ -64,20 +54,20 @@ def replay_newcomers() -> None:
     @task(inlets=[table(SETTINGS, name) for name in ("events", "items", "users")], multiple_outputs=True)
     def export() -> dict[str, Any]:
         """Write what was known at the cut as a folder; returns the plan, and the folders of the input and of the model."""
-        from recpipe.evaluate import replay
+        from recpipe.evaluation.replay.replay_run import export_replay, model_folder, plan_replay
 
         with run_day() as (settings, day):
-            plan = replay.plan_replay(settings, day)
-            folders = {"episodes": replay.export_replay(settings, plan), "model": str(replay.model_folder(settings, plan))}
+            plan = plan_replay(settings, day)
+            folders = {"episodes": export_replay(settings, plan), "model": str(model_folder(settings, plan))}
             return {"plan": plan, **folders}
 
     @task(outlets=[table(SETTINGS, "replays")])
     def measure(plan: dict[str, Any], model: str) -> dict[str, Any]:
         """Serve the newcomers, publish, write the page; returns the warnings and where the page is."""
-        from recpipe.evaluate import replay
+        from recpipe.evaluation.replay.replay_run import publish_replay
 
         with run_day() as (settings, _):
-            return replay.publish_replay(settings, plan, model)
+            return publish_replay(settings, plan, model)
 
     @task
     def warn(outcome: dict[str, Any]) -> bool:

@@ -37,10 +37,8 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, dag, get_current_context, task
-from recpipe_airflow.alarms import TellQuestion
-from recpipe_airflow.jobs import job
-from recpipe_airflow.links import link, model_links, trained_links
-from recpipe_airflow.runs import (
+
+from recpipe.airflow.defaults import (
     WEEKLY,
     day_param,
     default_args,
@@ -52,9 +50,11 @@ from recpipe_airflow.runs import (
     schedule,
     table,
 )
-from recpipe_airflow.waiting import DaySensor
-
-from recpipe.config import load_settings
+from recpipe.airflow.jobs.job_operator import job
+from recpipe.airflow.links import link, model_links, trained_links
+from recpipe.airflow.notifications import TellQuestion
+from recpipe.airflow.sensors import DaySensor
+from recpipe.config.settings import load_settings
 
 SETTINGS = load_settings()
 MODEL = Asset(name="recpipe.model", uri=f"recpipe://models/{SETTINGS.registered_model}")
@@ -67,12 +67,12 @@ def ask_before(promoted: Any, registered: Any) -> None:
     @task.branch
     def propose(version: str) -> str:
         """Ask the gate, and go on with the question to a person if it would let the candidate pass."""
-        from recpipe import registry
-        from recpipe.registry.approval import pictures
+        from recpipe.promotion import gate
+        from recpipe.promotion.approval import pictures, question
 
         with run_day() as (settings, day):
-            decision = asdict(registry.propose(settings, version, day))
-            asked = registry.question(settings, decision, pictures(settings, version))
+            decision = asdict(gate.propose(settings, version, day))
+            asked = question(settings, decision, pictures(settings, version))
             get_current_context()["ti"].xcom_push("question", asked)
         return "approve" if decision["promoted"] else "promote"
 
@@ -106,13 +106,13 @@ def train_meta_model() -> None:
     @task(inlets=[table(SETTINGS, name) for name in ("events", "items", "users")], multiple_outputs=True)
     def export() -> dict[str, str]:
         """Write the training input as a folder, and name the folder of the model and what training goes on from."""
-        from recpipe import episodes
-        from recpipe.registry.start import begin, name_start, wanted_learner
+        from recpipe.dataset.export import export_training
+        from recpipe.promotion.start_from import begin, name_start, wanted_learner
 
         with run_day() as (settings, day):
             start = name_start(settings, from_of_run(settings))
             shop = "--other-shop" if start and start.other_shop else "--same-shop"
-            folders = {"episodes": episodes.export_training(settings, day), "model": run_folder(settings, "training", day)}
+            folders = {"episodes": export_training(settings, day), "model": run_folder(settings, "training", day)}
             # a folder, so that the job asks no registry, wherever it runs
             begun = begin(settings, start.text if start else "", wanted_learner(settings.train_options), before=day)
             return {**folders, "start": str(begun.folder.resolve()) if begun.folder else "", "shop": shop, "note": begun.said}
@@ -120,18 +120,18 @@ def train_meta_model() -> None:
     @task(outlets=[MODEL])
     def register(folder: str) -> str:
         """Log and register the model, and before it the best closed form if nothing serves yet; returns its version."""
-        from recpipe import registry
+        from recpipe.promotion import register as register_
 
         with run_day() as (settings, day):
-            return registry.register(settings, folder, day)
+            return register_.register(settings, folder, day)
 
     @task(outlets=[MODEL], trigger_rule="none_failed_min_one_success")
     def promote(version: str) -> dict[str, Any]:
         """Let the candidate pass the gate, or not; returns what was decided and why."""
-        from recpipe import registry
+        from recpipe.promotion import gate
 
         with run_day() as (settings, day):
-            return asdict(registry.promote(settings, version, day))
+            return asdict(gate.promote(settings, version, day))
 
     exported = export()
     train = job(

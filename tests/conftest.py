@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 
 for name in [name for name in os.environ if name.startswith(("RECPIPE_", "AIRFLOW", "MLFLOW_")) and name != "RECPIPE_TEST_DATA"]:
     del os.environ[name]  # a developer's own home must not leak into the tests
@@ -152,7 +152,7 @@ def asked_before_promotion(dag_file: Path) -> str:
 def services(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Settings]:
     """An embedded home whose Airflow and MLflow run, shared by all tests: the shipped shop's settings, the real DAGs, tiny ones."""
     from recpipe.demo.shop import SETTINGS
-    from recpipe.local import down, up
+    from recpipe.local.services import down, up
 
     folder = tmp_path_factory.mktemp("services")
     dags = folder / "dags"

@@ -5,8 +5,9 @@ import pyarrow.compute as pc
 import pytest
 from pydantic import ValidationError
 
-from recpipe import contract, setting_checks
-from recpipe.config import Settings, load_settings
+from recpipe import contract
+from recpipe.config import checks
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting
 
 
@@ -172,7 +173,7 @@ def test_a_file_of_settings_that_is_wrong_is_named(tmp_path, monkeypatch, conten
 
 
 def test_the_types_of_events_are_those_of_the_tables():
-    assert setting_checks.EVENT_TYPES == contract.EVENT_TYPES
+    assert checks.EVENT_TYPES == contract.EVENT_TYPES
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,12 @@ import pytest
 from deltalake.exceptions import DeltaError
 
 from recpipe import cli
-from recpipe.config import load_settings
-from recpipe.encode.cache import VectorCache
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadDelivery, MissingModel, RecpipeError, Trouble, no_space
 from recpipe.faults import explained, lacks_rights, sentence_of, told
-from recpipe.learn.folder import read_config
-from recpipe.registry.folder import read_json
+from recpipe.models.io import read_config
+from recpipe.registry.model_folder import read_json
+from recpipe.text.cache import VectorCache
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recpipe.config import load_settings
-from recpipe.ids import canonical, canonical_ids, rounded, without_nobody
-from recpipe.privacy.keys import typed_user, user_keys
-from recpipe.setting_checks import NOBODY
+from recpipe.config.checks import NOBODY
+from recpipe.config.settings import load_settings
+from recpipe.user_ids.canonical import canonical, canonical_ids, rounded, without_nobody
+from recpipe.user_ids.keys import typed_user, user_keys
 
 SAME = [
     ("12345", 12345), ("12345", "12345.0"), ("12345", " 12345\t"), ("12345", "\ufeff12345"), ("12345", "12\u200b345"),

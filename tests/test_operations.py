@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -33,7 +33,7 @@ def test_there_are_commands() -> None:
 def test_each_recpipe_command_exists(line: str) -> None:
     import typer
 
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     name, *words = shlex.split(line)[1:]
     command = typer.main.get_command(app).commands[name]

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import recpipe.cli
+from recpipe import cli
 from recpipe.errors import BadDelivery, RecpipeError
-from recpipe.notify import Notice
+from recpipe.notices.notice import Notice
 from recpipe.printable import NAME, SENTENCE, ReadableFormatter, cell, named, printable, readable, sentence
 
 STEERING = [
@@ -70,7 +70,7 @@ def test_a_log_line_is_readable_traces_included() -> None:
 
 
 def test_no_command_prints_past_the_one_way() -> None:
-    for file in Path(recpipe.cli.__file__).parent.glob("*.py"):
+    for file in Path(cli.__file__).parent.glob("*.py"):
         called = [node.func for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
         assert not [one for one in called if isinstance(one, ast.Name) and one.id in ("print", "Text")], file
 

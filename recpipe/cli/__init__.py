@@ -1,20 +1,20 @@
-# ruff: noqa: E402, F401, I001  (the groups import `app` from here, one line each)
-"""The ``recpipe`` command: one module a group of commands; what they need is imported when they run."""
+"""The commands: one module a group; what they need is imported when they run."""
 
 from __future__ import annotations
 
 import logging
 import sys
 
-import typer
-
+from recpipe.cli import benchmark, check, encoders, evaluate, ingest, local, models, privacy, search, tables, tasks, train, upkeep
+from recpipe.cli.command import app
 from recpipe.errors import RecpipeError, Trouble, no_space
 from recpipe.faults import place_in_code, sentence_of
 from recpipe.printable import ReadableFormatter, say, steady_output
 
-log = logging.getLogger(__name__)
+GROUPS = (benchmark, check, encoders, evaluate, ingest, local, models, privacy, search, tables, tasks, train, upkeep)
+"""Importing a group adds its commands to `app`."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -43,29 +43,10 @@ def main() -> None:
 
 def keyed() -> bool:
     """Whether ids are kept under a key, so that no text of a library may be shown: it could quote what was delivered."""
-    from recpipe.config import load_settings
-    from recpipe.privacy.keys import has_key
+    from recpipe.config.settings import load_settings
+    from recpipe.user_ids.keys import has_key
 
     try:
         return has_key(load_settings())
     except RecpipeError:
         return True
-
-
-from recpipe.cli import benchmark
-from recpipe.cli import check
-from recpipe.cli import demo
-from recpipe.cli import encoders
-from recpipe.cli import evaluate
-from recpipe.cli import ingest
-from recpipe.cli import keys
-from recpipe.cli import knowledge
-from recpipe.cli import local
-from recpipe.cli import models
-from recpipe.cli import privacy
-from recpipe.cli import recommend
-from recpipe.cli import search
-from recpipe.cli import tables
-from recpipe.cli import tasks
-from recpipe.cli import train
-from recpipe.cli import upkeep

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.printable import say
 
 benchmark = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -29,7 +29,7 @@ def ratings(
     seed: Annotated[int, typer.Option(help="Of training; the same seed gives the same file.")] = 0,
 ) -> None:
     """Predict the ratings (or likes) of new users, of new items, and of both, each task from its own support."""
-    from recpipe.benchmark.ratings import run
+    from recpipe.experiments.rating_protocol import run
 
     run(split, out, learner, seed)
 
@@ -49,8 +49,8 @@ def new_users(
     seed: Annotated[int | None, typer.Option(min=0, help="Of everything random; that of the settings if not given.")] = None,
 ) -> None:
     """Make lists of 50 for users who came after the training log ended, on the way that the nights take."""
-    from recpipe.benchmark.new_users import Task, recommend_new_users
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
+    from recpipe.experiments.new_users import Task, recommend_new_users
 
     given = {name: value for name, value in (("seed", seed), ("encoder", encoder or None)) if value is not None}
     settings = load_settings(**given)
@@ -79,8 +79,8 @@ def peers(
     quick: Annotated[bool, typer.Option(help="One setting and few steps: to try the way, not the quality.")] = False,
 ) -> None:
     """Serve the same split with implicit's ALS and BM25 and RecTools' SASRec, each in an environment of its own."""
-    from recpipe.benchmark.peers.run import run_peers
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
+    from recpipe.experiments.peers.peer_run import run_peers
 
     place = envs or load_settings().work / "benchmark" / "peers"
     for file in run_peers(split, out_dir, place, only=only or (), seed=seed, threads=threads, quick=quick):
@@ -101,7 +101,7 @@ def text(
     seed: Annotated[int, typer.Option(help="Of all that is drawn; the same seed gives the same file.")] = 0,
 ) -> None:
     """Classify texts from a few labelled ones of each class."""
-    from recpipe.benchmark.text import run
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
+    from recpipe.experiments.text_protocol import run
 
     run(train, test, out, load_settings(encoder=encoder).encoder, seed=seed, cache=cache)

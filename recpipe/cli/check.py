@@ -1,4 +1,4 @@
-"""The command that looks at a shop's own files before anything is set."""
+"""Checks of what a shop brings: a delivery, and the files of its rules."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recpipe.cli import app
-from recpipe.printable import NAME, cell, printable
+from recpipe.cli.command import app
+from recpipe.printable import NAME, cell, printable, say
 
 if TYPE_CHECKING:
-    from recpipe.onboarding.check import Asked, Say
+    from recpipe.onboarding.delivery_check import Asked, Say
 
 
 @app.command("check-delivery")
@@ -35,9 +35,9 @@ def check_delivery(
     from rich.console import Console
 
     from recpipe.errors import BadSetting
-    from recpipe.onboarding.check import check
+    from recpipe.onboarding.check_report import show
+    from recpipe.onboarding.delivery_check import check
     from recpipe.onboarding.proposal import write_environment
-    from recpipe.onboarding.report import show
 
     if write and Path(write).exists():
         raise BadSetting(f"{write} is there already: name another file, or move it away first.")
@@ -59,7 +59,7 @@ def check_delivery(
 
 
 def _asked(path: Path, table: list[str], column: list[str], event_type: list[str], timezone: str, cut: str) -> Asked:
-    from recpipe.onboarding.check import Asked
+    from recpipe.onboarding.delivery_check import Asked
 
     columns: dict[str, dict[str, str]] = {}
     for name, delivered in _pairs("--column", column).items():
@@ -124,3 +124,28 @@ def _progress(console: object) -> Iterator[Say]:
             bar.update(task, description=escape(printable(what, NAME)), completed=done, total=max(1, of))
 
         yield say
+
+
+@app.command(name="check-knowledge")
+def check_knowledge(
+    folder: Annotated[str, typer.Argument(help="folder of the files; that of RECPIPE_KNOWLEDGE if empty")] = "",
+) -> None:
+    """Read the shop's files of knowledge as the nights would: every fault with its file and line, or what they say.
+
+    What they name and the newest catalogue does not have is listed too: nothing is refused for that.
+    """
+    from recpipe.config.settings import load_settings
+    from recpipe.errors import BadSetting
+    from recpipe.rules.absent_names import absent_today
+    from recpipe.rules.load import read_rules
+
+    settings = load_settings(**({"knowledge": folder} if folder else {}))
+    if not settings.knowledge:
+        raise BadSetting("No folder of knowledge is set: name one, or set RECPIPE_KNOWLEDGE.")
+    found = read_rules(settings)
+    say(
+        f"{settings.knowledge}: {len(found.tree.renames)} renamed categories, {len(found.substitutes)} groups of substitutes, "
+        f"{len(found.blocked)} blocked, {len(found.age_limits)} age limits. sha256 {found.sha256[:12]}."
+    )
+    for line in absent_today(settings, found):
+        say(line)

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.printable import say
 
 
 def encoder_folder(name: str) -> str:
     """Return the folder of an encoder that is named by its folder or its profile; empty stays empty."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
 
     return load_settings(encoder=name).encoder
 
@@ -35,9 +35,9 @@ def install_encoder(profile: Annotated[str, typer.Argument(help="multilingual: m
     With RECPIPE_ENCODER=multilingual everything that reads texts goes by it. A model that was trained with another encoder
     does not serve then: train again.
     """
-    from recpipe.config import ENCODER_PROFILES, load_settings
-    from recpipe.encode.multilingual import install
+    from recpipe.config.settings import ENCODER_PROFILES, load_settings
     from recpipe.errors import BadSetting
+    from recpipe.text.multilingual import install
 
     if profile not in ENCODER_PROFILES:
         raise BadSetting(f"There is no encoder profile '{profile}'. Choose {', '.join(ENCODER_PROFILES)}.")
@@ -78,9 +78,10 @@ def finetune_encoder(
     Shows what text prototypes reach on the last window, with the vectors before and after.
     """
     given = {name: value for name, value in locals().items() if value is not None and name not in ("episodes", "out", "encoder")}
-    from recpipe.encode.finetune import Config, finetune
-    from recpipe.encode.finetune.measure import table
-    from recpipe.learn.claim import alone
+    from recpipe.training.encoder.before_after import table
+    from recpipe.training.encoder.finetune import finetune
+    from recpipe.training.encoder.finetune_config import Config
+    from recpipe.training.folder_claim import alone
 
     with alone(out, say):
         say(table(finetune(episodes, encoder, out, Config(**given))))
@@ -97,9 +98,9 @@ def distill_encoder(
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
 ) -> None:
     """Teach a smaller encoder to give the same vectors, on the texts of a training input's catalogue."""
-    from recpipe.encode.compress import Student, distill
-    from recpipe.learn.claim import alone
-    from recpipe.learn.episodes_folder import read_episodes_folder
+    from recpipe.dataset.folder import read_episodes_folder
+    from recpipe.training.encoder.compress.distil import Student, distill
+    from recpipe.training.folder_claim import alone
 
     evidence, _ = read_episodes_folder(episodes)
     with alone(out, say):
@@ -114,9 +115,10 @@ def export_encoder(
     share: Annotated[float, typer.Option(help="Share of weights that pruning sets to zero.")] = 0.3,
 ) -> None:
     """Write an encoder in a smaller form; every command that takes an encoder folder takes it."""
-    from recpipe.encode.compress import export_int8, prune
     from recpipe.errors import BadSetting
-    from recpipe.learn.claim import alone
+    from recpipe.training.encoder.compress.int8_export import export_int8
+    from recpipe.training.encoder.compress.prune import prune
+    from recpipe.training.folder_claim import alone
 
     if form not in ("int8", "pruned"):
         raise BadSetting(f"There is no format '{form}'. Choose int8 or pruned.")

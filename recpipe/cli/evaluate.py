@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.printable import say
 
 if TYPE_CHECKING:
-    from recpipe.config import Settings
+    from recpipe.config.settings import Settings
 
 Day = Annotated[str, typer.Option("--day", help="last day of the behaviour, such as 2011-09-08")]
 
@@ -18,9 +18,11 @@ Day = Annotated[str, typer.Option("--day", help="last day of the behaviour, such
 @app.command()
 def evaluate(day: Day, send: Annotated[bool, typer.Option(help="send warnings to the webhook and by mail")] = True) -> None:
     """Judge the lists of RECPIPE_HORIZON_DAYS before a day, publish outcomes, write the page."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
-    from recpipe.evaluate import evaluate_day, notify, outcome_table
+    from recpipe.evaluation.day_outcomes import evaluate_day
+    from recpipe.evaluation.outcome_text import outcome_table
+    from recpipe.evaluation.warnings import notify
 
     settings = load_settings()
     found = evaluate_day(settings, parse_day(day))
@@ -46,11 +48,11 @@ def replay(
     send: Annotated[bool, typer.Option(help="send warnings to the webhook")] = True,
 ) -> None:
     """Serve those who registered since a cut as if new, by a model trained on the days before; publish replays, write the page."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
-    from recpipe.evaluate import notify
-    from recpipe.evaluate.replay import replay_day
-    from recpipe.evaluate.text import replay_table
+    from recpipe.evaluation.outcome_text import replay_table
+    from recpipe.evaluation.replay.replay_run import replay_day
+    from recpipe.evaluation.warnings import notify
 
     settings = load_settings()
     options = () if steps is None else ("--steps", str(steps))

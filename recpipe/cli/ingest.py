@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.printable import cell, say
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from recpipe.config import Settings
+    from recpipe.config.settings import Settings
 
 Day = Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01")]
 First = Annotated[str, typer.Option("--from", help="first day, such as 2011-09-01")]
@@ -28,7 +28,7 @@ Last = Annotated[str, typer.Option("--to", help="last day, included")]
 @app.command()
 def land(first: First, last: Last) -> None:
     """Drop the shipped shop's deliveries of some days into the landing folder."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
     from recpipe.demo import shop
 
@@ -40,9 +40,9 @@ def land(first: First, last: Last) -> None:
 @app.command()
 def ingest(day: Day, accept_volume: AcceptVolume = False) -> None:
     """Take in one day: check, audit, publish."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
-    from recpipe.ingest import ingest_day
+    from recpipe.tables.ingest.days_in import ingest_day
 
     settings, wanted = load_settings(), parse_day(day)
     _say(ingest_day(settings.accepting(wanted) if accept_volume else settings, wanted), day)
@@ -57,9 +57,9 @@ def history(
     accept_volume: AcceptVolume = False,
 ) -> None:
     """Take in many days in one process, with the checks of a nightly run."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.days import days_between, parse_day
-    from recpipe.ingest import ingest_history
+    from recpipe.tables.ingest.days_in import ingest_history
 
     settings, begin, end = load_settings(), parse_day(first), parse_day(last)
     settings = settings.accepting(*days_between(begin, end)) if accept_volume else settings
@@ -77,7 +77,7 @@ def missing_days(settings: Settings, first: date, last: date) -> list[date]:
     """Return the days of a range that do not stand in the register as published."""
     from recpipe.contract import EVENTS
     from recpipe.days import days_between
-    from recpipe.lake import Lake
+    from recpipe.lake.lake import Lake
 
     there = {record.day for record in Lake.from_settings(settings).days(EVENTS.name) if record.complete}
     return [day for day in days_between(first, last) if day not in there]
@@ -98,8 +98,8 @@ def days(
     from rich.console import Console
     from rich.table import Table
 
-    from recpipe.config import load_settings
-    from recpipe.lake import Lake
+    from recpipe.config.settings import load_settings
+    from recpipe.lake.lake import Lake
 
     shown = Table("table", "day", "status", "rows", "version", "model", "run")
     by_table: dict[str, list[list[str]]] = {}
@@ -115,8 +115,8 @@ def days(
 @app.command()
 def stale() -> None:
     """List the published days that were made from a day that has been replaced, or came in, since; and how each is run again."""
-    from recpipe.config import load_settings
-    from recpipe.lake import Lake
+    from recpipe.config.settings import load_settings
+    from recpipe.lake.lake import Lake
     from recpipe.lake.stale import stale_days
 
     found = stale_days(Lake.from_settings(load_settings()))
@@ -133,7 +133,7 @@ def stale() -> None:
 
 def _again(table: str) -> str:
     """Return the command that makes a day of a table, without the day."""
-    from recpipe.tasks import TASKS
+    from recpipe.tables.families import TASKS
 
     if table in TASKS:
         return f"recpipe task {table} --day"

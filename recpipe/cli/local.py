@@ -1,4 +1,4 @@
-"""Commands that start, watch and stop Airflow and MLflow on this machine."""
+"""The demo, and the pages on this machine."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import shlex
 
 import typer
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.printable import say
+
+
+@app.command()
+def demo() -> None:
+    """Run the main job on the shipped shop: history, training, ten nights, outcomes."""
+    from recpipe.demo.main import run
+
+    run()
 
 
 @app.command()
 def up() -> None:
     """Start Airflow and MLflow on this machine and wait until they are healthy."""
-    from recpipe.config import load_settings
-    from recpipe.local import login
-    from recpipe.local import up as start
-    from recpipe.local.home import airflow_pages
+    from recpipe.config.settings import load_settings
+    from recpipe.local.home import airflow_pages, login
+    from recpipe.local.services import up as start
 
     settings = load_settings()
     for state in start(settings, say=say):
@@ -30,8 +37,8 @@ def up() -> None:
 @app.command()
 def down() -> None:
     """Stop Airflow and MLflow, with the tasks and jobs that run."""
-    from recpipe.config import load_settings
-    from recpipe.local import down as stop
+    from recpipe.config.settings import load_settings
+    from recpipe.local.services import down as stop
 
     stopped = stop(load_settings(), say=say)
     say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
@@ -43,8 +50,8 @@ def status() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from recpipe.config import load_settings
-    from recpipe.local import status as look
+    from recpipe.config.settings import load_settings
+    from recpipe.local.services import status as look
 
     states = look(load_settings())
     shown = Table("service", "process", "healthy", "address")
@@ -58,8 +65,17 @@ def status() -> None:
 @app.command()
 def env() -> None:
     """Print the environment in which `airflow` works on this home: eval "$(recpipe env)"."""
-    from recpipe.config import load_settings
-    from recpipe.local import airflow_environment
+    from recpipe.config.settings import load_settings
+    from recpipe.local.home import airflow_environment
 
     for name, value in sorted(airflow_environment(load_settings()).items()):
         say(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def dags() -> None:
+    """Print the folder of the DAG files, for an Airflow of your own: AIRFLOW__CORE__DAGS_FOLDER="$(recpipe dags)"."""
+    from recpipe.config.settings import load_settings
+    from recpipe.local.dag_files import dag_files
+
+    say(str(dag_files(load_settings().dags_folder)))

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.printable import say
 
 if TYPE_CHECKING:
-    from recpipe.registry import Decision
+    from recpipe.promotion.decision import Decision
 
 Day = Annotated[str, typer.Option("--day", help="last day of the training's week, such as 2011-08-28")]
 
@@ -18,8 +18,8 @@ Day = Annotated[str, typer.Option("--day", help="last day of the training's week
 @app.command()
 def models() -> None:
     """Show the registered versions: what they are, until when they were trained, what the gate decided."""
-    from recpipe.config import load_settings
-    from recpipe.registry import overview
+    from recpipe.config.settings import load_settings
+    from recpipe.registry.versions import overview
 
     rows = overview(load_settings())
     if not rows:
@@ -34,9 +34,9 @@ def models() -> None:
 @app.command()
 def register(folder: Annotated[str, typer.Argument(help="model folder that `recpipe train` wrote")], day: Day) -> None:
     """Register a model folder; the same folder again keeps its version."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
-    from recpipe.registry import register as register_folder
+    from recpipe.promotion.register import register as register_folder
 
     say(f"version {register_folder(load_settings(), folder, parse_day(day))}")
 
@@ -47,9 +47,9 @@ def promote(
     day: Day,
 ) -> None:
     """Hold a version against the champion of its week, and promote it if it is not clearly worse."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
-    from recpipe.registry import promote as hold
+    from recpipe.promotion.gate import promote as hold
 
     _say(hold(load_settings(), version, parse_day(day)))
 
@@ -60,8 +60,8 @@ def withdraw(
     reason: Annotated[str, typer.Option("--reason", help="why, in a sentence; it is kept with the version")],
 ) -> None:
     """Take a version's promotion back: no new night is given it."""
-    from recpipe.config import load_settings
-    from recpipe.registry import withdraw as take_back
+    from recpipe.config.settings import load_settings
+    from recpipe.promotion.withdraw import withdraw as take_back
 
     champion = take_back(load_settings(), version, reason)
     say(f"version {version} is withdrawn; version {champion} is the champion")
@@ -71,7 +71,7 @@ def withdraw(
 @app.command()
 def nights(version: Annotated[str, typer.Argument(help="version in the registry")]) -> None:
     """List the nights whose lists a registered version made: day, table version, rows, and the run that published them."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.registry.nights import in_words
     from recpipe.registry.nights import nights as nights_of
 
@@ -93,9 +93,9 @@ def adopt_model(
     ] = None,
 ) -> None:
     """Register another shop's model and promote it, so that this shop serves from its first night; exit code 1 if it stays withdrawn."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
-    from recpipe.registry import adopt
+    from recpipe.promotion.adopt import adopt
 
     decision = adopt(load_settings(), folder, parse_day(day) if day else None)
     _say(decision)

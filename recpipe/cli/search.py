@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 
 
 @app.command()
@@ -29,10 +29,10 @@ def search(
     from contextlib import nullcontext
     from dataclasses import replace
 
-    from recpipe.config import load_settings
-    from recpipe.learn.search import BASE, narrowed
-    from recpipe.learn.search import search as run
+    from recpipe.config.settings import load_settings
     from recpipe.registry.trials import logged_trials
+    from recpipe.training.tuning import BASE, narrowed
+    from recpipe.training.tuning import search as run
 
     base = replace(BASE, steps=steps or BASE.steps, device=device or BASE.device)
     with logged_trials(load_settings(), out) if mlflow else nullcontext() as hook:

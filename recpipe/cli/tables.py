@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.printable import cell, say
-
-if TYPE_CHECKING:
-    from recpipe.consume import UserList
+from recpipe.readers.printed_lists import print_list
 
 
 @app.command()
@@ -20,10 +18,10 @@ def show(
     day: Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01; by default the newest complete one")] = "",
 ) -> None:
     """Show the list of a user: titles, scores, and why each item stands there."""
-    from recpipe.config import load_settings
-    from recpipe.consume import read_list
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
-    from recpipe.privacy.asking import asked_user
+    from recpipe.readers.asked_user import asked_user
+    from recpipe.readers.lists import read_list
 
     settings = load_settings()
     print_list(read_list(settings, asked_user(settings, user), parse_day(day) if day else None))
@@ -41,10 +39,10 @@ def profile(
     from rich.console import Console
     from rich.table import Table
 
-    from recpipe.config import load_settings
-    from recpipe.consume import read_profile
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
-    from recpipe.privacy.asking import asked_user
+    from recpipe.readers.asked_user import asked_user
+    from recpipe.readers.profile import read_profile
 
     settings = load_settings()
     user = asked_user(settings, user)
@@ -71,9 +69,9 @@ def export(
     ] = False,
 ) -> None:
     """Write the recommendations of a complete day into one file."""
-    from recpipe.config import load_settings
-    from recpipe.consume import export_day
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
+    from recpipe.readers.table_files import export_day
 
     asked = parse_day(day)
     file = Path(out or f"recommendations-{asked}.{file_format}")
@@ -87,8 +85,8 @@ def tables() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from recpipe.config import load_settings
-    from recpipe.consume import freshness
+    from recpipe.config.settings import load_settings
+    from recpipe.readers.freshness import freshness
 
     settings = load_settings()
     shown = Table("table", "newest complete day", "its rows", "days", "missing between")
@@ -101,25 +99,3 @@ def tables() -> None:
         return
     Console().print(shown)
     say(f"Each is a Delta table under {settings.lake_root}; docs/tables.md says how to read them.")
-
-
-def print_list(shown: UserList, most: int | None = None) -> None:
-    """Print a user's list for a person, or the first so many places of it."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from recpipe.contract import WARM
-
-    console = Console()
-    console.print(cell(f"User {shown.user_id} on {shown.day}: cohort {shown.cohort}, model version {shown.model_version}"))
-    for what, values in (("Met before, newest first", shown.support), ("Searched for", shown.query_texts)):
-        if values:
-            console.print(cell(f"{what}: {', '.join(values)}"))
-    if not (shown.support or shown.query_texts):
-        lapsed = f"Nothing within the last {shown.lookback_days} days."
-        console.print(cell(lapsed if shown.cohort == WARM else "Nothing is known of this user yet."))
-    table = Table("", "item", "title", "score", "why")
-    for entry in shown.entries[:most]:
-        cells = (str(entry.rank), entry.item_id, entry.title, f"{entry.score:.3f}", entry.reason)
-        table.add_row(*map(cell, cells))
-    console.print(table)

@@ -1,4 +1,4 @@
-"""Commands that run a task by hand."""
+"""One day of a table, made by hand."""
 
 from __future__ import annotations
 
@@ -6,14 +6,32 @@ from typing import Annotated
 
 import typer
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.printable import say
+
+
+@app.command()
+def recommend(
+    day: Annotated[str, typer.Option("--day", help="the day, such as 2011-09-01")],
+    model_version: Annotated[str, typer.Option(help="version to use; by default the one that serves the day")] = "",
+    shards: Annotated[int, typer.Option(min=0, help="user shards, one after another; 0: as set. The rows stay the same")] = 0,
+) -> None:
+    """Make the lists of a day for every user: episodes, ranking, audit, publication."""
+    from recpipe.config.settings import load_settings
+    from recpipe.days import parse_day
+    from recpipe.tables.recommendations.night_publish import recommend_day
+
+    done = recommend_day(load_settings(), parse_day(day), model_version, shards)
+    say(
+        f"{done['day']}: {done['recommendations']:,} rows of recommendations and {done['episodes']:,} episodes "
+        f"by model version {done['model_version']}."
+    )
 
 
 @app.command()
 def tasks() -> None:
     """List the tasks: what each does, and which tables it reads."""
-    from recpipe.tasks import TASKS
+    from recpipe.tables.families import TASKS
 
     for name, task in TASKS.items():
         say(f"{name}: {task.says} Reads {', '.join(task.reads)}.")
@@ -31,17 +49,18 @@ def task(
     ] = False,
 ) -> None:
     """Make a day of a task's table: rows, audit, publication."""
-    from recpipe import rails
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.days import parse_day
-    from recpipe.lake import Lake
-    from recpipe.tasks import task_of
+    from recpipe.lake.lake import Lake
+    from recpipe.pipeline.publish import run_day
+    from recpipe.pipeline.task_outcomes import measure_task
+    from recpipe.tables.families import task_of
 
     settings, one = load_settings(), task_of(name)
     if measure:
-        for row in rails.measure_task(settings, one, Lake.from_settings(settings).reader(), parse_day(day)).to_pylist():
+        for row in measure_task(settings, one, Lake.from_settings(settings).reader(), parse_day(day)).to_pylist():
             value = "too few" if row["value"] is None else f"{row['value']:.4f}"
             say(f"{row['cohort']}  {row['metric']}  {value}  ({row['users']:,} measured)")
         return
-    done = rails.run_day(settings, one, parse_day(day), model_version, shards)
+    done = run_day(settings, one, parse_day(day), model_version, shards)
     say(f"{done['day']}: {done['rows']:,} rows of {done['task']} by version {done['model_version']}.")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recpipe.cli import app
-from recpipe.errors import BadSetting
+from recpipe.cli.command import app
+from recpipe.training.config import read_settings
 
 if TYPE_CHECKING:
-    from recpipe.registry.start import Begin
+    from recpipe.promotion.start_from import Begin
 
 
 @app.command()
@@ -55,10 +54,10 @@ def train(
 ) -> None:
     """Train a model on a training input; a killed run goes on from its checkpoint, to the same bytes.
 
-    ``python -m recpipe.learn.train`` does the same with torch, scipy and safetensors alone, and takes every setting.
+    ``python -m recpipe.training.loop`` does the same with torch, scipy and safetensors alone, and takes every setting.
     """
-    from recpipe.learn.train import Config
-    from recpipe.learn.train import train as run
+    from recpipe.training.config import Config
+    from recpipe.training.loop import train as run
 
     given = {
         "learner": learner,
@@ -78,31 +77,6 @@ def train(
     run(episodes, out, config, resume=resume, start_from=begun.folder, other_shop=others, start_note=note)
 
 
-def read_settings(file: Path) -> dict[str, Any]:
-    """Return settings of a training run from a JSON file.
-
-    Raises
-    ------
-    BadSetting
-        If there is no such file, or it holds something else.
-    """
-    from dataclasses import fields
-
-    from recpipe.learn.train import Config
-
-    try:
-        read = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise BadSetting(
-            f"Settings cannot be read from {file}: {error}. Give a file like best.json of `recpipe search`."
-        ) from None
-    known = {field.name for field in fields(Config)}
-    if not isinstance(read, dict) or not known.issuperset(read):
-        wrong = ", ".join(sorted(set(read) - known)) if isinstance(read, dict) else "no object"
-        raise BadSetting(f"{file} holds what is no setting of training: {wrong}. Known are {', '.join(sorted(known))}.")
-    return read
-
-
 def find_start(start: str, learner: str) -> Begin:
     """Return what a run of a learner goes on from; only for the champion, numbers and models:/ the registry is asked.
 
@@ -111,11 +85,11 @@ def find_start(start: str, learner: str) -> Begin:
     MissingModel
         If the registry has no such version.
     """
-    from recpipe.registry.start import Begin, begin
+    from recpipe.promotion.start_from import Begin, begin
 
     if start != "champion" and not start.isdecimal() and not start.startswith("models:"):
         return Begin(Path(start) if start else None)
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
 
     return begin(load_settings(), start, learner)
 
@@ -124,8 +98,8 @@ def is_of_other_shop(start: str, told: bool | None) -> bool:
     """Return whether the model to go on from is another shop's: as told, else by the name of a registered model."""
     if told is not None or not start.startswith("models:"):
         return bool(told)
-    from recpipe.config import load_settings
-    from recpipe.registry.start import name_start
+    from recpipe.config.settings import load_settings
+    from recpipe.promotion.start_from import name_start
 
     named = name_start(load_settings(), start)
     return named is not None and named.other_shop

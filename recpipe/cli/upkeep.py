@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.printable import say
 
 
@@ -15,8 +15,8 @@ def maintain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Join small files, remove old versions, models that nobody used, and scratch of finished runs."""
-    from recpipe.config import load_settings
-    from recpipe.upkeep import maintain as sweep
+    from recpipe.config.settings import load_settings
+    from recpipe.maintenance.maintain import maintain as sweep
 
     report = sweep(load_settings(), dry_run=dry_run)
     say("\n".join(report.lines()))
@@ -32,10 +32,10 @@ def doctor(
     import json
     from dataclasses import asdict
 
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.errors import BadSetting
-    from recpipe.upkeep.doctor import examine
-    from recpipe.upkeep.doctor.finding import wrong
+    from recpipe.maintenance.doctor import examine
+    from recpipe.maintenance.doctor.finding import wrong
 
     try:
         findings = examine(load_settings())

@@ -13,14 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from recpipe.config import Settings
-from recpipe.consume import reason_text
+from recpipe.config.settings import Settings
 from recpipe.contract import FEW, ZERO
-from recpipe.episodes import UserDay
-from recpipe.lake import Lake, Reader
-from recpipe.learn.data import Support
-from recpipe.recommend.night import Night, open_night, rank_blocks
-from recpipe.recommend.plan import plan_night
+from recpipe.dataset.cohorts import UserDay
+from recpipe.dataset.support import Support
+from recpipe.lake.lake import Lake
+from recpipe.lake.reader import Reader
+from recpipe.readers.lists import reason_text
+from recpipe.tables.recommendations.night import Night, open_night, rank_blocks
+from recpipe.tables.recommendations.night_plan import plan_night
 
 STEPS = (0, 1, 2)
 SHOWN = 5

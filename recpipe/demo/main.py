@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.demo.shop import DATA, SETTINGS
 from recpipe.errors import RecpipeError
 
@@ -158,7 +158,7 @@ def words_here(words: list[str]) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return the environment in which Airflow's commands see the demo's home."""
-    from recpipe.local import airflow_environment
+    from recpipe.local.home import airflow_environment
 
     return {**os.environ, **airflow_environment(load_settings())}
 

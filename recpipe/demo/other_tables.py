@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from recpipe.lake import Reader
+from recpipe.lake.reader import Reader
 from recpipe.printable import cell
 
 SHOWN = 3

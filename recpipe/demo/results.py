@@ -9,20 +9,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from recpipe.cli.tables import print_list
-from recpipe.config import Settings
-from recpipe.consume import read_list, read_replay
+from recpipe.config.settings import Settings
 from recpipe.contract import FEW, WARM, ZERO
 from recpipe.days import days_between
 from recpipe.demo.first_items import show_first_items
 from recpipe.demo.other_tables import show_other_tables
 from recpipe.demo.what_serves import ratio_sentences, what_serves
-from recpipe.evaluate import outcome_table
-from recpipe.evaluate.text import replay_table
-from recpipe.lake import Lake, Reader
-from recpipe.local import login
-from recpipe.local.home import base_url, mlflow_url
+from recpipe.evaluation.outcome_text import outcome_table, replay_table
+from recpipe.lake.lake import Lake
+from recpipe.lake.reader import Reader
+from recpipe.local.home import base_url, login, mlflow_url
 from recpipe.printable import cell, readable
+from recpipe.readers.lists import read_list
+from recpipe.readers.outcome_curves import read_replay
+from recpipe.readers.printed_lists import print_list
 
 
 def show_results(settings: Settings, console: Console, replayed: date, lists_day: date, evaluated: tuple[date, date]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recpipe.config import Settings
-from recpipe.consume import Point, Replayed
-from recpipe.evaluate.replay.measure import TOGETHER
-from recpipe.evaluate.replay.plot import label, short
+from recpipe.config.settings import Settings
+from recpipe.evaluation.replay.replay_groups import TOGETHER
+from recpipe.evaluation.replay.replay_plot import label, short
+from recpipe.readers.outcome_curves import Point, Replayed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def what_serves(settings: Settings, replayed: Replayed) -> str:
     """Return a paragraph: the version that serves, each candidate's figures beside its champion's, and both on newcomers."""
-    from recpipe.registry import overview
     from recpipe.registry.store import client
+    from recpipe.registry.versions import overview
 
     versions, store = overview(settings), client(settings)
     serving = next((one for one in versions if "champion" in one["aliases"].split(", ")), None)

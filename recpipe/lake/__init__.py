@@ -1,5 +1,1 @@
 """The lake: Delta tables that are read as of a day and replaced a day at a time, and the register of days."""
-
-from recpipe.lake.lake import DayRecord, Input, Lake, Reader, stream
-
-__all__ = ["DayRecord", "Input", "Lake", "Reader", "stream"]

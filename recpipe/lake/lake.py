@@ -15,62 +15,28 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as fs
-import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from recpipe import __version__
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.contract import CLOSED, DAYS, EMPTY, OPEN, TABLES
-from recpipe.errors import MissingDay, RecpipeError, Trouble
-from recpipe.lake.claim import claim, fingerprint_of, hold_against
+from recpipe.errors import MissingDay, RecpipeError
 from recpipe.lake.day_claim import claimed
-from recpipe.privacy.keys import fingerprint
+from recpipe.lake.day_record import DayRecord, Input, order_of, record_of, row_of
+from recpipe.lake.key_claim import claim, fingerprint_of, hold_against
+from recpipe.lake.reader import Reader, too_old
+from recpipe.lake.streams import WRITING, stream, without_meanings
+from recpipe.user_ids.keys import fingerprint
 
 COMMIT_TRIES = 12
-STREAM_ROWS = 65_536
-"""Rows that are held at a time where a dataset is read or written."""
-WRITING = WriterProperties(max_row_group_size=2 * STREAM_ROWS, compression="ZSTD", compression_level=3)
-"""The writer holds a row group in memory; its own default is a million rows."""
-
-
-@dataclass(frozen=True)
-class Input:
-    """What a step read of one table: days first to last, at one Delta version."""
-
-    table: str
-    first_day: date
-    last_day: date
-    version: int
-
-
-@dataclass(frozen=True)
-class DayRecord:
-    """One day of one table, as the register has it."""
-
-    table: str
-    day: date
-    status: str
-    table_version: int
-    inputs: tuple[Input, ...]
-    model_version: str | None
-    code_version: str
-    run_id: str
-    rows: int
-    recorded_at: datetime
-
-    @property
-    def complete(self) -> bool:
-        """Whether the day can be built upon (closed, or known to be empty)."""
-        return self.status in (CLOSED, EMPTY)
 
 
 @dataclass(frozen=True)
@@ -133,7 +99,7 @@ class Lake:
             return DeltaTable(self.uri(table), version, storage_options=dict(self.storage_options) or None)
         except DeltaError as error:
             if version is not None and self.delta(table) is not None:
-                raise _too_old(table, version) from error
+                raise too_old(table, version) from error
             if isinstance(error, TableNotFoundError):
                 return None
             raise
@@ -155,18 +121,18 @@ class Lake:
         newest: dict[tuple[str, date], DayRecord] = {}
         for record in self._registered(where, version):
             known = newest.get((record.table, record.day))
-            if known is None or _order(record) > _order(known):
+            if known is None or order_of(record) > order_of(known):
                 newest[record.table, record.day] = record
         return [newest[key] for key in sorted(newest)]
 
     def history(self, table: str, day: date) -> list[DayRecord]:
         """Return all that the register says of one day of a table: each time it was written, the newest, which counts, last."""
-        return sorted(self._registered((ds.field("table") == table) & (ds.field("day") == day)), key=_order)
+        return sorted(self._registered((ds.field("table") == table) & (ds.field("day") == day)), key=order_of)
 
     def _registered(self, where: ds.Expression | None, version: int | None = None) -> Iterator[DayRecord]:
         delta = self.delta(DAYS.name, version)
         if delta is not None:
-            yield from map(_record, self.dataset(delta, DAYS.name).to_table(filter=where).to_pylist())
+            yield from map(record_of, self.dataset(delta, DAYS.name).to_table(filter=where).to_pylist())
 
     def day(self, table: str, day: date) -> DayRecord | None:
         """Return what the register says of one day of a table."""
@@ -305,7 +271,7 @@ class Lake:
         predicate = "day IN (" + ", ".join(f"DATE '{day}'" for day in days) + ")"
         for attempt in range(COMMIT_TRIES):
             mark = uuid.uuid4().hex
-            batches = _without_meanings(stream(data))
+            batches = without_meanings(stream(data))
             try:
                 write_deltalake(
                     self.uri(table), batches, mode="overwrite", predicate=predicate,
@@ -358,175 +324,16 @@ class Lake:
 
     def _append(self, records: Sequence[DayRecord]) -> None:
         self._ensure(DAYS.name)
-        rows = pa.Table.from_pylist([_row(record) for record in records], schema=DAYS.schema)
+        rows = pa.Table.from_pylist([row_of(record) for record in records], schema=DAYS.schema)
         for attempt in range(COMMIT_TRIES):
             try:
                 return write_deltalake(
-                    self.uri(DAYS.name), _without_meanings(rows.to_reader()), mode="append",
+                    self.uri(DAYS.name), without_meanings(rows.to_reader()), mode="append",
                     storage_options=dict(self.storage_options) or None, commit_properties=CommitProperties(max_commit_retries=100),
                 )  # fmt: skip
             except CommitFailedError:  # an append loses to a change of the table's columns or properties alone
                 time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))
         raise RecpipeError(f"The register of days could not be written: {COMMIT_TRIES} commits were lost. Run again.")
-
-
-class Reader:
-    """Reads the lake at one version of each table; ``inputs`` says what was read, for the register.
-
-    Only days that stand in the register as complete are seen.
-    """
-
-    def __init__(self, lake: Lake, versions: Mapping[str, int]) -> None:
-        self._lake = lake
-        self._versions = versions
-        self._tables: dict[str, DeltaTable | None] = {}
-        self._complete: dict[str, list[date]] = {}
-        self._register: list[DayRecord] | None = None
-        self._datasets: dict[str, ds.Dataset] = {}  # opening one costs a look at every file
-        self.inputs: list[Input] = []
-
-    def days(self, table: str) -> list[date]:
-        """Return the complete days of a table, oldest first."""
-        self._pin(table)
-        return self._complete[table]
-
-    def read(
-        self,
-        table: str,
-        first: date = date.min,
-        last: date = date.max,
-        columns: list[str] | None = None,
-        only: ds.Expression | None = None,
-    ) -> pa.Table:
-        """Read the rows of days first to last (both included) that are complete; ``only`` some of them, such as a user's.
-
-        ``inputs`` remembers the days that were asked for, those that were not there among them: whatever comes in
-        there later would have been read.
-        """
-        schema = TABLES[table].schema
-        wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
-        delta = self._pin(table)
-        days = [day for day in self._complete[table] if first <= day <= last]
-        self._remember(table, first, last, days)
-        if delta is None or not days:
-            return wanted.empty_table()
-        day = ds.field("day")
-        where = (day >= days[0]) & (day <= days[-1]) & day.isin(days)
-        where = where if only is None else where & only
-        if table not in self._datasets:
-            self._datasets[table] = self._lake.dataset(delta, table)
-        dataset = self._datasets[table]
-        there = [name for name in wanted.names if name in dataset.schema.names]
-        try:
-            return _complete(dataset.to_table(columns=there, filter=where), wanted)
-        except FileNotFoundError as error:
-            newest = self._lake.delta(table)
-            if newest is not None and newest.version() == delta.version():  # no sweep takes a file of the newest version
-                raise _lost(table, error) from error
-            raise _too_old(table, delta.version()) from error
-
-    def as_of(self, table: str, day: date, columns: list[str] | None = None, only: ds.Expression | None = None) -> pa.Table:
-        """Return the newest row of each key with a day at or before the given one (items, users).
-
-        Columns, where given, name the key and ``day`` among them; ``only`` speaks of the key.
-        """
-        rows = self.read(table, last=day, columns=columns, only=only)
-        return _newest(rows, list(TABLES[table].key))
-
-    def events(self, first: date, last: date, columns: list[str] | None = None, only: ds.Expression | None = None) -> pa.Table:
-        """Return the events of some days; of an event that was delivered twice the later delivery counts.
-
-        ``only`` speaks of what does not change from one delivery of an event to the next, such as its user.
-        """
-        wanted = columns or TABLES["events"].columns
-        rows = self.read("events", first, last, sorted({*wanted, "event_id", "day"}), only)
-        return _newest(rows, ["event_id"]).select(wanted)
-
-    def look_for(self, table: str, day: date) -> bool:
-        """Return whether a day of a table is complete; ``inputs`` remembers that it was asked for."""
-        there = day in self.days(table)
-        self._remember(table, day, day, [day] if there else [])
-        return there
-
-    def _remember(self, table: str, first: date, last: date, there: list[date]) -> None:
-        """Note what was asked for; an end that was left open is the first or last day that was there."""
-        first = there[0] if first == date.min and there else first
-        last = there[-1] if last == date.max and there else last
-        if first > date.min and last < date.max:
-            delta = self._pin(table)
-            self.inputs.append(Input(table, first, last, -1 if delta is None else delta.version()))
-
-    def _pin(self, table: str) -> DeltaTable | None:
-        if table not in self._tables:
-            # the register first: data may then be newer than it, but no registered day can be missing from the data
-            # and once for all tables: in an object store it is some hundred requests
-            if self._register is None:
-                self._register = self._lake.days(version=self._versions.get(DAYS.name))
-            self._complete[table] = [record.day for record in self._register if record.table == table and record.complete]
-            self._tables[table] = self._lake.delta(table, self._versions.get(table))
-        return self._tables[table]
-
-
-def _lost(table: str, error: FileNotFoundError) -> Trouble:
-    file = str(error).partition("'")[2].partition("'")[0] or "a file"
-    return Trouble(
-        f"Table {table} names the file {file}, which is gone: somebody or something removed it from the lake. Restore it from a backup, or "
-        f"make its day anew (`recpipe ingest --day DAY` for what is delivered)."
-    )
-
-
-def _too_old(table: str, version: int) -> MissingDay:
-    return MissingDay(
-        f"Version {version} of table {table} is no longer kept (RECPIPE_KEEP_DAYS), but the run was planned with it: run it again "
-        f"from its first task on, so that it is planned anew."
-    )
-
-
-def _complete(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
-    """Return rows in the contract's columns; those that a table of an earlier release lacks are null."""
-    columns = [rows[f.name] if f.name in rows.schema.names else pa.nulls(len(rows), f.type) for f in wanted]
-    return pa.table(columns, names=wanted.names).cast(wanted)
-
-
-def _newest(rows: pa.Table, key: list[str]) -> pa.Table:
-    """Keep the row with the greatest day of each key, in the order of the key."""
-    order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in [*key, "day"]])
-    rows = rows.take(order)
-    if rows.num_rows < 2:
-        return rows
-    changed = pa.array([False] * (rows.num_rows - 1))
-    for name in key:
-        column = rows[name].combine_chunks()
-        changed = pc.or_(changed, pc.not_equal(column.slice(1), column.slice(0, rows.num_rows - 1)))
-    return rows.filter(pa.concat_arrays([changed, pa.array([True])]))
-
-
-def stream(data: pa.Table | ds.Dataset, columns: list[str] | None = None) -> pa.RecordBatchReader:
-    """Return the rows a batch at a time, so that memory is bounded by the batch whatever the reader's pace."""
-    if isinstance(data, pa.Table):
-        return (data if columns is None else data.select(columns)).to_reader()
-    if not isinstance(data, ds.FileSystemDataset):
-        return data.scanner(columns=columns).to_reader()
-    schema = data.schema if columns is None else pa.schema([data.schema.field(name) for name in columns])
-    return pa.RecordBatchReader.from_batches(schema, _file_batches(data, schema))
-
-
-def _without_meanings(batches: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """Return the batches without what their fields mean.
-
-    Delta refuses a field whose metadata are others than when the table was made, and a meaning may be put in other words.
-    """
-    plain = pa.schema([pa.field(field.name, field.type, field.nullable) for field in batches.schema])
-    bare = (pa.RecordBatch.from_arrays(batch.columns, schema=plain) for batch in batches)
-    return pa.RecordBatchReader.from_batches(plain, bare)
-
-
-def _file_batches(data: ds.FileSystemDataset, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    # not a scanner: it reads ahead of a slow reader, up to a GiB
-    for file in data.files:
-        with pq.ParquetFile(file, filesystem=data.filesystem, pre_buffer=False) as opened:
-            for batch in opened.iter_batches(STREAM_ROWS, columns=schema.names, use_threads=False):
-                yield batch.select(schema.names).cast(schema)
 
 
 def _rows_by_day(table: str, days: Sequence[date], data: pa.Table | ds.Dataset) -> dict[date, int]:
@@ -553,22 +360,3 @@ def _difference(found: pa.Schema, wanted: pa.Schema) -> str:
         if found.field(name).type != wanted.field(name).type:
             return f"column {name} is {found.field(name).type}, not {wanted.field(name).type}"
     return "the order of columns, or an extra one: " + json.dumps(found.names)
-
-
-def _order(record: DayRecord) -> tuple[int, datetime]:
-    return record.table_version, record.recorded_at
-
-
-def _row(record: DayRecord) -> dict[str, Any]:
-    row = dict(vars(record))
-    row["inputs"] = [vars(entry) for entry in record.inputs]
-    return row
-
-
-def _record(row: dict[str, Any]) -> DayRecord:
-    return DayRecord(**{**row, "inputs": tuple(Input(**entry) for entry in row["inputs"])})
-
-
-def window(last: date, days: int) -> tuple[date, date]:
-    """Return the first and last day of the window of so many days that ends with ``last``."""
-    return last - timedelta(days=days - 1), last

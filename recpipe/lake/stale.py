@@ -6,7 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 
-from recpipe.lake.lake import DayRecord, Lake
+from recpipe.lake.day_record import DayRecord
+from recpipe.lake.lake import Lake
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.errors import RecpipeError
 from recpipe.local import home as places
 
@@ -115,7 +115,7 @@ def up(settings: Settings, say: Callable[[str], None] = log.info) -> list[Servic
 
 def _make_database(settings: Settings) -> None:
     """See that MLflow's file is whole before its server opens it; the server would not notice that it was killed while it made it."""
-    from recpipe.registry.database import ready
+    from recpipe.local.mlflow_database import ready
 
     ready(settings.tracking_uri)
 
@@ -269,7 +269,7 @@ def _prepare(settings: Settings) -> None:
     path = places.logs(settings) / "prepare.log"
     with path.open("wb") as output:
         done = subprocess.run(
-            [sys.executable, "-m", "recpipe.provider.prepare", str(slots)],
+            [sys.executable, "-m", "recpipe.airflow.backfill.database_setup", str(slots)],
             env=places.process_environment(settings),
             cwd=places.airflow_home(settings),
             stdout=output,

@@ -27,7 +27,7 @@ def preload(modules: list[str]) -> None:
 def modules(given: str) -> list[str]:
     """Return the modules that a command line names."""
     if given == "default":
-        from recpipe.config import load_settings
+        from recpipe.config.settings import load_settings
 
         return load_settings().preload
     return [name for name in given.split(",") if name]

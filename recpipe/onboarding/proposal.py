@@ -11,12 +11,12 @@ from typing import Any, Final
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from recpipe.onboarding.columns import SURE, Guess
-from recpipe.onboarding.names import event_type_of
-from recpipe.onboarding.rows import Shape
-from recpipe.onboarding.samples import Column
-from recpipe.onboarding.tables import Chosen
-from recpipe.onboarding.times import form_of
+from recpipe.onboarding.guesses.column_guesses import SURE, Guess
+from recpipe.onboarding.guesses.name_scores import event_type_of
+from recpipe.onboarding.guesses.samples import Column
+from recpipe.onboarding.guesses.time_forms import form_of
+from recpipe.onboarding.sample_rows import Shape
+from recpipe.onboarding.table_choice import Chosen
 
 SETTING: Final = {"events": "event_columns", "items": "item_columns", "users": "user_columns"}
 OPTION: Final = {"events": "--column events.", "items": "--column items.", "users": "--column users."}

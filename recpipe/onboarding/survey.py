@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recpipe.config import Settings
-from recpipe.onboarding.rows import Shape, read_rows
+from recpipe.config.settings import Settings
+from recpipe.onboarding.sample_rows import Shape, read_rows
 from recpipe.onboarding.sources import Source
 
 TOLD: Final = ("title", "category", "brand", "description")

@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import RecpipeError
-from recpipe.ingest.stage import stage_days
-from recpipe.ingest.staged import FACTS
 from recpipe.onboarding.survey import Survey
+from recpipe.tables.ingest.stage import stage_days
+from recpipe.tables.ingest.staged import FACTS
 
 FIRST: int = 4
 AROUND: int = 4

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recpipe.config import Settings
-from recpipe.registry.folder import CONFIG, read_json
+from recpipe.config.settings import Settings
+from recpipe.registry.model_folder import CONFIG, read_json
 
 
 def foreign_encoder(settings: Settings, folder: str | Path) -> str:
@@ -13,7 +13,7 @@ def foreign_encoder(settings: Settings, folder: str | Path) -> str:
 
     A folder that names no encoder fits any. Nights, the gate and the first champion go by this.
     """
-    from recpipe.encode import load_encoder
+    from recpipe.text.encoder import load_encoder
 
     wanted = str(read_json(Path(folder) / CONFIG).get("encoder") or "")
     if not wanted:

@@ -16,9 +16,10 @@ import pandas as pd
 import scipy.sparse as sp
 from safetensors.numpy import load_file
 
-from recpipe.learn import load
-from recpipe.learn.data import ItemSpace, Support, score_users
-from recpipe.learn.pairs import Pairs
+from recpipe.dataset.support import Support
+from recpipe.evidence.item_features import Pairs
+from recpipe.models.base import ItemSpace, score_users
+from recpipe.models.io import load
 
 
 def read_space(folder: Path) -> tuple[list[str], np.ndarray, ItemSpace]:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from recpipe.config import Settings
-from recpipe.lake import DayRecord, Lake
-from recpipe.registry.database import sqlite_file
+from recpipe.config.settings import Settings
+from recpipe.lake.day_record import DayRecord
+from recpipe.lake.lake import Lake
+from recpipe.local.mlflow_database import sqlite_file
 from recpipe.registry.store import client, impatience
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.errors import MissingModel, Trouble, no_space
 from recpipe.faults import MAKE_ROOM
-from recpipe.registry.folder import CLOSED_FORM, MODEL_FILES, content_hash
+from recpipe.registry.model_folder import CLOSED_FORM, MODEL_FILES, content_hash
 from recpipe.registry.store import client
 from recpipe.registry.versions import Version, all_versions, find, newest, serving
 

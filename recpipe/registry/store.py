@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from recpipe.config import Settings
-from recpipe.registry.database import SQLITE, ready
+from recpipe.config.settings import Settings
+from recpipe.local.mlflow_database import SQLITE, ready
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

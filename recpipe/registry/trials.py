@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.registry.store import client, experiment_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from recpipe.learn.search import Hook, Progress
+    from recpipe.training.tuning import Hook, Progress
 
 RUN_FILE: Final = "mlflow_run.txt"
 """Holds the id of the search's run, in the folder of the search: a search that goes on goes on in the same run."""
@@ -25,7 +25,7 @@ PARENT: Final = "mlflow.parentRunId"
 
 @contextmanager
 def logged_trials(settings: Settings, folder: Path) -> Iterator[Hook]:
-    """Open the run of a search, and give the function that logs its trials (for `recpipe.learn.search.search`).
+    """Open the run of a search, and give the function that logs its trials (for `recpipe.training.tuning.search`).
 
     Parameters
     ----------

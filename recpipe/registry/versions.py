@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.errors import MissingModel
-from recpipe.registry.folder import CLOSED_FORM
+from recpipe.registry.model_folder import CLOSED_FORM
 from recpipe.registry.store import client
 
 if TYPE_CHECKING:

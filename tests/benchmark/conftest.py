@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recpipe.encode import load_encoder
-from recpipe.encode.cache import VectorCache
+from recpipe.text.cache import VectorCache
+from recpipe.text.encoder import load_encoder
 
 CUTOFF = pd.Timestamp("2011-03-01")
 KINDS = ("mug", "garland", "lantern", "blanket", "box")

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recpipe.benchmark.evidence import category_path, first_meeting_weight, split_catalogue, split_evidence, split_support
-from recpipe.benchmark.split import read_split
+from recpipe.experiments.split import read_split
+from recpipe.experiments.split_evidence import category_path, first_meeting_weight, split_catalogue, split_evidence, split_support
 
 WEIGHTS = {"view": 0.2, "cart": 0.5, "purchase": 1.0, "review": 0.8}
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recpipe.benchmark import new_users
-from recpipe.benchmark.new_users import Task, recommend_new_users, split_facts, training_config
-from recpipe.benchmark.split import read_split
+from recpipe.dataset.folder import read_episodes_folder
 from recpipe.errors import BadSetting, RecpipeError
-from recpipe.learn.episodes_folder import read_episodes_folder
-from recpipe.learn.folder import read_config
+from recpipe.experiments import new_users
+from recpipe.experiments.new_users import Task, recommend_new_users, split_facts, training_config
+from recpipe.experiments.split import read_split
+from recpipe.models.io import read_config
 
 QUICK = {"steps": 20, "width": 8, "cutoffs": 3, "batch_users": 16, "evaluate_every": 10, "device": "cpu"}
 
@@ -195,7 +195,7 @@ def test_ids_may_be_numbers_and_types_categories(write_split, tables):
 def test_the_command_takes_the_whole_way_with_the_encoder(write_split, tables, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     monkeypatch.setenv("RECPIPE_HOME", str(tmp_path / "home"))
     told = ["--split", str(write_split(tables)), "--out", str(tmp_path / "recs.parquet"), "--learner", "text_prototype"]
@@ -208,7 +208,7 @@ def test_the_command_takes_the_whole_way_with_the_encoder(write_split, tables, t
 AT_ONCE = """
 import json, sys
 from pathlib import Path
-from recpipe.benchmark.new_users import Task, recommend_new_users
+from recpipe.experiments.new_users import Task, recommend_new_users
 from recpipe.config import load_settings
 home, split, out, work, cache = map(Path, sys.argv[1:6])
 task = Task(split=split, out=out, work=work, learner="prototypical", cache=cache, training=json.loads(sys.argv[6]))

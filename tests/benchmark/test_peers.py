@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recpipe.benchmark.peers import run
-from recpipe.benchmark.peers.protocol import (
+from recpipe.errors import RecpipeError
+from recpipe.experiments.peers import peer_run
+from recpipe.experiments.peers.peer_protocol import (
     Log,
     Tuning,
     choose_setting,
@@ -22,8 +23,7 @@ from recpipe.benchmark.peers.protocol import (
     read_log,
     serve,
 )
-from recpipe.benchmark.peers.run import PEERS, environment, run_peers
-from recpipe.errors import RecpipeError
+from recpipe.experiments.peers.peer_run import PEERS, environment, run_peers
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2011-01-01")
@@ -136,15 +136,17 @@ def test_unknown_peers_and_wrong_splits_are_refused_before_anything_is_made(tmp_
 
 def test_requirements_are_pinned_and_shipped():
     for peer in PEERS.values():
-        lines = [line for line in (run.HERE / peer.requirements).read_text().splitlines() if line and not line.startswith("#")]
+        lines = [
+            line for line in (peer_run.HERE / peer.requirements).read_text().splitlines() if line and not line.startswith("#")
+        ]
         assert lines
         assert all("==" in line for line in lines)
-        assert (run.HERE / peer.script).is_file()
+        assert (peer_run.HERE / peer.script).is_file()
 
 
 def test_a_script_that_fails_is_told_in_a_sentence():
     with pytest.raises(RecpipeError, match=r"The peer x failed: python.* ended with code 3"):
-        run._run([sys.executable, "-c", "raise SystemExit(3)"], "The peer x failed")
+        peer_run._run([sys.executable, "-c", "raise SystemExit(3)"], "The peer x failed")
 
 
 @pytest.mark.slow

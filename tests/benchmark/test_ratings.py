@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe.benchmark.ratings import LEARNED, predictor, read, run
 from recpipe.errors import BadDelivery, BadSetting
-from recpipe.learn.ratings.baselines import BASELINES
+from recpipe.experiments.rating_protocol import LEARNED, predictor, read, run
+from recpipe.models.ratings.bias_baselines import BASELINES
 
 SCENARIOS = ("new user", "new item")
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from recpipe.cli.evaluate import without_channels
-from recpipe.config import load_settings
-from recpipe.evaluate import notify
+from recpipe.config.settings import load_settings
+from recpipe.evaluation.warnings import notify
 
 
 def test_no_send_tells_the_log_alone(webhook: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,12 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from recpipe.cli import app
-from recpipe.config import Settings
-from recpipe.consume import Entry, export_day, freshness, read_list, read_profile, read_story
+from recpipe.cli.command import app
+from recpipe.config.settings import Settings
 from recpipe.contract import RECOMMENDATIONS, TABLES
 from recpipe.errors import BadSetting, MissingDay, RecpipeError
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
+from recpipe.readers.freshness import freshness
+from recpipe.readers.lists import Entry, read_list
+from recpipe.readers.profile import read_profile
+from recpipe.readers.table_files import export_day
+from recpipe.readers.user_report import read_story
 
 DAY = date(2011, 9, 1)
 

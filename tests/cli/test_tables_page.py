@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.contract import SCHEMA_VERSION, TABLES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")

@@ -10,9 +10,9 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadSetting
-from recpipe.registry.start import name_start
+from recpipe.promotion.start_from import name_start
 
 DAGS = Path(__file__).parents[2] / "dags"
 NAMES = sorted(path.stem for path in DAGS.glob("*.py"))

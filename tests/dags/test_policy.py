@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import ParamValidationError
-from recpipe_airflow.alarms import tell_timeout
-from recpipe_airflow.runs import OWNER, TAGS
+
+from recpipe.airflow.defaults import OWNER, TAGS
+from recpipe.airflow.notifications import tell_timeout
 
 REPOSITORY = Path(__file__).parent.parent.parent
 DAILY = {
@@ -137,7 +138,7 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
     written = {dag.dag_id: sorted(asset.name for task in dag.tasks for asset in task.outlets) for dag in bag.dags.values()}
     assert written == {
         "ingest_clickstream": ["recpipe.events", "recpipe.items", "recpipe.quarantine", "recpipe.users"],
-        "recommend_nightly": ["recpipe.episodes", "recpipe.recommendations"],
+        "recommend_nightly": ["recpipe.dataset", "recpipe.recommendations"],
         "evaluate_recommendations": ["recpipe.newcomer_outcomes", "recpipe.outcomes"],
         "replay_newcomers": ["recpipe.replays"],
         "train_meta_model": ["recpipe.model", "recpipe.model"],
@@ -157,10 +158,10 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
 def test_a_backfill_asks_for_every_table_that_a_dag_writes(bag: DagBag) -> None:
     """What is asked for at its end: the outlets of the tasks, as the scheduler knows them, held against the table of writers."""
     from airflow.serialization.serialized_objects import DagSerialization
-    from recpipe_airflow.links import WRITERS
 
-    from recpipe.config import load_settings
-    from recpipe.provider.seen import promise
+    from recpipe.airflow.backfill.run_ledger import promise
+    from recpipe.airflow.links import WRITERS
+    from recpipe.config.settings import load_settings
 
     root = Path(load_settings().lake_root).resolve()
     for dag in bag.dags.values():
@@ -172,7 +173,7 @@ def test_a_backfill_asks_for_every_table_that_a_dag_writes(bag: DagBag) -> None:
 
 def test_every_task_has_a_dag_that_says_the_same_of_it(bag: DagBag) -> None:
     """Only here: a DAG file does not import the task, which is dear."""
-    from recpipe.tasks import TASKS
+    from recpipe.tables.families import TASKS
 
     found = {}
     for dag in bag.dags.values():

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
-from recpipe_airflow import runs
 
-from recpipe.config import load_settings
+from recpipe.airflow import defaults
+from recpipe.config.settings import load_settings
 
 
 @pytest.mark.parametrize(
     "value", [None, "", "champion", "12", "models:/sister_shop/3", "/models/shop of A", "s3-copy/model", "./model"]
 )
 def test_it_takes_what_names_a_model(value):
-    param = runs.from_param()
+    param = defaults.from_param()
     param.value = value
     assert param.resolve() == value
 
@@ -23,7 +23,7 @@ def test_it_takes_what_names_a_model(value):
 @pytest.mark.parametrize("value", ["--device", "-x", " champion", "\tchampion", 12, ["champion"]])
 def test_it_refuses_options_and_other_types(value):
     with pytest.raises(ParamValidationError):
-        runs.from_param().resolve(value)
+        defaults.from_param().resolve(value)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def test_it_refuses_options_and_other_types(value):
     [(None, "", ""), (None, "champion", "champion"), ("", "champion", "champion"), ("7", "champion", "7")],
 )
 def test_the_run_goes_before_the_setting(monkeypatch, given, setting, expected):
-    monkeypatch.setattr(runs, "get_current_context", lambda: {"params": {"from": given}})
-    assert runs.from_of_run(load_settings(train_from=setting)) == expected
+    monkeypatch.setattr(defaults, "get_current_context", lambda: {"params": {"from": given}})
+    assert defaults.from_of_run(load_settings(train_from=setting)) == expected
 
 
 def test_the_job_gets_it_as_one_argument():

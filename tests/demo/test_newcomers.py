@@ -14,13 +14,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "episodes"))
 
 from small_shop import Shop, event, item, open_shop, user
 
-from recpipe.consume import Point, Replayed
 from recpipe.demo.first_items import follow, pick_newcomer, print_steps
 from recpipe.demo.main import LOCAL, RECOMMENDED
 from recpipe.demo.shop import DATA, SETTINGS
 from recpipe.demo.what_serves import _on_newcomers, ratio_sentences
-from recpipe.learn.closed_forms import TextPrototype
-from recpipe.recommend import recommend_day
+from recpipe.models.text_prototype import TextPrototype
+from recpipe.readers.outcome_curves import Point, Replayed
+from recpipe.tables.recommendations.night_publish import recommend_day
 
 DAY = "2026-03-03"
 

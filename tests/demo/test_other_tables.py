@@ -7,11 +7,11 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.demo.other_tables import audience, classes, complements, profiles
 from recpipe.demo.shop import DATA, SETTINGS
-from recpipe.tasks.campaigns import read_campaigns, read_users
-from recpipe.tasks.labels import read_labels
+from recpipe.tables.campaigns.campaigns import read_campaigns, read_users
+from recpipe.tables.item_classes.labels import read_labels
 
 TITLES = {"a": "TEACUP", "b": "SAUCER", "c": "TEAPOT"}
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are no dependency
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
@@ -167,7 +167,7 @@ def test_commands_that_are_named_exist() -> None:
 
 def test_what_a_cluster_needs_goes_with_the_lock() -> None:
     pins = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.M)
-    main = dict(pins.findall((ROOT / "requirements.txt").read_text()))
+    main = dict(pins.findall((DOCKER / "requirements.txt").read_text()))
     cluster = dict(pins.findall((DOCKER / "requirements-cluster.txt").read_text()))
     assert not set(main) & set(cluster)  # each package is pinned once
     assert {"apache-airflow-providers-celery", "apache-airflow-providers-cncf-kubernetes", "psycopg2-binary", "boto3"} <= set(

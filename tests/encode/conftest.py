@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recpipe.learn.data import Catalogue, Evidence, History
+from recpipe.dataset.catalogue import Catalogue
+from recpipe.dataset.history import Evidence, History
 
 KINDS = ("mug", "lamp", "garden", "toy", "paper")
 COLOURS = ("red", "blue", "green", "white", "black", "pink", "silver")
@@ -43,7 +44,7 @@ def texts() -> list[str]:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory, texts) -> Path:
     """Training input of a shop whose users like one kind each; the vectors in it are of nobody's encoder."""
-    from recpipe.learn.episodes_folder import write_episodes_folder
+    from recpipe.dataset.folder import write_episodes_folder
 
     random = np.random.default_rng(0)
     rows = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recpipe.encode import class_tree
-from recpipe.encode.class_names import expect_means
 from recpipe.errors import BadSetting
+from recpipe.text import class_tree
+from recpipe.text.class_names import expect_means
 
 A, B, C = ("kitchen", "pans"), ("kitchen", "knives"), ("garden",)
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recpipe.benchmark.text import run
-from recpipe.encode import classify
-from recpipe.encode.ngrams import learn_vocabulary, terms_of, weigh
 from recpipe.errors import BadSetting
+from recpipe.experiments.text_protocol import run
+from recpipe.text import classifier
+from recpipe.text.tfidf import learn_vocabulary, terms_of, weigh
 
 FRUIT = ["red apples and pears", "ripe pears", "an apple a day", "sweet apples, green pears"]
 TOOLS = ["hammer and nails", "a steel hammer", "nails and screws", "screws for the hammer"]
@@ -27,12 +27,12 @@ def circle(texts):
 def test_leaving_out_is_what_a_ridge_fitted_without_the_fold_says(seed, strength, one_by_one):
     random = np.random.default_rng(seed)
     features = random.standard_normal((11, 4))
-    kernel = features @ features.T / 4 + classify.INTERCEPT
+    kernel = features @ features.T / 4 + classifier.INTERCEPT
     number = random.integers(0, 3, 11)
-    wanted = classify.targets(number, 3)
-    fold = np.arange(11) if one_by_one else classify.deal(number)
+    wanted = classifier.targets(number, 3)
+    fold = np.arange(11) if one_by_one else classifier.deal(number)
     values, basis = np.linalg.eigh(kernel)
-    found = classify.leave_out(np.maximum(values, 0), basis, wanted, strength, fold)
+    found = classifier.leave_out(np.maximum(values, 0), basis, wanted, strength, fold)
     for one in np.unique(fold):
         out, rest = fold == one, fold != one
         weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + strength * np.eye(rest.sum()), wanted[rest])
@@ -46,11 +46,11 @@ def test_leaving_out_one_at_a_time_is_the_textbook_formula():
     hat = kernel @ np.linalg.inv(kernel + 0.5 * np.eye(3))
     textbook = (hat @ wanted - np.diag(hat)[:, None] * wanted) / (1 - np.diag(hat)[:, None])
     values, basis = np.linalg.eigh(kernel)
-    np.testing.assert_allclose(classify.leave_out(values, basis, wanted, 0.5, np.arange(3)), textbook, atol=1e-12)
+    np.testing.assert_allclose(classifier.leave_out(values, basis, wanted, 0.5, np.arange(3)), textbook, atol=1e-12)
 
 
 def test_each_fold_takes_one_text_of_every_class_that_has_one_left():
-    assert classify.deal(np.array([0, 0, 1, 0, 1, 2])).tolist() == [0, 1, 0, 2, 1, 0]
+    assert classifier.deal(np.array([0, 0, 1, 0, 1, 2])).tolist() == [0, 1, 0, 2, 1, 0]
 
 
 def test_labels_that_mean_nothing_are_not_found_again():
@@ -62,7 +62,9 @@ def test_labels_that_mean_nothing_are_not_found_again():
     found = []
     for seed in range(20):
         labels = np.random.default_rng(seed).permutation([0, 1, 2, 3] * 8)
-        fitted = classify.fit(texts, labels.tolist(), lambda some: np.stack([vectors[text] for text in some]).astype(np.float32))
+        fitted = classifier.fit(
+            texts, labels.tolist(), lambda some: np.stack([vectors[text] for text in some]).astype(np.float32)
+        )
         found.append(fitted.setting.accuracy)
     assert 0.15 < np.mean(found) < 0.38  # 0.25 by chance, and somewhat more since the best of many settings is shown
 
@@ -70,7 +72,7 @@ def test_labels_that_mean_nothing_are_not_found_again():
 def test_sectors_of_a_circle_are_told_apart_with_confidence():
     texts = [str(angle + step) for angle in (0, 90, 180, 270) for step in (-12, -5, 0, 6, 11)]
     labels = [name for name in ("east", "north", "west", "south") for _ in range(5)]
-    fitted = classify.fit(texts, labels, circle)
+    fitted = classifier.fit(texts, labels, circle)
     answers, confidence = fitted.predict(["3", "92", "175", "265", "45"])
     assert answers[:4] == ["east", "north", "west", "south"]
     assert (confidence[:4] > 0.8).all()
@@ -79,7 +81,7 @@ def test_sectors_of_a_circle_are_told_apart_with_confidence():
 
 
 def test_without_an_encoder_words_carry_the_classes():
-    fitted = classify.fit(FRUIT + TOOLS, ["fruit"] * 4 + ["tools"] * 4, None)
+    fitted = classifier.fit(FRUIT + TOOLS, ["fruit"] * 4 + ["tools"] * 4, None)
     assert fitted.predict(["a pear and two apples", "the hammers", "苹果"])[0][:2] == ["fruit", "tools"]
     assert fitted.setting.share == 0.0
 
@@ -87,8 +89,8 @@ def test_without_an_encoder_words_carry_the_classes():
 def test_the_kernel_that_knows_is_chosen():
     numbers = [str(angle) for angle in (1, 4, 8, 12, 181, 185, 190, 177)]
     labels = ["a"] * 4 + ["b"] * 4
-    assert classify.fit(numbers, labels, circle).setting.share >= 0.8
-    blind = classify.fit(FRUIT + TOOLS, ["fruit"] * 4 + ["tools"] * 4, lambda texts: circle(["0"] * len(texts)))
+    assert classifier.fit(numbers, labels, circle).setting.share >= 0.8
+    blind = classifier.fit(FRUIT + TOOLS, ["fruit"] * 4 + ["tools"] * 4, lambda texts: circle(["0"] * len(texts)))
     assert blind.setting.share <= 0.5
     assert blind.predict(["pears", "nails"])[0] == ["fruit", "tools"]
 
@@ -97,10 +99,10 @@ def test_the_words_of_a_label_speak_where_its_texts_do_not():
     """Shots that share no word with each other, but with their labels: words of labels are worth a weight, numbers are not."""
     labels = ["hammer nails drill", "pears quinces figs", "lamp bulb torch"]
     texts = [word for label in labels for word in label.split()]
-    fitted = classify.fit(texts, [label for label in labels for _ in range(3)], None)
+    fitted = classifier.fit(texts, [label for label in labels for _ in range(3)], None)
     assert fitted.setting.words > 0
     assert fitted.setting.accuracy == 1.0
-    numbered = classify.fit(texts, [number for number in range(3) for _ in range(3)], None)
+    numbered = classifier.fit(texts, [number for number in range(3) for _ in range(3)], None)
     assert numbered.setting.accuracy < 1.0
     assert numbered.setting.words == 0
     assert numbered.setting.loss >= fitted.setting.loss
@@ -111,21 +113,21 @@ def test_words_of_labels_are_left_out_like_any_other_part_of_the_ridge():
     random = np.random.default_rng(3)
     number = np.array([0, 0, 0, 1, 1, 1, 2, 2])
     features = random.standard_normal((8, 5)) + np.eye(5)[number]
-    kernel = features @ features.T / 5 + classify.INTERCEPT
-    said = classify.centred(np.eye(3)[number] * 0.2 + 0.1 * random.standard_normal((8, 3)))
-    found = classify.choose({0.5: kernel}, {0.5: said}, number)
+    kernel = features @ features.T / 5 + classifier.INTERCEPT
+    said = classifier.centred(np.eye(3)[number] * 0.2 + 0.1 * random.standard_normal((8, 3)))
+    found = classifier.choose({0.5: kernel}, {0.5: said}, number)
     assert found.words > 0
-    scores, wanted, fold = np.zeros((8, 3)), classify.targets(number, 3) - found.words * said, classify.deal(number)
+    scores, wanted, fold = np.zeros((8, 3)), classifier.targets(number, 3) - found.words * said, classifier.deal(number)
     for one in np.unique(fold):
         out, rest = fold == one, fold != one
         weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + found.strength * np.eye(rest.sum()), wanted[rest])
         scores[out] = kernel[np.ix_(out, rest)] @ weights + found.words * said[out]
-    assert found.loss == pytest.approx(classify.cross_entropy(scores / found.temperature, number), abs=1e-9)
+    assert found.loss == pytest.approx(classifier.cross_entropy(scores / found.temperature, number), abs=1e-9)
     assert found.accuracy == (scores.argmax(1) == number).mean()
 
 
 def test_a_row_depends_on_its_own_text_alone_and_rows_sum_to_one():
-    fitted = classify.fit(FRUIT + TOOLS, ["fruit"] * 4 + ["tools"] * 4, None)
+    fitted = classifier.fit(FRUIT + TOOLS, ["fruit"] * 4 + ["tools"] * 4, None)
     asked = ["", "pears", "x" * 100_000, "hammer"]
     together = fitted.probabilities(asked)
     np.testing.assert_allclose(together.sum(1), 1, atol=1e-12)
@@ -134,18 +136,18 @@ def test_a_row_depends_on_its_own_text_alone_and_rows_sum_to_one():
 
 
 def test_many_texts_are_thinned_without_losing_a_class(monkeypatch):
-    monkeypatch.setattr(classify, "MOST_SHOTS", 6)
+    monkeypatch.setattr(classifier, "MOST_SHOTS", 6)
     texts, labels = FRUIT * 5 + TOOLS[:1], ["fruit"] * 20 + ["tools"]
-    fitted = classify.fit(texts, labels, None)
+    fitted = classifier.fit(texts, labels, None)
     assert len(fitted.weights) == 6
     assert fitted.predict(["hammer and nails"])[0] == ["tools"]
 
 
 def test_one_class_or_none_is_a_sentence():
     with pytest.raises(BadSetting, match="only 'fruit'"):
-        classify.fit(FRUIT, ["fruit"] * 4, None)
+        classifier.fit(FRUIT, ["fruit"] * 4, None)
     with pytest.raises(BadSetting, match="at least two labels"):
-        classify.fit([], [], None)
+        classifier.fit([], [], None)
 
 
 def test_terms_and_their_weights_by_hand():

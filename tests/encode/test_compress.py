@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from recpipe.encode import load_encoder
-from recpipe.encode.compress import Student, distill, export_int8, prune
-from recpipe.encode.compress.distill import nearness, small_network
-from recpipe.encode.compress.int8 import to_bytes
-from recpipe.encode.finetune.methods import Sizes, prepare, save_encoder, taught
-from recpipe.encode.model import open_model
 from recpipe.errors import BadSetting
+from recpipe.text.encoder import load_encoder
+from recpipe.text.loaders import open_model
+from recpipe.training.encoder.compress.distil import Student, distill, nearness, small_network
+from recpipe.training.encoder.compress.int8_export import export_int8, to_bytes
+from recpipe.training.encoder.compress.prune import prune
+from recpipe.training.encoder.methods import Sizes, prepare, save_encoder, taught
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed (pip install 'recpipe[export]')"

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recpipe.encode import load_encoder
-from recpipe.encode.cache import VectorCache
 from recpipe.errors import BadSetting
+from recpipe.text.cache import VectorCache
+from recpipe.text.encoder import load_encoder
 
 TITLES = [
     "RED SPOT MUG",
@@ -75,7 +75,7 @@ def test_known_texts_cost_neither_torch_nor_time(encoder, cache):
 
     store.add([hashlib.sha256(t.encode()).digest() for t in texts], np.ones((5000, 384), np.float32))
     code = (
-        "import sys, time, pathlib; from recpipe.encode import load_encoder\n"
+        "import sys, time, pathlib; from recpipe.text.encoder import load_encoder\n"
         f"encoder = load_encoder('', pathlib.Path({str(cache)!r}))\n"
         "texts = [f'title {i}' for i in range(5000)]\n"
         "began = time.perf_counter(); found = encoder.encode(texts); took = time.perf_counter() - began\n"
@@ -98,7 +98,7 @@ def test_the_first_value_in_the_cache_is_the_value(tmp_path):
 
 WRITER = """
 import sys, pathlib, numpy as np
-from recpipe.encode.cache import VectorCache
+from recpipe.text.cache import VectorCache
 store = VectorCache(pathlib.Path(sys.argv[1]), 8)
 mine = float(sys.argv[2])
 for batch in range(30):

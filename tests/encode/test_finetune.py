@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from recpipe.encode import load_encoder
-from recpipe.encode.encoder import EncodingModel
-from recpipe.encode.finetune import Config, finetune
-from recpipe.encode.finetune.methods import METHODS, Sizes, prepare, save_encoder, taught
-from recpipe.encode.model import TextModel, open_model
 from recpipe.errors import BadSetting, TrainingFailed
+from recpipe.text.encoder import EncodingModel, load_encoder
+from recpipe.text.loaders import TextModel, open_model
+from recpipe.training.encoder.finetune import finetune
+from recpipe.training.encoder.finetune_config import Config
+from recpipe.training.encoder.methods import METHODS, Sizes, prepare, save_encoder, taught
 
 SIZES = Sizes(top_layers=1, rank=2, adapter_size=4, prefix_tokens=3)
 QUICK = Config(
@@ -162,7 +162,8 @@ def test_everything_that_stretches_data_at_once_gives_the_same_bytes_twice(tiny_
 def test_a_killed_run_goes_on_to_the_same_bytes(tiny_encoder, shop, tmp_path, monkeypatch):
     config = Config(**{**vars(QUICK), "steps": 12, "evaluate_every": 5, "average": 0.9})
     finetune(shop, str(tiny_encoder), tmp_path / "whole", config)
-    from recpipe.encode.finetune import run
+    from recpipe.training.encoder import finetune as run
+    from recpipe.training.encoder.pair_batches import draw_batch
 
     drawn = []
 
@@ -172,7 +173,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tiny_encoder, shop, tmp_path, mo
             raise KeyboardInterrupt
         return draw(*arguments)
 
-    draw = run.draw_batch
+    draw = draw_batch
     monkeypatch.setattr(run, "draw_batch", dies)
     with pytest.raises(KeyboardInterrupt):
         finetune(shop, str(tiny_encoder), tmp_path / "killed", config)

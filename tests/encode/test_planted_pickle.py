@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.encode.model import open_model
 from recpipe.errors import BadSetting
+from recpipe.text.loaders import open_model
 
 
 class Planted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recpipe.encode.words import WEIGHT, beside, learn_words, spread_of, words_of
+from recpipe.text.lsa import WEIGHT, beside, learn_words, spread_of, words_of
 
 TEXTS = ["red mug", "red cup", "blue mug", "blue cup", "green tea", "black tea"]
 

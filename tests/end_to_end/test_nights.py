@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.contract import TABLES
 from recpipe.days import days_between
-from recpipe.lake import Lake
-from recpipe.local import airflow_environment, write_home
+from recpipe.lake.lake import Lake
+from recpipe.local.home import airflow_environment, write_home
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("services"), pytest.mark.timeout(900)]
 
@@ -82,8 +82,8 @@ def parallel(history: Settings) -> Settings:
 @pytest.fixture(scope="module")
 def sequential(parallel: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home without services: the same history and models; the days one after another, in one process, in another order."""
-    from recpipe.ingest import ingest_day
-    from recpipe.recommend import recommend_day
+    from recpipe.tables.ingest.days_in import ingest_day
+    from recpipe.tables.recommendations.night_publish import recommend_day
 
     home = tmp_path_factory.mktemp("sequential")
     changed = {"home": home, "landing": str(parallel.landing_root), "mlflow_uri": parallel.tracking_uri}
@@ -162,7 +162,7 @@ def test_outcomes_of_a_week_later_stand_beside_the_baselines(parallel: Settings)
 def test_a_dag_runs_in_the_foreground_without_services(sequential: Settings) -> None:
     write_home(sequential)
     run = program(sequential)
-    run("python", "-m", "recpipe.provider.prepare", "1")
+    run("python", "-m", "recpipe.airflow.backfill.database_setup", "1")
     before = rows(sequential, "events", NIGHTS)
     said = backfill(run, "ingest_clickstream", (NIGHTS[1], NIGHTS[1]), "--local")
     assert f"{NIGHTS[1]} success" in said

@@ -16,10 +16,9 @@ from urllib.parse import quote
 
 import pytest
 
-from recpipe.config import Settings
-from recpipe.lake import Lake
-from recpipe.local import login
-from recpipe.local.home import base_url, process_environment
+from recpipe.config.settings import Settings
+from recpipe.lake.lake import Lake
+from recpipe.local.home import base_url, login, process_environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("services"), pytest.mark.timeout(600)]
 
@@ -51,7 +50,7 @@ def call(services: Settings) -> Call:
 def history(services: Settings) -> Settings:
     """The home that runs, with the weeks before the candidate taken in, if the tests of nights have not done so before."""
     from recpipe.demo.shop import land
-    from recpipe.ingest import ingest_history
+    from recpipe.tables.ingest.days_in import ingest_history
 
     if Lake.from_settings(services).day("events", WEEK_END) is None:
         land(services.landing_root, date(2011, 7, 1), WEEK_END)
@@ -78,7 +77,7 @@ def answer(call: Call, option: str) -> None:
 
 
 def test_a_person_rejects_and_approves_a_promotion(history: Settings, call: Call, receiver: Any) -> None:
-    from recpipe.registry import overview
+    from recpipe.registry.versions import overview
 
     call("POST", "/api/v2/dags/train_and_ask/dagRuns",
          {"dag_run_id": "asked", "logical_date": None, "conf": {"day": str(WEEK_END)}})  # fmt: skip

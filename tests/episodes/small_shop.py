@@ -12,14 +12,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
-from recpipe.encode import load_encoder
-from recpipe.encode.cache import VectorCache
-from recpipe.lake import Lake
-from recpipe.learn import save
-from recpipe.registry.folder import content_hash
+from recpipe.lake.lake import Lake
+from recpipe.models.io import save
+from recpipe.registry.model_folder import content_hash
 from recpipe.registry.store import client
+from recpipe.text.cache import VectorCache
+from recpipe.text.encoder import load_encoder
 
 COLOURS = {"red": 0, "blue": 1, "green": 2}
 

@@ -10,7 +10,9 @@ import pyarrow as pa
 import pytest
 from small_shop import Shop, event, item, open_shop, user
 
-from recpipe.episodes import build_evidence, episode_rows, read_known, users_of
+from recpipe.dataset.as_of import build_evidence, read_known
+from recpipe.dataset.cohorts import users_of
+from recpipe.tables.recommendations.episode_rows import episode_rows
 
 
 def known(shop: Shop, day: str):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from small_shop import event, item, user
 
-from recpipe.episodes import export_training
+from recpipe.dataset.export import export_training
+from recpipe.dataset.folder import read_episodes_folder
 from recpipe.errors import MissingDay
-from recpipe.learn.episodes_folder import read_episodes_folder
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from small_shop import Shop, event, item, open_shop, user
 
 from recpipe.contract import FEW, WARM, ZERO
-from recpipe.episodes import read_known, users_of
-from recpipe.episodes.persons import as_persons, link_accounts, merge_accounts
+from recpipe.dataset.as_of import read_known
+from recpipe.dataset.cohorts import users_of
+from recpipe.dataset.persons import as_persons, link_accounts, merge_accounts
 
 BEFORE, LINKED, MOVED, ENDED = (date(2026, 3, day) for day in (2, 3, 4, 5))
 

@@ -11,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_shop import event, item, moment, open_shop, user
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.contract import EPISODES
-from recpipe.episodes import assign_cohorts, build_support, episode_rows, met_pairs, read_known, users_of
-from recpipe.learn.data import Catalogue, Evidence, History
+from recpipe.dataset.as_of import read_known
+from recpipe.dataset.catalogue import Catalogue
+from recpipe.dataset.cohorts import assign_cohorts, met_pairs, users_of
+from recpipe.dataset.history import Evidence, History
+from recpipe.dataset.support import build_support
+from recpipe.tables.recommendations.episode_rows import episode_rows
 
 DAY = date(2026, 3, 30)
 UNTIL = np.datetime64("2026-03-31T00:00", "us")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 
 FIRST = date(2026, 3, 1)
 LISTS = date(2026, 3, 8)
@@ -70,7 +70,7 @@ def filled_home(tmp_path_factory) -> Path:
     days = [FIRST + timedelta(days=n) for n in range(16)]
     lake.publish("events", days, rows("events", behaviour()))
     lake.publish("recommendations", [LISTS], rows("recommendations", list_rows(LISTS)), model_version="3")
-    from recpipe.episodes import build_evidence
+    from recpipe.dataset.as_of import build_evidence
 
     build_evidence(lake.reader(), settings, LISTS)  # the texts are encoded once
     return settings.home

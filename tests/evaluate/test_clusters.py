@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recpipe.evaluate.clusters import clustered_gain, clustered_interval
-from recpipe.evaluate.intervals import mean_interval, seed_of
+from recpipe.metrics.cluster_intervals import clustered_gain, clustered_interval
+from recpipe.metrics.intervals import mean_interval, seed_of
 
 DRAWS = 4000
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from recpipe.contract import EVENTS
-from recpipe.evaluate.drift import item_groups, psi
-from recpipe.evaluate.outcomes import measure_day
-from recpipe.lake import Lake
-from recpipe.learn.data import Evidence
+from recpipe.dataset.history import Evidence
+from recpipe.evaluation.drift import item_groups, psi
+from recpipe.evaluation.outcomes import measure_day
+from recpipe.lake.lake import Lake
 
 LISTS, DAY = date(2026, 3, 8), date(2026, 3, 15)
 
@@ -70,8 +70,9 @@ def test_more_of_the_same_is_no_drift_of_kinds(settings):
 
 
 def test_users_are_counted_by_what_they_had_met_before_the_window(settings):
-    from recpipe.episodes import read_known, users_of
-    from recpipe.evaluate.drift import items_met
+    from recpipe.dataset.as_of import read_known
+    from recpipe.dataset.cohorts import users_of
+    from recpipe.evaluation.drift import items_met
 
     known = read_known(Lake.from_settings(settings).reader(), settings, LISTS)
     users = users_of(known, settings, LISTS)

@@ -13,11 +13,12 @@ from hypothesis import settings as rules
 from hypothesis import strategies as st
 
 from recpipe.contract import ITEMS, TABLES, USERS
-from recpipe.evaluate import evaluate_day, outcome_table
-from recpipe.evaluate.fairness import attention
-from recpipe.evaluate.intervals import greatest_gap, seed_of, sum_draws
-from recpipe.evaluate.outcomes import measure_day, of_lists
-from recpipe.lake import Lake
+from recpipe.evaluation.day_outcomes import evaluate_day
+from recpipe.evaluation.fairness import attention
+from recpipe.evaluation.outcome_text import outcome_table
+from recpipe.evaluation.outcomes import measure_day, of_lists
+from recpipe.lake.lake import Lake
+from recpipe.metrics.intervals import greatest_gap, seed_of, sum_draws
 
 FIRST, LISTS, DAY = date(2026, 3, 1), date(2026, 3, 8), date(2026, 3, 15)
 ONE, TWO, THREE = 1.0, 1 / np.log2(3), 0.5
@@ -46,7 +47,7 @@ def branded(settings):
 
 
 def know(settings):
-    from recpipe.episodes import build_evidence
+    from recpipe.dataset.as_of import build_evidence
 
     build_evidence(Lake.from_settings(settings).reader(), settings, LISTS)
 
@@ -124,7 +125,7 @@ def test_intervals_hold_their_value_and_ratios_are_of_the_same_draws(branded):
 
 
 def test_only_the_most_exposed_groups_have_rows_of_their_own(branded, monkeypatch):
-    from recpipe.evaluate import fairness
+    from recpipe.evaluation import fairness
 
     monkeypatch.setattr(fairness, "MOST_GROUPS", 1)
     found = values(measured(branded, item_groups=["brand"]), "exposure@3")
@@ -222,7 +223,7 @@ def test_attention_of_short_and_empty_lists():
 
 
 def test_many_users_are_drawn_in_cells_with_the_same_spread(monkeypatch):
-    from recpipe.evaluate import intervals
+    from recpipe.metrics import intervals
 
     columns = np.random.default_rng(1).random((5000, 2))
     one = sum_draws(columns, 400, seed_of(1, "a"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recpipe.evaluate.intervals import MOST_VALUES, Gain, Interval, mean_interval, paired_gain, seed_of
+from recpipe.metrics.intervals import MOST_VALUES, Gain, Interval, mean_interval, paired_gain, seed_of
 
 
 def rng(*names):

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.contract import RECOMMENDATIONS
-from recpipe.evaluate import evaluate_day
-from recpipe.evaluate.off_policy import Logged, effective_rows, ips, naive, snips
-from recpipe.evaluate.outcomes import measure_day
-from recpipe.lake import Lake
-from recpipe.recommend.explore import Pool, explore
+from recpipe.evaluation.day_outcomes import evaluate_day
+from recpipe.evaluation.outcomes import measure_day
+from recpipe.lake.lake import Lake
+from recpipe.metrics.off_policy import Logged, effective_rows, ips, naive, snips
+from recpipe.ranking.exploration import Pool, explore
 
 DAY = date(2026, 3, 2)
 USERS, POOL = 1500, 8

@@ -11,14 +11,16 @@ import pyarrow as pa
 import pytest
 
 from recpipe.contract import EVENTS, OUTCOMES, RECOMMENDATIONS
-from recpipe.episodes import read_known, users_of
+from recpipe.dataset.as_of import read_known
+from recpipe.dataset.cohorts import users_of
 from recpipe.errors import MissingDay
-from recpipe.evaluate import evaluate_day, outcome_table
-from recpipe.evaluate.outcomes import measure_day, of_lists, value_of
-from recpipe.evaluate.pooled import pooled_rows
-from recpipe.evaluate.truth import new_items
-from recpipe.lake import Lake
-from recpipe.tasks import TASKS
+from recpipe.evaluation.day_outcomes import evaluate_day
+from recpipe.evaluation.outcome_text import outcome_table
+from recpipe.evaluation.outcomes import measure_day, of_lists, value_of
+from recpipe.evaluation.pooled import pooled_rows
+from recpipe.evaluation.truth import new_items
+from recpipe.lake.lake import Lake
+from recpipe.tables.families import TASKS
 
 FIRST, LISTS, DAY = date(2026, 3, 1), date(2026, 3, 8), date(2026, 3, 15)
 SECOND = 1 / np.log2(3)
@@ -137,9 +139,9 @@ import os, signal, sys
 from datetime import date
 from pathlib import Path
 from recpipe.config import load_settings
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 {patch}
-from recpipe.evaluate import evaluate_day
+from recpipe.evaluation.day_outcomes import evaluate_day
 evaluate_day(load_settings(home=Path(sys.argv[1]), min_users=2, metric_k=3, top_k=3, bootstrap_draws=200), date(2026, 3, 15))
 """
 DIE = "def die(*args, **kwargs): os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -7,17 +7,17 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from recpipe.config import load_settings
-from recpipe.consume import read_curves, read_pooled
+from recpipe.config.settings import load_settings
 from recpipe.contract import NEWCOMER_OUTCOMES, OUTCOMES, TABLES
-from recpipe.evaluate import evaluate_day
-from recpipe.evaluate.newcomers import LISTS
-from recpipe.evaluate.outcomes import measure_day, of_lists
-from recpipe.evaluate.pooled import pooled_rows
-from recpipe.lake import Lake
+from recpipe.erasure.erase import erase
+from recpipe.evaluation.day_outcomes import evaluate_day
+from recpipe.evaluation.newcomer_outcomes import LISTS
+from recpipe.evaluation.outcomes import measure_day, of_lists
+from recpipe.evaluation.pooled import pooled_rows
+from recpipe.lake.lake import Lake
 from recpipe.lake.stale import stale_days
-from recpipe.privacy.erase import erase
-from recpipe.privacy.erasures import erasure_tokens
+from recpipe.lake.tombstones import erasure_tokens
+from recpipe.readers.outcome_curves import read_curves, read_pooled
 
 LAST = date(2026, 6, 1)
 SECOND_DAY = date(2026, 3, 15)

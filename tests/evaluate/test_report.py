@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.evaluate import evaluate_day
+from recpipe.evaluation.day_outcomes import evaluate_day
 
 DAY = date(2026, 3, 15)
 

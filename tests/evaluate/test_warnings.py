@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from pydantic import SecretStr
 
-from recpipe.evaluate import evaluate_day, notify
+from recpipe.evaluation.day_outcomes import evaluate_day
+from recpipe.evaluation.warnings import notify
 
 DAY = date(2026, 3, 15)
 

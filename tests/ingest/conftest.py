@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe.config import Settings
-from recpipe.lake import Lake
+from recpipe.config.settings import Settings
+from recpipe.lake.lake import Lake
 
 DAY = date(2011, 9, 1)
 Tables = pa.Table | list[pa.Table] | list[dict[str, Any]] | None

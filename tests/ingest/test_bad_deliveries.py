@@ -4,10 +4,13 @@ from datetime import date, datetime
 
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadDelivery, BadSetting, MissingDay, RecpipeError
-from recpipe.ingest import find_delivery, ingest_day, ingest_history, publish_day, stage_day
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
+from recpipe.tables.ingest.day_commit import publish_day
+from recpipe.tables.ingest.days_in import ingest_day, ingest_history
+from recpipe.tables.ingest.landed.delivery import find_delivery
+from recpipe.tables.ingest.stage import stage_day
 
 DAY = date(2011, 9, 1)
 

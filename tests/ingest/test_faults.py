@@ -10,11 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadDelivery, Trouble
 from recpipe.faults import explained
-from recpipe.ingest import ingest_day, publish_day, stage_day
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
+from recpipe.tables.ingest.day_commit import publish_day
+from recpipe.tables.ingest.days_in import ingest_day
+from recpipe.tables.ingest.stage import stage_day
 
 DAY = date(2011, 9, 1)
 TABLES = ("events", "items", "users", "quarantine")
@@ -126,7 +128,7 @@ def test_an_error_of_a_library_names_table_file_and_day(settings, deliver, an_ev
         raise pa.ArrowInvalid("Could not convert \x1b[31m'x'\nwith a second line")
 
     deliver(settings, **a_day(an_event))
-    monkeypatch.setattr("recpipe.ingest.stage.judge", fails)
+    monkeypatch.setattr("recpipe.tables.ingest.rows.row_checks.judge", fails)
     with pytest.raises(BadDelivery) as refused:
         ingest_day(settings, DAY)
     assert str(refused.value) == (

@@ -9,9 +9,10 @@ from datetime import date
 
 import pytest
 
-from recpipe.config import load_settings
-from recpipe.ingest import ingest_day, stage_day
-from recpipe.lake import Lake
+from recpipe.config.settings import load_settings
+from recpipe.lake.lake import Lake
+from recpipe.tables.ingest.days_in import ingest_day
+from recpipe.tables.ingest.stage import stage_day
 
 DAY = date(2011, 9, 1)
 TABLES = ("events", "items", "users", "quarantine")
@@ -19,7 +20,7 @@ TABLES = ("events", "items", "users", "quarantine")
 
 def start(settings, code):
     environment = {**os.environ, "RECPIPE_HOME": str(settings.home), "RECPIPE_BATCH_ROWS": "200"}
-    script = f"from datetime import date\nfrom recpipe.config import load_settings\nfrom recpipe.ingest import *\n{code}"
+    script = f"from datetime import date\nfrom recpipe.config import load_settings\nfrom recpipe.tables.ingest import *\n{code}"
     return subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
 
 

@@ -14,14 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadDelivery, BadSetting, Unreachable
-from recpipe.ingest import blocks, find_delivery, ingest_day, stage_day
-from recpipe.ingest.delivery import require_delivery
-from recpipe.ingest.landing import Found, Landing
-from recpipe.ingest.reading import open_file, read_batches
-from recpipe.lake import Lake
-from recpipe.upkeep.doctor.places import folders
+from recpipe.lake.lake import Lake
+from recpipe.maintenance.doctor.places import folders
+from recpipe.tables.ingest.days_in import ingest_day
+from recpipe.tables.ingest.landed import byte_blocks
+from recpipe.tables.ingest.landed.delivery import find_delivery, require_delivery
+from recpipe.tables.ingest.landed.landing import Found, Landing
+from recpipe.tables.ingest.rows.file_reading import open_file, read_batches
+from recpipe.tables.ingest.stage import stage_day
 
 DAY = date(2011, 9, 1)
 NOBODY = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "x", "AWS_ACCESS_KEY_ID": "shop",
@@ -93,8 +95,8 @@ def test_what_is_strange_elsewhere_is_named_too(memory, an_event):
 
 def test_a_file_elsewhere_is_never_held_whole(memory, monkeypatch):
     settings, store = memory
-    monkeypatch.setattr(blocks, "BLOCK", 1000)
-    monkeypatch.setattr(blocks, "MOST", 3)
+    monkeypatch.setattr(byte_blocks, "BLOCK", 1000)
+    monkeypatch.setattr(byte_blocks, "MOST", 3)
     content = bytes(range(256)) * 40
     put(store, "x", content)
     landing = Landing.of(settings)
@@ -103,7 +105,7 @@ def test_a_file_elsewhere_is_never_held_whole(memory, monkeypatch):
         for start, length in ((5, 10), (990, 20), (0, 1), (10_235, 100), (3_000, 4_000)):
             opened.seek(start)
             assert opened.read(length) == content[start : start + length]
-    reader = blocks._Blocks(landing.filesystem.open_input_file(landing.path("x")), len(content))
+    reader = byte_blocks._Blocks(landing.filesystem.open_input_file(landing.path("x")), len(content))
     reader.read()
     assert len(reader._held) == 3
 

@@ -15,7 +15,7 @@ DAY = date(2011, 9, 1)
 MEASURE = """
 from datetime import date
 from recpipe.config import load_settings
-from recpipe.ingest import stage_day
+from recpipe.tables.ingest.stage import stage_day
 import duckdb
 stage_day(load_settings(), date(2011, 9, 1))
 # not ru_maxrss: a child begins with its parent's
@@ -68,7 +68,7 @@ def peak_mib(settings):
 
 @pytest.mark.slow
 def test_a_day_of_thirty_times_the_rows_needs_no_more_memory(settings, tmp_path):
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
 
     small, big = (load_settings(home=tmp_path / name) for name in ("small", "big"))
     write_day(small, 40_000)

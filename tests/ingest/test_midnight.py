@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.days import day_start
 from recpipe.errors import BadDelivery
-from recpipe.ingest import stage_day
-from recpipe.ingest.midnight import HalfHours, other_midnight
-from recpipe.ingest.staged import FACTS
+from recpipe.tables.ingest.midnight import HalfHours, other_midnight
+from recpipe.tables.ingest.stage import stage_day
+from recpipe.tables.ingest.staged import FACTS
 
 DAY = date(2011, 9, 1)
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe.ingest import ingest_day
+from recpipe.tables.ingest.days_in import ingest_day
 
 DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 KINDS = {

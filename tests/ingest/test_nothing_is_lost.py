@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.contract import EVENTS, QUARANTINE
-from recpipe.ingest.stage import stage_days
-from recpipe.ingest.staged import FACTS
+from recpipe.tables.ingest.stage import stage_days
+from recpipe.tables.ingest.staged import FACTS
 
 DAY = date(2011, 9, 1)
 MIDNIGHT = datetime(2011, 9, 1)

@@ -6,9 +6,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from recpipe.config import load_settings
-from recpipe.ingest import ingest_history, stage_day
-from recpipe.ingest.staged import staged_rows
+from recpipe.config.settings import load_settings
+from recpipe.tables.ingest.days_in import ingest_history
+from recpipe.tables.ingest.stage import stage_day
+from recpipe.tables.ingest.staged import staged_rows
 
 DAY = date(2015, 5, 3)
 RETAILROCKET = {

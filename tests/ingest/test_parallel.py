@@ -5,10 +5,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.demo import shop
-from recpipe.ingest import ingest_day, ingest_history
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
+from recpipe.tables.ingest.days_in import ingest_day, ingest_history
 
 DAYS = [date(2011, 8, 29) + timedelta(days=n) for n in range(10)]
 
@@ -25,7 +25,9 @@ def test_four_processes_and_one_end_in_the_same_rows(tmp_path, rows_of, monkeypa
     landing = str(tmp_path / "landing")
     alone, together = (load_settings(home=tmp_path / name, landing=landing) for name in ("alone", "together"))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["great_expectations", "recpipe.ingest", "recpipe.quality"])  # imported once for all four
+    context.set_forkserver_preload(
+        ["great_expectations", "recpipe.tables.ingest", "recpipe.validation"]
+    )  # imported once for all four
     with context.Pool(4) as pool:
         values = {"home": together.home, "landing": landing}
         counts = pool.starmap(take_in, [(values, day) for day in reversed(DAYS)], chunksize=1)

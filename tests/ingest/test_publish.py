@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import AuditFailed, BadDelivery, RecpipeError
-from recpipe.ingest import ingest_day, ingest_history, publish_day, stage_day
-from recpipe.lake import Input, Lake
+from recpipe.lake.day_record import Input
+from recpipe.lake.lake import Lake
 from recpipe.lake.stale import stale_days
-from recpipe.quality import load_verdict
+from recpipe.tables.ingest.day_commit import publish_day
+from recpipe.tables.ingest.days_in import ingest_day, ingest_history
+from recpipe.tables.ingest.stage import stage_day
+from recpipe.validation.verdicts import load_verdict
 
 DAY = date(2011, 9, 1)
 TABLES = ("events", "items", "users", "quarantine")
@@ -212,7 +215,7 @@ def killed_while_removing(settings, folder, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("recpipe.ingest.publish.shutil.rmtree", die)
+        patch.setattr("recpipe.tables.ingest.day_commit.shutil.rmtree", die)
         with pytest.raises(KeyboardInterrupt):
             publish_day(settings, DAY, folder)
 
@@ -254,7 +257,7 @@ def test_a_staged_folder_that_lost_rows_replaces_nothing(settings, deliver, an_e
 def test_a_history_says_which_days_it_left_out(settings, deliver, an_event, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
     words = ["history", "--from", "2011-09-01", "--to", "2011-09-02", "--skip-incomplete"]

@@ -18,12 +18,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import AuditFailed, BadDelivery, RecpipeError
-from recpipe.ingest import ingest_day, stage_day
-from recpipe.ingest.publish import publish_days
-from recpipe.ingest.stage import stage_days
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
+from recpipe.tables.ingest.day_commit import publish_days
+from recpipe.tables.ingest.days_in import ingest_day
+from recpipe.tables.ingest.stage import stage_day, stage_days
 
 sys.path.insert(0, str(Path(__file__).parent))
 from random_delivery import BEFORE, FIRST, TRACEABLE, TYPES, Made, Part, make, make_shop

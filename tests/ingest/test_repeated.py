@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadDelivery, RecpipeError
-from recpipe.ingest import repeated, stage_day
-from recpipe.ingest.checks import COPY, REPLACED
-from recpipe.ingest.staged import FACTS
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
+from recpipe.tables.ingest import repeated
+from recpipe.tables.ingest.duplicates import count_duplicates
+from recpipe.tables.ingest.rows.row_checks import COPY, REPLACED
+from recpipe.tables.ingest.stage import stage_day
+from recpipe.tables.ingest.staged import FACTS
 
 DAY = date(2011, 9, 1)
 
@@ -155,7 +157,7 @@ def test_a_day_whose_repeated_rows_cannot_be_found_is_marked_open(settings, deli
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("recpipe.ingest.repeated.write_fates", fail)
+    monkeypatch.setattr("recpipe.tables.ingest.duplicates.write_fates", fail)
     deliver(settings, events=[an_event(), an_event()])
     with pytest.raises(RecpipeError, match="no"):
         stage(settings)
@@ -168,7 +170,7 @@ def test_files_that_come_between_the_two_looks_refuse_the_day(settings, deliver,
         pq.write_table(pa.Table.from_pylist([an_event(user="late")]), folder / "a-new.parquet")
         return counted(*args)
 
-    counted = repeated.count_duplicates
+    counted = count_duplicates
     deliver(settings, events=[an_event(), an_event()])
     folder = settings.landing_root / "events" / f"day={DAY}"
     monkeypatch.setattr(repeated, "count_duplicates", write)

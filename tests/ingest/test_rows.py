@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.contract import EVENTS, ITEMS, QUARANTINE, USERS
-from recpipe.ingest import stage_day
-from recpipe.ingest.staged import staged_rows
+from recpipe.tables.ingest.stage import stage_day
+from recpipe.tables.ingest.staged import staged_rows
 
 DAY = date(2011, 9, 1)
 NOON = datetime(2011, 9, 1, 12, tzinfo=UTC)

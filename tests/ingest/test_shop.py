@@ -6,13 +6,14 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from recpipe.cli import app
-from recpipe.config import load_settings
+from recpipe.cli.command import app
+from recpipe.config.settings import load_settings
 from recpipe.days import days_between
 from recpipe.demo import shop
 from recpipe.errors import BadSetting
-from recpipe.ingest import find_delivery, ingest_history
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
+from recpipe.tables.ingest.days_in import ingest_history
+from recpipe.tables.ingest.landed.delivery import find_delivery
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadDelivery, MissingDay
-from recpipe.ingest import ingest_day, ingest_history
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 from recpipe.lake.stale import stale_days
-from recpipe.quality.verdicts import load_verdict
+from recpipe.tables.ingest.days_in import ingest_day, ingest_history
+from recpipe.validation.verdicts import load_verdict
 
 FIRST = date(2011, 9, 1)
 DAYS = [FIRST + timedelta(days=number) for number in range(5)]

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from recpipe.ingest.readings import Shop
-from recpipe.ingest.times import read_time
+from recpipe.tables.ingest.rows.shop_readings import Shop
+from recpipe.tables.ingest.rows.times import read_time
 
 SHANGHAI = Shop(ZoneInfo("Asia/Shanghai"), ">")
 TEN = datetime(2026, 3, 10, 10, tzinfo=UTC)

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadDelivery
-from recpipe.ingest import stage_day
-from recpipe.ingest.reading import open_file, read_batches
+from recpipe.tables.ingest.rows.file_reading import open_file, read_batches
+from recpipe.tables.ingest.stage import stage_day
 
 DAY = date(2011, 9, 1)
 NOON = datetime(2011, 9, 1, 12)
@@ -315,7 +315,7 @@ def test_what_is_kept_of_huge_rows_is_bounded_and_json(lenient, deliver):
 
 
 def landed(settings, file):
-    from recpipe.ingest.delivery import find_delivery
+    from recpipe.tables.ingest.landed.delivery import find_delivery
 
     (found,) = [one for one in find_delivery(settings, DAY).files["events"] if one.name.endswith(file.name)]
     return found

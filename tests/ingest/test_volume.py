@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from recpipe.cli import app
-from recpipe.config import Settings, load_settings
+from recpipe.cli.command import app
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed
-from recpipe.ingest import ingest_day, ingest_history
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
+from recpipe.tables.ingest.days_in import ingest_day, ingest_history
 
 DAY = date(2011, 9, 1)  # a Thursday
 WEEK = timedelta(weeks=1)

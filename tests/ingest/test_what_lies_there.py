@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadDelivery
-from recpipe.ingest import find_delivery, ingest_day, stage_day
-from recpipe.ingest.delivery import require_delivery
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
+from recpipe.tables.ingest.days_in import ingest_day
+from recpipe.tables.ingest.landed.delivery import find_delivery, require_delivery
+from recpipe.tables.ingest.stage import stage_day
 
 DAY = date(2011, 9, 1)
 

@@ -12,11 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from recpipe import knowledge
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.errors import BadSetting
-from recpipe.knowledge.load import FILES, understand
-from recpipe.knowledge.words import AgeLimit, AgeSource, Block, Group, Knowledge, Name
+from recpipe.rules.load import FILES, load_rules, understand
+from recpipe.rules.model import NOTHING, AgeLimit, AgeSource, Block, Group, Knowledge, Name
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -59,7 +58,7 @@ def test_every_file_says_what_it_says():
 
 def test_empty_files_say_nothing():
     found = of(categories="# nothing yet\n", blocked="", substitutes="groups:\n", age_limits="limits: []\n")
-    assert (found.tree, found.blocked, found.substitutes, found.age_limits) == (knowledge.NOTHING.tree, (), (), ())
+    assert (found.tree, found.blocked, found.substitutes, found.age_limits) == (NOTHING.tree, (), (), ())
 
 
 def test_the_tree_renames_what_lies_below_and_the_longest_path_wins():
@@ -176,15 +175,15 @@ def test_a_category_outside_the_tree_is_a_fault():
 
 def test_folders_that_are_amiss(tmp_path):
     with pytest.raises(BadSetting, match="there is no folder"):
-        knowledge.load(tmp_path / "none")
+        load_rules(tmp_path / "none")
     with pytest.raises(BadSetting, match=r"none of categories\.yaml"):
-        knowledge.load(tmp_path)
+        load_rules(tmp_path)
     (tmp_path / "block.yaml").write_text("items: [a]")
     with pytest.raises(BadSetting, match=r"block\.yaml, line 1: no such file is known"):
-        knowledge.load(tmp_path)
+        load_rules(tmp_path)
     (tmp_path / "block.yaml").rename(tmp_path / "blocked.yaml")
     (tmp_path / "README.md").write_text("for people")
-    assert [block.name.item for block in knowledge.load(tmp_path).blocked] == ["a"]
+    assert [block.name.item for block in load_rules(tmp_path).blocked] == ["a"]
 
 
 # --- any text at all ----------------------------------------------------------------------------------------------

@@ -12,17 +12,23 @@ import pytest
 from coloured_night import DAY, TEXT, fill, published
 from small_shop import Shop, event, item, open_shop, user
 
-from recpipe import knowledge, rails
 from recpipe.errors import AuditFailed, BadSetting, RecpipeError
-from recpipe.evaluate.judge import judge_learners
-from recpipe.evaluate.outcomes import measure_day
-from recpipe.learn.closed_forms import Popularity
-from recpipe.recommend import plan_night, publish_night, rank_shard, recommend_day
-from recpipe.tasks.campaign_audiences import AUDIENCES
-from recpipe.tasks.cart_recommendations import CARTS
-from recpipe.tasks.complements import ITEM_COMPLEMENTS
-from recpipe.tasks.item_classes import CLASSES
-from recpipe.tasks.search_recommendations import SEARCHES
+from recpipe.evaluation.judge import judge_learners
+from recpipe.evaluation.outcomes import measure_day
+from recpipe.models.popularity import Popularity
+from recpipe.pipeline.plan import plan_day
+from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.table import Task
+from recpipe.rules.day_rules import DayRules
+from recpipe.rules.load import read_rules
+from recpipe.tables.baskets.cart_recommendations import CARTS
+from recpipe.tables.baskets.complements import ITEM_COMPLEMENTS
+from recpipe.tables.campaigns.campaign_audiences import AUDIENCES
+from recpipe.tables.item_classes.item_classes import CLASSES
+from recpipe.tables.recommendations.night_plan import plan_night
+from recpipe.tables.recommendations.night_publish import publish_night, recommend_day
+from recpipe.tables.recommendations.night_shards import rank_shard
+from recpipe.tables.search.search_recommendations import SEARCHES
 
 
 def knows(shop: Shop, **files: str) -> Shop:
@@ -93,7 +99,7 @@ def test_without_a_folder_no_byte_changes(three):
 def test_shards_read_the_copy_of_the_plan(three):
     shop = knows(three, blocked="items: [b]")
     plan = plan_night(shop.settings, DAY, "1")
-    assert plan["knowledge"] == knowledge.read(shop.settings).sha256
+    assert plan["knowledge"] == read_rules(shop.settings).sha256
     assert json.loads(json.dumps(plan)) == plan
     before = pq.read_table(rank_shard(shop.settings, plan, 0))
     shop = knows(shop, blocked="items: [a, b, c, e]")
@@ -121,7 +127,7 @@ def test_a_fault_stops_the_plan(three):
     with pytest.raises(BadSetting, match=r"blocked\.yaml, line 3"):
         plan_night(shop.settings, DAY, "1")
     with pytest.raises(BadSetting, match=r"blocked\.yaml, line 3"):
-        rails.plan_day(shop.settings, CLASSES, DAY)
+        plan_day(shop.settings, CLASSES, DAY)
 
 
 @pytest.mark.parametrize(
@@ -133,11 +139,11 @@ def test_a_fault_stops_the_plan(three):
 )
 def test_a_night_that_forgets_the_rules_is_refused(three, monkeypatch, files):
     shop = knows(three, **files)
-    honest, plan = knowledge.DayRules.barred, plan_night(shop.settings, DAY, "1") | {"shards": 1}
-    monkeypatch.setattr(knowledge.DayRules, "barred", lambda self, rows: np.zeros_like(honest(self, rows)))
+    honest, plan = DayRules.barred, plan_night(shop.settings, DAY, "1") | {"shards": 1}
+    monkeypatch.setattr(DayRules, "barred", lambda self, rows: np.zeros_like(honest(self, rows)))
     with pytest.raises(AuditFailed, match="files of knowledge bar"):
         publish_night(shop.settings, plan, [rank_shard(shop.settings, plan, 0)])
-    monkeypatch.setattr(knowledge.DayRules, "barred", honest)
+    monkeypatch.setattr(DayRules, "barred", honest)
     assert publish_night(shop.settings, plan, [rank_shard(shop.settings, plan, 0)])
 
 
@@ -179,8 +185,8 @@ def kitchen(tmp_path: Path) -> Shop:
     return shop
 
 
-def run(shop: Shop, task: rails.Task, *columns: str) -> set[tuple[str, ...]]:
-    rails.run_day(shop.settings, task, DAY)
+def run(shop: Shop, task: Task, *columns: str) -> set[tuple[str, ...]]:
+    run_day(shop.settings, task, DAY)
     rows = shop.lake.reader().read(task.name, DAY, DAY).to_pylist()
     return {tuple(row[name] for name in columns) for row in rows}
 
@@ -213,10 +219,10 @@ def test_carts_are_completed_by_what_their_user_may_be_shown(kitchen):
 
 def test_carts_and_complements_that_forget_the_rules_are_refused(kitchen, monkeypatch):
     shop = knows(kitchen, blocked="items: [mug]")
-    monkeypatch.setattr(knowledge.DayRules, "speaks", property(lambda self: False))
+    monkeypatch.setattr(DayRules, "speaks", property(lambda self: False))
     for task in (ITEM_COMPLEMENTS, CARTS):
         with pytest.raises(AuditFailed):
-            rails.run_day(shop.settings, task, DAY)
+            run_day(shop.settings, task, DAY)
         assert shop.lake.day(task.name, DAY) is None or not shop.lake.day(task.name, DAY).complete
 
 
@@ -238,9 +244,9 @@ def test_an_audience_that_forgets_the_rules_is_refused(kitchen, monkeypatch):
     file = kitchen.settings.home / "campaigns.jsonl"
     file.write_text(json.dumps({"id": "pots", "first_day": "2026-03-03", "last_day": "2026-03-04", "item_ids": ["pot"]}))
     shop = knows(Shop(kitchen.settings.model_copy(update={"campaigns": str(file)})), blocked="items: [pot]")
-    monkeypatch.setattr(knowledge.DayRules, "turned_away", lambda self, items: np.zeros(len(self.user_ids), bool))
+    monkeypatch.setattr(DayRules, "turned_away", lambda self, items: np.zeros(len(self.user_ids), bool))
     with pytest.raises(AuditFailed, match="bar them from"):
-        rails.run_day(shop.settings, AUDIENCES, DAY)
+        run_day(shop.settings, AUDIENCES, DAY)
 
 
 def test_searches_find_what_everybody_may_be_shown(kitchen, monkeypatch):
@@ -248,9 +254,9 @@ def test_searches_find_what_everybody_may_be_shown(kitchen, monkeypatch):
     assert run(kitchen, SEARCHES, "item_id") == {("tea",), ("pot",), ("mug",)}
     shop = knows(kitchen, blocked="items: [{id: pot, countries: [Spain]}]")
     assert run(shop, SEARCHES, "item_id") == {("tea",), ("mug",)}
-    monkeypatch.setattr(knowledge.DayRules, "open_to_all", property(lambda self: np.ones(len(self.item_ids), bool)))
+    monkeypatch.setattr(DayRules, "open_to_all", property(lambda self: np.ones(len(self.item_ids), bool)))
     with pytest.raises(AuditFailed, match="bar anybody from"):
-        rails.run_day(shop.settings, SEARCHES, DAY)
+        run_day(shop.settings, SEARCHES, DAY)
 
 
 def test_classes_are_those_of_the_tree(tmp_path):
@@ -262,7 +268,7 @@ def test_classes_are_those_of_the_tree(tmp_path):
     shop.know("red", "blue", "warm", "cold", "hot", "ice")
     assert dict(run(shop, CLASSES, "item_id", "level")) == {"x": 1}
     shop = knows(shop, categories="paths: [warm, cold]\nrename: [{from: hot, to: warm}]")
-    rails.run_day(shop.settings, CLASSES, DAY)
+    run_day(shop.settings, CLASSES, DAY)
     rows = {row["item_id"]: row for row in shop.lake.reader().read("item_classes", DAY, DAY).to_pylist()}
     assert {name: row["class_path"] for name, row in rows.items()} == {"x": ["warm"], "z": ["cold"]}
     assert "+knowledge-" in rows["x"]["model_version"]

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recpipe import rails
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
-from recpipe.lake import Lake
-from recpipe.tasks.cart_recommendations import CARTS
-from recpipe.tasks.complements import ITEM_COMPLEMENTS
+from recpipe.lake.lake import Lake
+from recpipe.pipeline.publish import run_day
+from recpipe.tables.baskets.cart_recommendations import CARTS
+from recpipe.tables.baskets.complements import ITEM_COMPLEMENTS
 
 DAY = date(2017, 3, 5)
 DAYS = 28
@@ -69,8 +69,8 @@ def test_nobody_of_unknown_or_lesser_age_is_offered_beer_wine_or_tobacco(tmp_pat
     age_of = {row["user_id"]: dict(row["attributes"] or ()).get("age", "0")[:2] for row in reader.as_of("users", DAY).to_pylist()}
     counts = {}
     for settings in (plain, plain.model_copy(update={"knowledge": str(folder)})):
-        rails.run_day(settings, CARTS, DAY)
-        rails.run_day(settings, ITEM_COMPLEMENTS, DAY)
+        run_day(settings, CARTS, DAY)
+        run_day(settings, ITEM_COMPLEMENTS, DAY)
         reader = Lake.from_settings(settings).reader()
         carts = reader.read("cart_recommendations", DAY, DAY).to_pylist()
         pairs = reader.read("complements", DAY, DAY).to_pylist()

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_shop import open_shop, user
 
-from recpipe import knowledge
-from recpipe.knowledge.ages import age_on
-from recpipe.knowledge.words import AgeLimit, AgeSource, Block, Group, Knowledge, Name
+from recpipe.rules.ages import age_on
+from recpipe.rules.day_rules import DayRules, day_rules
+from recpipe.rules.model import NOTHING, AgeLimit, AgeSource, Block, Group, Knowledge, Name
+from recpipe.rules.rule_checks import barred_from_some, count_refused, count_substitutes, count_worse, refusals, turned_away
 
 DAY = date(2011, 9, 1)
 ITEMS = np.array(["a", "b", "c", "d", "e"], object)
@@ -41,11 +42,11 @@ def reader(tmp_path_factory):
     return shop.lake.reader()
 
 
-def rules(reader, known: Knowledge, day: date = DAY) -> knowledge.DayRules:
-    return knowledge.day_rules(known, reader, day, ITEMS, PATHS, USERS)
+def rules(reader, known: Knowledge, day: date = DAY) -> DayRules:
+    return day_rules(known, reader, day, ITEMS, PATHS, USERS)
 
 
-def barred(found: knowledge.DayRules) -> dict[str, str]:
+def barred(found: DayRules) -> dict[str, str]:
     table = found.barred(np.arange(len(USERS)))
     return {name: "".join(ITEMS[row]) for name, row in zip(USERS, table, strict=True)}
 
@@ -76,7 +77,7 @@ def test_who_is_barred_from_what(reader):
 
 
 def test_nothing_known_bars_nothing_and_reads_nothing():
-    found = knowledge.day_rules(knowledge.NOTHING, None, DAY, ITEMS, PATHS, USERS)  # type: ignore[arg-type]
+    found = day_rules(NOTHING, None, DAY, ITEMS, PATHS, USERS)  # type: ignore[arg-type]
     assert not found.bars
     assert not found.speaks
     assert found.categories == PATHS
@@ -89,10 +90,10 @@ def test_accounts_of_one_person_have_its_country_and_the_least_of_their_ages(rea
         persons[np.isin(USERS, linked)] = linked[0]
     block, limit = Block(name("b"), countries=frozenset({"Norway"})), AgeLimit(name("c"), 18)
     known = Knowledge("x", blocked=(block,), age_limits=(limit,), age_source=BORN)
-    found = barred(knowledge.day_rules(known, reader, DAY, ITEMS, PATHS, USERS, persons))
+    found = barred(day_rules(known, reader, DAY, ITEMS, PATHS, USERS, persons))
     assert found == {"child": "bc", "grown": "b", "stranger": "b", "nobody": "c", "odd": "c", "teen": "c"}
     persons[np.isin(USERS, ["child", "grown", "stranger"])] = "child"
-    assert barred(knowledge.day_rules(known, reader, DAY, ITEMS, PATHS, USERS, persons))["stranger"] == "bc"
+    assert barred(day_rules(known, reader, DAY, ITEMS, PATHS, USERS, persons))["stranger"] == "bc"
 
 
 @pytest.mark.parametrize(("days", "wanted"), [(-1, ""), (0, "a"), (1, "a"), (2, "")])
@@ -127,7 +128,7 @@ def test_what_may_complete_an_item(reader):
     }  # nobody sees d: what stands beside it is seen by nobody
     said = [(str(ITEMS[one]), str(ITEMS[other])) for one, other in zip(first, second, strict=True)]
     for pair, good in zip(said, allowed, strict=True):
-        assert good == (knowledge.count_worse(found, [pair]) + knowledge.count_substitutes(found, [pair]) == 0)
+        assert good == (count_worse(found, [pair]) + count_substitutes(found, [pair]) == 0)
 
 
 def test_what_may_join_a_cart(reader):
@@ -188,10 +189,10 @@ def test_thousands_of_names_of_a_large_catalogue_take_no_room_of_names_by_items(
     groups = tuple(Group((Name(items[n], (), n), Name(items[n + 1], (), n))) for n in range(0, 2000, 2))
     known = Knowledge("x", substitutes=groups, blocked=tuple(Block(Name(one, (), 1)) for one in items[-3000:]))
     tracemalloc.start()
-    found = knowledge.day_rules(known, None, DAY, items, [("shelf",)] * len(items))  # type: ignore[arg-type]
+    found = day_rules(known, None, DAY, items, [("shelf",)] * len(items))  # type: ignore[arg-type]
     assert found.may_complete(np.array([0, 0, 0]), np.array([1, 2, 19_999])).tolist() == [False, True, False]
     assert found.groups.sum() == 2000
-    assert len(knowledge.barred_from_some(found)) == found.table[0].sum() == 3000
+    assert len(barred_from_some(found)) == found.table[0].sum() == 3000
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 30_000_000
@@ -212,13 +213,13 @@ GROUPS = st.lists(st.lists(NAMES, min_size=1, max_size=3).map(lambda some: Group
 def test_arrays_and_the_slow_way_say_the_same(reader, blocks, limits, groups):
     found = rules(reader, Knowledge("x", substitutes=groups, blocked=blocks, age_limits=limits, age_source=BORN))
     rows = np.arange(len(USERS))
-    kind, refused = knowledge.refusals(found, rows)
+    kind, refused = refusals(found, rows)
     assert np.array_equal(found.barred(rows), refused[kind])
     for row, one in enumerate(USERS):
-        assert knowledge.count_refused(found, [(one, item) for item in ITEMS]) == refused[kind[row]].sum()
+        assert count_refused(found, [(one, item) for item in ITEMS]) == refused[kind[row]].sum()
     first, second = np.divmod(np.arange(25), 5)
     pairs = [(ITEMS[one], ITEMS[other]) for one, other in zip(first, second, strict=True)]
-    slow = [knowledge.count_worse(found, [pair]) + knowledge.count_substitutes(found, [pair]) == 0 for pair in pairs]
+    slow = [count_worse(found, [pair]) + count_substitutes(found, [pair]) == 0 for pair in pairs]
     assert found.may_complete(first, second).tolist() == slow
     for about in ([0], [1, 2], [3, 4], []):
-        assert set(USERS[found.turned_away(np.array(about, int))]) == knowledge.turned_away(found, ITEMS[about])
+        assert set(USERS[found.turned_away(np.array(about, int))]) == turned_away(found, ITEMS[about])

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from recpipe.contract import EPISODES, ITEMS
 from recpipe.errors import MissingDay, RecpipeError
-from recpipe.lake import Input, Lake
+from recpipe.lake.day_record import Input
+from recpipe.lake.lake import Lake
 
 FIRST = date(2011, 9, 1)
 
@@ -224,7 +225,7 @@ def test_a_writer_that_is_killed_leaves_the_day_before_or_after(lake):
         from datetime import date
         import pyarrow as pa
         from recpipe.contract import ITEMS
-        from recpipe.lake import Lake
+        from recpipe.lake.lake import Lake
         rows = [{"day": date(2011, 9, 1), "item_id": str(i), "title": "after", "available": True} for i in range(50)]
         table = pa.Table.from_pylist(rows, schema=ITEMS.schema)
         print("ready", flush=True)

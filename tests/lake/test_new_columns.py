@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from recpipe.contract import DAYS, OUTCOMES
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 
 ROW = {"horizon_days": 7, "cohort": "all", "metric": "m", "value": 1.0, "ci_low": None, "ci_high": None, "users": 1, "name": "3"}
 OLD, NEW = date(2026, 3, 1), date(2026, 3, 2)
@@ -31,7 +31,7 @@ def lake(tmp_path) -> Lake:
 def _record(lake: Lake):
     from datetime import UTC, datetime
 
-    from recpipe.lake import DayRecord
+    from recpipe.lake.day_record import DayRecord
 
     return DayRecord("outcomes", OLD, "closed", 1, (), None, "0.1.0", "local", 1, datetime.now(UTC))
 

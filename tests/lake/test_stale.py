@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.contract import EPISODES, ITEMS
-from recpipe.lake import Input, Lake
+from recpipe.lake.day_record import Input
+from recpipe.lake.lake import Lake
 from recpipe.lake.stale import stale_days
 
 MONDAY = date(2026, 3, 2)

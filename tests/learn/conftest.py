@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recpipe.learn.data import Catalogue, Evidence, History, Support
+from recpipe.dataset.catalogue import Catalogue
+from recpipe.dataset.history import Evidence, History
+from recpipe.dataset.support import Support
 
 UNTIL = np.datetime64("2011-08-22T00:00:00", "us")
 DAY = np.timedelta64(1, "D")
@@ -93,7 +95,7 @@ def facts() -> dict:
 @pytest.fixture(scope="session")
 def training_input(tmp_path_factory, evidence):
     """The shop as a training input."""
-    from recpipe.learn.episodes_folder import write_episodes_folder
+    from recpipe.dataset.folder import write_episodes_folder
 
     folder = tmp_path_factory.mktemp("input")
     write_episodes_folder(folder, evidence, FACTS)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from recpipe.dataset.folder import read_episodes_folder
 from recpipe.errors import BadSetting, RecpipeError
-from recpipe.learn import train as train_module
-from recpipe.learn.claim import alone
-from recpipe.learn.episodes_folder import read_episodes_folder
-from recpipe.learn.folder import write_whole
-from recpipe.learn.search import search
-from recpipe.learn.train import Config, train
+from recpipe.files import write_whole
+from recpipe.training import loop as train_module
+from recpipe.training.config import Config
+from recpipe.training.folder_claim import alone
+from recpipe.training.loop import train
+from recpipe.training.tuning import search
 
 CONFIG = Config(
     learner="prototypical",
@@ -34,7 +35,7 @@ CONFIG = Config(
 HOLD = """
 import sys
 from pathlib import Path
-from recpipe.learn.claim import alone
+from recpipe.training.folder_claim import alone
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

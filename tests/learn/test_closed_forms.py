@@ -8,19 +8,14 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recpipe.learn import score
-from recpipe.learn.closed_forms import CountryPopularity, ItemKNN, Popularity, SeasonPopularity, support_weights
-from recpipe.learn.cut import as_of
-from recpipe.learn.data import Evidence, History, score_users
-from recpipe.learn.sales import (
-    faded_counts,
-    interactions,
-    knows_season,
-    log_popularity,
-    season_counts,
-    similar_items,
-    trusted_countries,
-)
+from recpipe.dataset.episodes import as_of
+from recpipe.dataset.history import Evidence, History
+from recpipe.dataset.support import support_weights
+from recpipe.evidence.knn import interactions, similar_items
+from recpipe.evidence.trends import faded_counts, knows_season, log_popularity, season_counts, trusted_countries
+from recpipe.models.base import score, score_users
+from recpipe.models.item_knn import ItemKNN
+from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity
 
 UNTIL = np.datetime64("2011-08-22", "us")
 
@@ -173,11 +168,11 @@ def test_only_the_best_neighbours_stay():
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch, evidence):
-    from recpipe.learn import sales
+    from recpipe.evidence import trends
 
     matrix = interactions(evidence.history, 70)
     whole = similar_items(matrix, neighbours=7, shrinkage=2.0)
-    monkeypatch.setattr(sales, "CELLS_A_BLOCK", 70 * 9)
+    monkeypatch.setattr(trends, "CELLS_A_BLOCK", 70 * 9)
     parts = similar_items(matrix, neighbours=7, shrinkage=2.0)
     assert (whole != parts).nnz == 0
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
-from recpipe.learn import complements as learn
+from recpipe.tables.baskets import co_purchase as learn
 
 DAY = np.datetime64("2026-03-01")
 NO_CLASS = np.full(4, -1)

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recpipe.dataset.episodes import as_of
+from recpipe.dataset.folder import read_episodes_folder, write_episodes_folder
 from recpipe.errors import BadSetting, TrainingFailed
-from recpipe.learn import load, read_config, save
-from recpipe.learn.closed_forms import ItemKNN
-from recpipe.learn.continual import arrays_of, content_of, in_words, paired, pick_window, split_windows, tensors_of
-from recpipe.learn.cut import as_of
-from recpipe.learn.episodes_folder import read_episodes_folder, write_episodes_folder
-from recpipe.learn.metrics import measure
-from recpipe.learn.networks import PLACES, find_network
-from recpipe.learn.train import Config, main, train
-from recpipe.learn.windows import cut_windows, some_of
+from recpipe.models.io import load, read_config, save
+from recpipe.models.item_knn import ItemKNN
+from recpipe.models.torch_forms import PLACES, find_network
+from recpipe.training.config import Config
+from recpipe.training.continual import arrays_of, content_of, in_words, paired, pick_window, split_windows, tensors_of
+from recpipe.training.loop import main, train
+from recpipe.training.quality import measure
+from recpipe.training.windows import cut_windows, some_of
 
 CONFIG = Config(steps=10, warmup_steps=2, batch_users=16, width=8, cutoffs=4, evaluate_every=5, patience=100, device="cpu")
 WEEKS_AGO = 4  # of six windows two decide when to stop, two are new, two are old
@@ -28,7 +29,7 @@ OUTPUT = ("config.json", "model.safetensors", "metrics.jsonl", "summary.json", "
 def short_stack():
     """The bar is no part of what is tested here, and most of the time of so short a run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recpipe.learn.train.STACK_STEPS", 5)
+        patch.setattr("recpipe.training.loop.STACK_STEPS", 5)
         yield
 
 
@@ -81,7 +82,7 @@ def windows_of(training_input):
 
 
 def begun_on(champion, day):
-    from recpipe.learn.continual import Start
+    from recpipe.training.continual import Start
 
     return Start(champion, load(champion), date.fromisoformat(day), content_of(champion))
 
@@ -126,7 +127,7 @@ def test_a_run_without_a_start_says_nothing_of_one(champion):
 
 
 def test_the_hash_of_the_start_is_the_one_of_the_registry(champion):
-    from recpipe.registry.folder import content_hash
+    from recpipe.registry.model_folder import content_hash
 
     assert content_of(champion) == content_hash(champion)
 
@@ -242,7 +243,7 @@ def test_a_share_that_is_no_chance_is_refused(training_input, tmp_path):
 @pytest.mark.parametrize("name", PLACES)
 def test_the_tensors_of_every_learner_come_back(name):
     """What a network writes is what it starts from, names, order and shapes; another width is refused with its arrays."""
-    from recpipe.learn.body import View
+    from recpipe.models.numpy_forms.body import View
 
     network = find_network(name)
     shop = View(*(np.zeros((5, width), np.float32) for width in (24, 24, 1, 4)), None, np.zeros((5, 6), np.float32))
@@ -282,7 +283,7 @@ def test_the_line_names_what_is_clear_and_what_is_not():
 def test_both_commands_go_on_from_a_folder(champion, training_input, tmp_path, capsys):
     from typer.testing import CliRunner
 
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     told = ["--episodes", str(training_input), "--steps", "1"]
     assert main([*told, "--out", str(tmp_path / "a"), "--start-from", str(champion), "--replay-share", "0.25"]) == 0

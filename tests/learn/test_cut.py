@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recpipe.learn.cut import as_of, choose, cut_as_new, cut_episodes, shorten, supports_at, without_users
-from recpipe.learn.data import History, take
-from recpipe.learn.metrics import bootstrap, measure_in, top
+from recpipe.dataset.episodes import as_of, choose, cut_as_new, cut_episodes, shorten, supports_at, without_users
+from recpipe.dataset.history import History
+from recpipe.dataset.support import take
+from recpipe.metrics.intervals import bootstrap
+from recpipe.training.quality import measure_in, top
 
 CUT = np.datetime64("2011-08-01", "us")
 
@@ -115,7 +117,7 @@ def test_the_country_of_a_user_stays_with_the_user_however_the_past_is_cut():
 
 
 def test_supports_are_those_of_the_nights(evidence):
-    from recpipe.episodes import build_support
+    from recpipe.dataset.support import build_support
 
     random = np.random.default_rng(0)
     history = evidence.history
@@ -166,8 +168,8 @@ def test_the_greatest_scores_come_first_and_ties_follow_the_catalogue():
 
 
 def test_ndcg_and_recall_by_hand(evidence):
-    from recpipe.learn.closed_forms import Popularity
-    from recpipe.learn.data import ItemSpace
+    from recpipe.models.base import ItemSpace
+    from recpipe.models.popularity import Popularity
 
     # ranking by bias: 0 1 2 3 4 …; user 0 has seen 0 and 1 and takes 2 and 4; user 2 takes 3
     found = cut(history_of((0, 0, -2), (0, 1, -2), (0, 2, 1), (0, 4, 1), (2, 3, 1)))
@@ -190,10 +192,10 @@ def test_the_interval_is_of_users_drawn_again(evidence):
 
 @pytest.mark.parametrize("k", [3, 10])
 def test_measures_are_those_of_the_evaluation(evidence, k):
-    from recpipe.evaluate.metrics import Truth, hits, ndcg, recall
-    from recpipe.learn.closed_forms import ItemKNN
-    from recpipe.learn.data import score
-    from recpipe.learn.metrics import measure_in
+    from recpipe.metrics.ranking import Truth, hits, ndcg, recall
+    from recpipe.models.base import score
+    from recpipe.models.item_knn import ItemKNN
+    from recpipe.training.quality import measure_in
 
     cutoff = evidence.until - np.timedelta64(7, "D")
     episodes = cut_episodes(evidence.history, cutoff, horizon_days=7, half_life_days=90)

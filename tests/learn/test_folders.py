@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from recpipe.dataset.folder import read_episodes_folder, write_episodes_folder
 from recpipe.errors import MissingModel, RecpipeError
-from recpipe.learn import load, read_config, save
-from recpipe.learn.closed_forms import ItemKNN, Popularity
-from recpipe.learn.episodes_folder import read_episodes_folder, write_episodes_folder
+from recpipe.models.io import load, read_config, save
+from recpipe.models.item_knn import ItemKNN
+from recpipe.models.popularity import Popularity
 
 
 def test_the_config_says_what_the_model_is(tmp_path, facts):

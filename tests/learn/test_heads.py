@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recpipe.learn import body, score
-from recpipe.learn.body import item_factors
-from recpipe.learn.cut import as_of, cut_episodes
-from recpipe.learn.heads import heads, steps
-from recpipe.learn.sales import interactions
+from recpipe.dataset.episodes import as_of, cut_episodes
+from recpipe.evidence.knn import interactions
+from recpipe.models.base import score
+from recpipe.models.numpy_forms import body
+from recpipe.models.numpy_forms.body import item_factors
+from recpipe.models.numpy_forms.heads import steps
+from recpipe.models.numpy_forms.heads.headed import heads
 
 NAMES = list(heads())
 STEPPED = ["anil", "maml", "proto_maml"]
@@ -46,7 +48,7 @@ def case(request, problem):
 def make_case(name, problem, **settings):
     import torch
 
-    from recpipe.learn.networks import find_network
+    from recpipe.models.torch_forms import find_network
 
     network = find_network(name)
     network = dataclasses.replace(
@@ -202,9 +204,9 @@ def test_scores_are_those_of_the_formulas(case, problem):
 
 def scores_in_training(case, tensors, items, batch):
     """Return (users, items) of the torch twin, through the loss's own way."""
-    from recpipe.learn.networks import attention, lstm, ridge
-    from recpipe.learn.networks import body as shared
-    from recpipe.learn.networks import steps as stepped
+    from recpipe.models.torch_forms import attention, lstm, ridge
+    from recpipe.models.torch_forms import body as shared
+    from recpipe.models.torch_forms import steps as stepped
 
     adapts = {
         **dict.fromkeys(STEPPED, stepped.adapt),
@@ -229,7 +231,7 @@ def test_users_of_whom_nothing_is_known_are_trained_as_they_are_served(case, pro
     """Fillers of a batch where no support has an entry reach neither a score nor a gradient."""
     import torch
 
-    from recpipe.learn.cut import shorten
+    from recpipe.dataset.episodes import shorten
 
     known, episodes = problem
     batch = case.network.to_batch(shorten(episodes, np.zeros(len(episodes), np.int64)), case.items, case.network.settings)
@@ -253,7 +255,7 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences(case):
     tensors = {name: value.double().requires_grad_() for name, value in case.tensors.items()}
 
     def loss(held):
-        from recpipe.learn.networks import body as shared
+        from recpipe.models.torch_forms import body as shared
 
         logits = scores_in_training(case, held, items, batch)
         assert logits.dtype == torch.float64
@@ -280,7 +282,7 @@ def test_the_inner_gradient_is_that_of_finite_differences(name, problem):
     import torch
     from torch.func import grad
 
-    from recpipe.learn.networks import steps as stepped
+    from recpipe.models.torch_forms import steps as stepped
 
     case = make_case(name, problem)
     known = body.counting(problem[1].support, 0.5)
@@ -416,10 +418,11 @@ SHORT = {"steps": 6, "warmup_steps": 2, "batch_users": 8, "width": 6, "cutoffs":
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_loop_gives_the_same_losses_twice_and_when_it_was_stopped(name, training_input, tmp_path, monkeypatch):
-    from recpipe.learn import load
-    from recpipe.learn import train as loop
+    from recpipe.models.io import load
+    from recpipe.training import config as config_
+    from recpipe.training import loop
 
-    config = loop.Config(learner=name, **SHORT)
+    config = config_.Config(learner=name, **SHORT)
     summary = loop.train(training_input, tmp_path / "one", config)
     assert name in summary["quality"]
 
@@ -443,9 +446,10 @@ def test_the_loop_gives_the_same_losses_twice_and_when_it_was_stopped(name, trai
 
 def test_sales_that_are_withheld_reach_no_score(evidence, training_input, tmp_path):
     """Counts change, who met what does not: ten items are sold forty times more, to nobody by name."""
-    from recpipe.learn import load
-    from recpipe.learn.episodes_folder import read_episodes_folder, write_episodes_folder
-    from recpipe.learn.train import Config, train
+    from recpipe.dataset.folder import read_episodes_folder, write_episodes_folder
+    from recpipe.models.io import load
+    from recpipe.training.config import Config
+    from recpipe.training.loop import train
 
     known, facts = read_episodes_folder(training_input)
     write_episodes_folder(tmp_path / "input", known, {**facts, "withhold": ["sales"]})

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recpipe.learn import load, save, score
-from recpipe.learn.body import View
-from recpipe.learn.closed_forms import CountryPopularity, ItemKNN, Popularity, SeasonPopularity, TextPrototype
-from recpipe.learn.cut import supports_at
-from recpipe.learn.data import Evidence, ItemSpace, score_users
-from recpipe.learn.ease import EASE
-from recpipe.learn.folder import LEARNERS
-from recpipe.learn.heads import heads
-from recpipe.learn.pair_network import NETWORK, STACK
-from recpipe.learn.prototypical import SETTINGS, Prototypical
+from recpipe.dataset.episodes import supports_at
+from recpipe.dataset.history import Evidence
+from recpipe.models.base import ItemSpace, score, score_users
+from recpipe.models.ease import EASE
+from recpipe.models.io import LEARNERS, load, save
+from recpipe.models.item_knn import ItemKNN
+from recpipe.models.numpy_forms.body import View
+from recpipe.models.numpy_forms.heads.headed import heads
+from recpipe.models.numpy_forms.pair_network import NETWORK, STACK
+from recpipe.models.numpy_forms.prototypical import SETTINGS, Prototypical
+from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity
+from recpipe.models.text_prototype import TextPrototype
 
 
 def a_prototypical(dimensions=24, width=8, features=4, seed=3):
@@ -41,7 +43,7 @@ def a_headed(name, seed=3):
     """A learner with a head that training has moved from where it starts."""
     import torch
 
-    from recpipe.learn.networks import find_network
+    from recpipe.models.torch_forms import find_network
 
     network = find_network(name)
     settings = {**network.settings, "neighbours": 10, "factors": 6, "negatives": 16}
@@ -56,7 +58,7 @@ def of_pairs(name, seed=3):
     """A stack or a pair network that training has moved from where it starts."""
     import torch
 
-    from recpipe.learn.networks import find_network
+    from recpipe.models.torch_forms import find_network
 
     network = find_network(name)
     random = torch.Generator().manual_seed(seed)

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recpipe.dataset.episodes import cut_at_order
+from recpipe.dataset.folder import write_episodes_folder
+from recpipe.dataset.history import Evidence, History, events_of
 from recpipe.errors import BadSetting
-from recpipe.learn import load, read_config
-from recpipe.learn.continual import arrays_of, content_of
-from recpipe.learn.cut import cut_at_order
-from recpipe.learn.data import Evidence, History, events_of
-from recpipe.learn.episodes_folder import write_episodes_folder
-from recpipe.learn.openings import AGES, cut_openings, kept_for_others, opened_at
-from recpipe.learn.other_shop import PRIOR_EPISODES, clearly_better, cut_first_days, enough, pull
-from recpipe.learn.train import Config, main, train
+from recpipe.models.io import load, read_config
+from recpipe.training.cold_start import AGES, cut_openings, kept_for_others, opened_at
+from recpipe.training.config import Config
+from recpipe.training.continual import arrays_of, content_of
+from recpipe.training.loop import main, train
+from recpipe.training.transfer import PRIOR_EPISODES, clearly_better, cut_first_days, enough, pull
 
 CONFIG = Config(steps=4, warmup_steps=2, batch_users=16, cutoffs=3, evaluate_every=2, openings=3, device="cpu")
 LATER = dataclasses.replace(CONFIG, openings=0)
@@ -29,7 +30,7 @@ FACTS = {"fitted_until": "2011-08-21", "trained_until": "2011-08-28", "seed": 7,
 def short_stack():
     """The bar is no part of what is tested here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recpipe.learn.train.STACK_STEPS", 2)
+        patch.setattr("recpipe.training.loop.STACK_STEPS", 2)
         yield
 
 

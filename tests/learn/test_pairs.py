@@ -8,16 +8,18 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recpipe.learn.closed_forms import support_weights
-from recpipe.learn.cut import cut_as_new, cut_episodes
-from recpipe.learn.data import History, newest, score_users
-from recpipe.learn.ease import EASE, ease_weights
-from recpipe.learn.networks import find_network
-from recpipe.learn.networks import pair_network as twin
-from recpipe.learn.pair_network import look
-from recpipe.learn.pairs import CHANNELS, GREATEST, SETTINGS, TRENDS, features, gather, speak, used
-from recpipe.learn.sales import interactions
-from recpipe.learn.texts import weigh_words
+from recpipe.dataset.episodes import cut_as_new, cut_episodes
+from recpipe.dataset.history import History
+from recpipe.dataset.support import newest, support_weights
+from recpipe.evidence.ease_weights import ease_weights
+from recpipe.evidence.item_features import CHANNELS, GREATEST, SETTINGS, TRENDS, features, gather, speak, used
+from recpipe.evidence.knn import interactions
+from recpipe.evidence.text_neighbours import weigh_words
+from recpipe.models.base import score_users
+from recpipe.models.ease import EASE
+from recpipe.models.numpy_forms.pair_network import look
+from recpipe.models.torch_forms import find_network
+from recpipe.models.torch_forms import pair_network as twin
 
 SMALL = {**SETTINGS, "neighbours": 8, "popular": 6, "text_neighbours": 4, "ease_strength": 5.0}
 

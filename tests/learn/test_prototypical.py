@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from recpipe.learn import score
-from recpipe.learn.cut import as_of, cut_episodes, supports_at
-from recpipe.learn.prototypical import SETTINGS, Prototypical, look
+from recpipe.dataset.episodes import as_of, cut_episodes, supports_at
+from recpipe.models.base import score
+from recpipe.models.numpy_forms.prototypical import SETTINGS, Prototypical, look
 
 SMALL = {**SETTINGS, "neighbours": 8}
 
@@ -73,7 +73,7 @@ def test_scores_are_those_of_the_formulas(learner, evidence):
 @pytest.fixture(scope="module")
 def problem(evidence):
     """One instant: the learner's view, the episodes, and both on the CPU for torch."""
-    from recpipe.learn.networks import prototypical as network
+    from recpipe.models.torch_forms import prototypical as network
 
     cutoff = evidence.until - np.timedelta64(21, "D")
     known = as_of(evidence, cutoff, np.datetime64("2011-07-31"))
@@ -85,7 +85,7 @@ def problem(evidence):
 def test_training_and_use_score_alike(problem):
     import torch
 
-    from recpipe.learn.networks import prototypical as network
+    from recpipe.models.torch_forms import prototypical as network
 
     known, episodes, items, batch = problem
     random = torch.Generator().manual_seed(0)
@@ -98,7 +98,7 @@ def test_training_and_use_score_alike(problem):
 
 
 def test_the_loss_is_the_cross_entropy_over_what_could_be_recommended(problem):
-    from recpipe.learn.networks import prototypical as network
+    from recpipe.models.torch_forms import prototypical as network
 
     known, episodes, items, batch = problem
     tensors = network.initial_tensors(items.view, 8, 0, "cpu")
@@ -115,7 +115,7 @@ def test_the_loss_is_the_cross_entropy_over_what_could_be_recommended(problem):
 def test_what_was_not_delivered_by_the_cut_is_neither_target_nor_rival(problem):
     import dataclasses
 
-    from recpipe.learn.networks import prototypical as network
+    from recpipe.models.torch_forms import prototypical as network
 
     known, episodes, items, _ = problem
     gone = int(episodes.query_item[0])
@@ -127,7 +127,7 @@ def test_what_was_not_delivered_by_the_cut_is_neither_target_nor_rival(problem):
 
 
 def test_every_learned_number_gets_a_gradient(problem):
-    from recpipe.learn.networks import prototypical as network
+    from recpipe.models.torch_forms import prototypical as network
 
     _, _, items, batch = problem
     tensors = network.initial_tensors(items.view, 8, 0, "cpu")
@@ -144,7 +144,7 @@ def test_every_learned_number_gets_a_gradient(problem):
 def test_a_few_steps_lower_the_loss(problem):
     import torch
 
-    from recpipe.learn.networks import prototypical as network
+    from recpipe.models.torch_forms import prototypical as network
 
     _, _, items, batch = problem
     tensors = network.initial_tensors(items.view, 8, 0, "cpu")
@@ -160,7 +160,7 @@ def test_a_few_steps_lower_the_loss(problem):
 
 
 def test_the_start_keeps_the_cosines_of_texts(evidence):
-    from recpipe.learn.networks import prototypical as network
+    from recpipe.models.torch_forms import prototypical as network
 
     vectors = evidence.catalogue.vectors
     start = network.initial_tensors(look(evidence, SMALL), 24, 0, "cpu")["own"].detach().numpy()

@@ -10,10 +10,11 @@ import optuna
 import pytest
 
 from recpipe.errors import BadSetting, TrainingFailed
-from recpipe.learn import load, read_config
-from recpipe.learn import search as search_module
-from recpipe.learn.search import Between, narrowed, search
-from recpipe.learn.train import Config, train
+from recpipe.models.io import load, read_config
+from recpipe.training import tuning as search_module
+from recpipe.training.config import Config
+from recpipe.training.loop import train
+from recpipe.training.tuning import Between, narrowed, search
 
 BASE = Config(
     learner="prototypical",
@@ -91,7 +92,7 @@ def test_every_look_is_told_and_stored(done):
 def test_what_was_found_can_be_trained_with_and_what_is_no_setting_is_refused(done, training_input, tmp_path):
     from typer.testing import CliRunner
 
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     def run(settings, *more):
         arguments = ["--episodes", training_input, "--out", tmp_path / "out", "--settings", settings, *more]
@@ -208,7 +209,7 @@ def test_a_diverging_loss_fails_its_trial_alone(training_input, tmp_path):
 
 
 def test_the_search_itself_needs_no_mlflow():
-    code = "import sys; from recpipe.learn import search; import optuna; assert not {'mlflow', 'airflow', 'deltalake'} & set(sys.modules)"
+    code = "import sys; from recpipe.training import tuning; import optuna; assert not {'mlflow', 'airflow', 'deltalake'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -227,8 +228,8 @@ def test_the_learners_can_be_narrowed():
 def test_the_command_logs_a_run_in_which_each_trial_is_a_run(training_input, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
-    from recpipe.cli import app
-    from recpipe.config import load_settings
+    from recpipe.cli.command import app
+    from recpipe.config.settings import load_settings
     from recpipe.registry.store import client
 
     monkeypatch.setenv("RECPIPE_HOME", str(tmp_path / "home"))

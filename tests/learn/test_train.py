@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recpipe.dataset.folder import read_episodes_folder, write_episodes_folder
 from recpipe.errors import BadSetting, TrainingFailed
-from recpipe.learn import load, read_config
-from recpipe.learn.episodes_folder import read_episodes_folder, write_episodes_folder
-from recpipe.learn.train import Config, main, schedule, train
-from recpipe.learn.windows import cut_windows
+from recpipe.models.io import load, read_config
+from recpipe.training.config import Config
+from recpipe.training.loop import main, schedule, train
+from recpipe.training.windows import cut_windows
 
 CONFIG = Config(steps=40, warmup_steps=5, batch_users=16, width=8, cutoffs=4, evaluate_every=5, patience=100, device="cpu")
 OPTIONS = [
@@ -108,7 +109,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(done, training_input, t
     command = [
         sys.executable,
         "-m",
-        "recpipe.learn.train",
+        "recpipe.training.loop",
         "--episodes",
         str(training_input),
         "--out",
@@ -230,7 +231,7 @@ def test_the_learning_rate_rises_and_falls():
 def test_the_room_runs_without_the_rest_of_recpipe(training_input, tmp_path):
     code = (
         "import sys\n"
-        "from recpipe.learn.train import main\n"
+        "from recpipe.training.loop import main\n"
         "assert main(sys.argv[1:]) == 0\n"
         "heavy = ('airflow', 'mlflow', 'great_expectations', 'deltalake', 'pyarrow', 'pydantic_settings', 'pydantic', 'pandas',\n"
         "         'transformers', 'typer', 'recpipe.config', 'recpipe.contract', 'recpipe.lake')\n"
@@ -244,7 +245,7 @@ def test_the_room_runs_without_the_rest_of_recpipe(training_input, tmp_path):
 
 
 def test_loading_and_ranking_need_no_torch(done):
-    code = f"import sys, pathlib; from recpipe.learn import load; load(pathlib.Path({str(done[0])!r})); print('torch' in sys.modules)"
+    code = f"import sys, pathlib; from recpipe.models.io import load; load(pathlib.Path({str(done[0])!r})); print('torch' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=ONE_THREAD).stdout.strip()
         == "False"

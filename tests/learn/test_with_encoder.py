@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from recpipe.learn import load, score
-from recpipe.learn.episodes_folder import write_episodes_folder
-from recpipe.learn.train import Config, train
+from recpipe.dataset.folder import write_episodes_folder
+from recpipe.models.base import score
+from recpipe.models.io import load
+from recpipe.training.config import Config
+from recpipe.training.loop import train
 
 KINDS = ("TEA MUG", "CHRISTMAS GARLAND", "GARDEN LANTERN", "BABY BLANKET", "LUNCH BOX")
 LOOKS = ("RED SPOT", "BLUE STRIPE", "VINTAGE ROSE", "PINK POLKADOT", "GREEN LEAF", "SILVER STAR", "WOODLAND", "OWL DESIGN", "PAISLEY",
@@ -16,7 +18,7 @@ LOOKS = ("RED SPOT", "BLUE STRIPE", "VINTAGE ROSE", "PINK POLKADOT", "GREEN LEAF
 
 @pytest.mark.slow
 def test_a_new_item_goes_to_those_who_buy_its_like(evidence, facts, make_support, tmp_path):
-    from recpipe.encode import load_encoder
+    from recpipe.text.encoder import load_encoder
 
     titles = [f"{look} {kind}" for look in LOOKS for kind in KINDS]  # item n is of kind n mod 5, as the shop's users like it
     encoder = load_encoder("", tmp_path / "cache")

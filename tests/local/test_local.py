@@ -20,11 +20,12 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from recpipe.cli import app
-from recpipe.config import Settings, load_settings
+from recpipe.cli.command import app
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting, RecpipeError
-from recpipe.local import airflow_environment, down, login, settings_environment, status, up, write_home
 from recpipe.local import services as rooms
+from recpipe.local.home import airflow_environment, login, settings_environment, write_home
+from recpipe.local.services import down, status, up
 
 SERVICES = ["api-server", "scheduler", "dag-processor", "triggerer", "mlflow"]
 
@@ -206,7 +207,7 @@ def test_every_airflow_process_of_the_home_creates_backfills_whole(settings: Set
     write_home(settings)
     code = (
         "from airflow import settings; from sqlalchemy import event; from sqlalchemy.engine import Engine; "
-        "from recpipe.provider import savepoints; settings.initialize(); print(event.contains(Engine, 'savepoint', savepoints._begin))"
+        "from recpipe.airflow.backfill import savepoints; settings.initialize(); print(event.contains(Engine, 'savepoint', savepoints._begin))"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
     done = subprocess.run(

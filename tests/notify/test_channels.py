@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from recpipe.config import Settings, load_settings
-from recpipe.notify import AUDIT, FLOOR, LATE, Notice, in_words, send
-from recpipe.notify.notice import subject
+from recpipe.config.settings import Settings, load_settings
+from recpipe.notices.channels import send
+from recpipe.notices.notice import AUDIT, FLOOR, LATE, Notice, in_words, subject
 
 NOTICE = Notice(AUDIT, "2011-09-03", "The audit of 2011-09-03 failed.", "Look at the page.", "http://127.0.0.1/verdict")
 

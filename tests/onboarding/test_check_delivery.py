@@ -16,16 +16,16 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from recpipe.cli import app
 from recpipe.cli.check import _progress
-from recpipe.config import Settings, load_settings
+from recpipe.cli.command import app
+from recpipe.config.layouts import folder_of
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting
-from recpipe.ingest import ingest_history
-from recpipe.lake import Lake
-from recpipe.layouts import folder_of
-from recpipe.onboarding.check import Asked, Checked, check, questions
-from recpipe.onboarding.layout import find_layout
+from recpipe.lake.lake import Lake
+from recpipe.onboarding.delivery_check import Asked, Checked, check, questions
+from recpipe.onboarding.found_layout import find_layout
 from recpipe.onboarding.sources import Source
+from recpipe.tables.ingest.days_in import ingest_history
 
 FIRST = date(2024, 3, 1)
 DAYS = 5

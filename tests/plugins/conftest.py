@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.contract import TABLES
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 
 PLUGINS = str(Path(__file__).parent.parent.parent / "plugins")
 if PLUGINS not in sys.path:

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 from airflow.sdk import DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
-from recpipe_airflow.alarms import TellQuestion, deadline, tell_failure, tell_floors, tell_late, tell_timeout
-from recpipe_airflow.runs import Refused, default_args, refusals, run_limit
 
-from recpipe.config import load_settings
+from recpipe.airflow.context import Refused
+from recpipe.airflow.defaults import default_args, refusals, run_limit
+from recpipe.airflow.notifications import TellQuestion, deadline, tell_failure, tell_floors, tell_late, tell_timeout
+from recpipe.config.settings import load_settings
 from recpipe.errors import AuditFailed, BadSetting, Trouble
 
 
@@ -161,7 +162,7 @@ def test_a_deadline_is_set_where_the_shop_asks_for_one() -> None:
     alert = deadline(load_settings(home="unused", deadline_hours=6))["deadline"]
     assert alert.reference == DeadlineReference.DAGRUN_LOGICAL_DATE
     assert alert.interval == timedelta(hours=30)
-    assert alert.callback.path == "recpipe_airflow.alarms.tell_late"
+    assert alert.callback.path == "recpipe.airflow.notifications.tell_late"
 
 
 def test_every_task_tells_of_its_failure() -> None:

@@ -14,11 +14,11 @@ from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.cache import SecretCache
 from airflow.sdk.execution_time.comms import CommsDecoder, ErrorResponse, _ResponseFrame
-from recpipe_airflow.connections import send, with_secrets
 
-from recpipe.config import Settings, load_settings
+from recpipe.airflow.secrets import send, with_secrets
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting, RecpipeError
-from recpipe.notify import LATE, Notice
+from recpipe.notices.notice import LATE, Notice
 
 PASSWORD = "pa55/w0rd@x"
 NOTICE = Notice(LATE, "2011-09-03", "The lists are late.")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from recpipe_airflow import counters
 
-from recpipe.config import Settings, load_settings
+from recpipe.airflow import metrics
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 
 DAY = date(2011, 9, 1)
 
@@ -45,7 +45,7 @@ def shop(tmp_path: Path) -> Settings:
 
 
 def test_rows_users_and_ages(shop: Settings) -> None:
-    found = counters.measured(shop, DAY, ("recommendations", "quarantine", "outcomes"))
+    found = metrics.measured(shop, DAY, ("recommendations", "quarantine", "outcomes"))
     age = float((datetime.now(shop.zone).date() - DAY) / timedelta(days=1))
     assert found == {
         "recpipe.rows.recommendations": 6.0,
@@ -61,7 +61,7 @@ def test_rows_users_and_ages(shop: Settings) -> None:
 
 def test_nothing_is_read_where_nobody_listens(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path / "nowhere")
-    assert counters.tell(settings, DAY, "recommendations") == {}
+    assert metrics.tell(settings, DAY, "recommendations") == {}
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -70,7 +70,7 @@ def test_a_day_that_cannot_be_counted_fails_nothing(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
     (shop.home / "lake" / "days" / "_delta_log" / "00000000000000000000.json").write_text("torn")
-    assert counters.tell(shop, DAY, "recommendations") == {}
+    assert metrics.tell(shop, DAY, "recommendations") == {}
     assert "The counters of 2011-09-01 were not sent" in caplog.text
 
 
@@ -84,7 +84,7 @@ def test_a_statsd_server_gets_them(shop: Settings, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
         monkeypatch.setenv("AIRFLOW__METRICS__STATSD_PORT", str(server.getsockname()[1]))
         stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=False)
-        sent = counters.tell(shop, DAY, "recommendations")
+        sent = metrics.tell(shop, DAY, "recommendations")
         got = {server.recv(1024).decode() for _ in sent}
     assert "airflow.recpipe.rows.recommendations:6.0|g" in got
     assert "airflow.recpipe.users.warm:2.0|g" in got

@@ -15,7 +15,8 @@ import psutil
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
-from recpipe_airflow.jobs import JobOperator
+
+from recpipe.airflow.jobs.process_job import JobOperator
 
 PLUGINS = Path(__file__).parent.parent.parent / "plugins"
 
@@ -70,7 +71,7 @@ time.sleep(99)
 TASK = """
 import sys
 sys.path.append(sys.argv[1])
-from recpipe_airflow.jobs import JobOperator
+from recpipe.airflow.jobs.process_job import JobOperator
 import signal
 operator = JobOperator(task_id="job", command=[sys.executable, "-c", sys.argv[2], sys.argv[3]])
 signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
@@ -110,7 +111,7 @@ def test_the_time_limit_of_the_task_ends_the_job_and_what_it_started(tmp_path: P
 @pytest.fixture(scope="module")
 def training_input(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small shop of the tests of learning, as `export` leaves it."""
-    from recpipe.learn.episodes_folder import write_episodes_folder
+    from recpipe.dataset.folder import write_episodes_folder
 
     spec = importlib.util.spec_from_file_location("shop_of_learn", Path(__file__).parents[1] / "learn" / "conftest.py")
     shop = importlib.util.module_from_spec(spec)

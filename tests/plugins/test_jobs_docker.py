@@ -22,9 +22,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
-from recpipe_airflow.jobs import job
 
-from recpipe.config import load_settings
+from recpipe.airflow.jobs.job_operator import job
+from recpipe.config.settings import load_settings
 
 RUN = {"ti": SimpleNamespace(dag_id="train_meta_model", task_id="train", run_id="manual__1", map_index=-1)}
 IMAGE = "registry.example.org/recpipe:gpu"

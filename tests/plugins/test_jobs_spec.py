@@ -10,11 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from recpipe_airflow.jobs import JobOperator, job
-from recpipe_airflow.jobs.failure import failed
-from recpipe_airflow.jobs.spec import IMAGE_USER, Job, Task, container, environment, make_job, pod
 
-from recpipe.config import Settings, load_settings
+from recpipe.airflow.jobs.failure import failed
+from recpipe.airflow.jobs.job_operator import job
+from recpipe.airflow.jobs.process_job import JobOperator
+from recpipe.airflow.jobs.spec import IMAGE_USER, Job, Task, container, environment, make_job, pod
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting
 
 PLUGINS = Path(__file__).parent.parent.parent / "plugins"
@@ -193,10 +194,10 @@ def test_a_declaration_becomes_the_task_of_its_place() -> None:
 
 def test_the_default_place_imports_nothing_of_the_others() -> None:
     code = (
-        "import sys; sys.path.append(sys.argv[1]); import airflow.sdk; before = set(sys.modules); import recpipe_airflow.jobs as jobs; "
+        "import sys; sys.path.append(sys.argv[1]); import airflow.sdk; before = set(sys.modules); import recpipe.airflow.jobs as jobs; "
         "from recpipe.config import load_settings; jobs.job(load_settings(), task_id='t', command=['x']); "
         "new = set(sys.modules) - before; print({m.split('.')[0] for m in new} & {'docker', 'kubernetes', 'requests'}, "
-        "[m for m in new if m.startswith('recpipe_airflow.jobs.') and m.endswith(('docker', 'kubernetes'))])"
+        "[m for m in new if m.startswith('recpipe.airflow.jobs.') and m.endswith(('docker', 'kubernetes'))])"
     )
     said = subprocess.run([sys.executable, "-c", code, str(PLUGINS)], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "set() []"

@@ -10,11 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from recpipe_airflow.links import WRITERS
 
-from recpipe.config import Settings, load_settings
+from recpipe.airflow.links import WRITERS
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import DAYS, TABLES
-from recpipe.lake import Input, Lake
+from recpipe.lake.day_record import Input
+from recpipe.lake.lake import Lake
 
 DAY = date(2011, 9, 1)
 PAGES = "https://data.shop.example/airflow"
@@ -47,8 +48,8 @@ def home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def fill(home: Settings) -> None:
-    from recpipe.learn import save
-    from recpipe.learn.closed_forms import Popularity
+    from recpipe.models.io import save
+    from recpipe.models.popularity import Popularity
 
     (home.reports / "verdicts").mkdir(parents=True)
     for name in ("outcomes", "replay"):
@@ -86,8 +87,9 @@ def links(dags: dict[str, Any], home: Settings, well: bool) -> Iterator[tuple[st
 
 
 def test_every_link_leads_to_a_page_that_the_page_knows(dags: dict[str, Any], home: Settings) -> None:
-    from recpipe_airflow.page import build
     from starlette.routing import Match
+
+    from recpipe.airflow.web.app import build
 
     fill(home)
     found = list(links(dags, home, well=True))
@@ -161,7 +163,7 @@ def test_the_writers_are_those_of_the_dags(dags: dict[str, Any]) -> None:
 
 
 def test_each_time_that_a_day_was_written_is_told(home: Settings) -> None:
-    from recpipe_airflow.page.traces import written
+    from recpipe.airflow.web.traces import written
 
     lake = Lake(home.lake_root, run_id="manual__1+2")
     none = pa.Table.from_pylist([], schema=TABLES["recommendations"].schema)
@@ -175,8 +177,7 @@ def test_each_time_that_a_day_was_written_is_told(home: Settings) -> None:
 
 
 def test_a_version_is_found_in_mlflow_by_its_number_and_by_its_hash(home: Settings) -> None:
-    from recpipe_airflow.page.traces import in_mlflow
-
+    from recpipe.airflow.web.traces import in_mlflow
     from recpipe.errors import MissingModel
     from recpipe.registry.store import client, experiment_id
 

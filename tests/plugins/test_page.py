@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.contract import TABLES
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_an_unknown_user_gets_a_sentence_and_what_was_typed_is_no_markup(viewer:
 
 def test_a_known_user_without_a_list_is_told_why(viewer: Any, shop: Settings) -> None:
     from recpipe.contract import RECOMMENDATIONS
-    from recpipe.lake import Lake
+    from recpipe.lake.lake import Lake
 
     lake = Lake.from_settings(shop)
     lists = lake.reader().read("recommendations", date(2011, 9, 2), date(2011, 9, 2))
@@ -238,7 +238,7 @@ def test_a_known_user_without_a_list_is_told_why(viewer: Any, shop: Settings) ->
 
 def test_a_title_turns_nothing_around_it(viewer: Any, shop: Settings) -> None:
     from recpipe.contract import ITEMS
-    from recpipe.lake import Lake
+    from recpipe.lake.lake import Lake
 
     rows = [{"day": date(2011, 9, 2), "item_id": "A", "title": "abc\u202edef\u2066<b>", "available": True}]
     Lake.from_settings(shop).publish("items", [date(2011, 9, 2)], pa.Table.from_pylist(rows, schema=ITEMS.schema))
@@ -250,8 +250,8 @@ def test_a_title_turns_nothing_around_it(viewer: Any, shop: Settings) -> None:
 def test_a_raw_id_is_mapped_where_a_key_is_set_and_a_key_can_be_typed(
     viewer: Any, settings: Settings, open_shop: Any, monkeypatch: Any
 ) -> None:
-    from recpipe.config import load_settings
-    from recpipe.privacy.keys import user_key
+    from recpipe.config.settings import load_settings
+    from recpipe.user_ids.keys import user_key
 
     monkeypatch.setenv("RECPIPE_USER_KEY", "5f" * 32)
     keyed = load_settings(home=settings.home)
@@ -266,8 +266,8 @@ def test_the_key_may_stand_in_a_connection_of_airflow(viewer: Any, settings: Set
     from airflow.models import Connection
     from airflow.utils.session import create_session
 
-    from recpipe.config import load_settings
-    from recpipe.privacy.keys import user_key
+    from recpipe.config.settings import load_settings
+    from recpipe.user_ids.keys import user_key
 
     key = "5f" * 32
     open_shop(load_settings(home=settings.home, user_key=key), {"few": user_key(load_settings(user_key=key), "few")})
@@ -294,7 +294,7 @@ def test_no_id_stands_in_an_address_or_in_a_log(
 
 
 def test_what_is_published_next_is_seen_at_once(viewer: Any, shop: Settings, open_shop: Callable[..., None]) -> None:
-    from recpipe.consume.opened import open_reader
+    from recpipe.readers.session import open_reader
 
     assert "RED TEAPOT" in look_up(viewer, "few")
     kept = open_reader(shop)
@@ -465,7 +465,7 @@ def test_airflow_loads_one_file_of_the_plugins_folder_and_builds_no_page_for_it(
     code = (
         "import sys; from airflow.plugins_manager import _get_plugins; before = set(sys.modules); plugins, errors = _get_plugins(); "
         "print([p.name for p in plugins], errors, sorted(m for m in set(sys.modules) - before if m.split('.')[0] in "
-        "('fastapi', 'jinja2', 'recpipe', 'deltalake', 'pyarrow') or m.startswith('recpipe_airflow.page')))"
+        "('fastapi', 'jinja2', 'recpipe', 'deltalake', 'pyarrow') or m.startswith('recpipe.airflow.web')))"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "['recpipe'] {} []"
@@ -478,7 +478,7 @@ def test_airflow_shows_the_page_in_its_navigation(server: Any) -> None:
 
 
 def test_what_is_due_waits_for_the_night_to_be_over(settings: Settings) -> None:
-    from recpipe.consume import due_day
+    from recpipe.readers.freshness import due_day
 
     noon = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
     assert due_day(settings.model_copy(update={"last_day": None}), noon).isoformat() == "2026-03-04"

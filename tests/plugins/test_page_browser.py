@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from recpipe.config import Settings
-from recpipe.lake import Lake
-from recpipe.local import login
+from recpipe.config.settings import Settings
+from recpipe.lake.lake import Lake
+from recpipe.local.home import login
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
-from recpipe_airflow.waiting import DaySensor, DeliverySensor, WaitTrigger
 
-from recpipe.config import load_settings
+from recpipe.airflow.sensors import DaySensor, DeliverySensor, WaitTrigger
+from recpipe.config.settings import load_settings
 from recpipe.contract import TABLES
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 
 DAY = date(2011, 9, 1)
 
@@ -54,7 +54,7 @@ def publish(*days: date) -> None:
 def event_of(deferred: TaskDeferred) -> str:
     """Run the trigger as the triggerer would: made again from what it serialized."""
     path, arguments = deferred.trigger.serialize()
-    assert path == "recpipe_airflow.waiting.WaitTrigger"
+    assert path == "recpipe.airflow.sensors.WaitTrigger"
 
     async def first() -> str:
         async for event in WaitTrigger(**arguments).run():
@@ -146,7 +146,7 @@ def test_a_run_by_hand_has_to_name_its_day(home: Path) -> None:
 def test_the_triggerer_imports_nothing_heavy() -> None:
     plugins = str(Path(__file__).parent.parent.parent / "plugins")
     code = (
-        f"import sys; sys.path.append({plugins!r}); import recpipe_airflow.waiting; "
+        f"import sys; sys.path.append({plugins!r}); import recpipe.airflow.sensors; "
         "print([name for name in ('pyarrow', 'pandas', 'deltalake', 'numpy', 'mlflow', 'torch', 'great_expectations') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

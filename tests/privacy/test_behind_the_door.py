@@ -21,10 +21,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.days import days_between
 from recpipe.errors import AuditFailed
-from recpipe.local import airflow_environment, down, up, write_home
+from recpipe.local.home import airflow_environment, write_home
+from recpipe.local.services import down, up
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("services"), pytest.mark.timeout(900)]
 
@@ -50,7 +51,7 @@ COMMANDS = "import sys; from recpipe.cli import app; [app(line.split(), standalo
 RUNS = """
 import json, sys
 from datetime import datetime, timedelta, timezone
-from recpipe.provider.prepare import prepare
+from recpipe.airflow.backfill.database_setup import prepare
 prepare(1)
 from airflow.configuration import conf
 from airflow.dag_processing.dagbag import DagBag
@@ -265,8 +266,9 @@ def by_dag_test(home: Home) -> None:
 
 def by_hand(home: Home) -> None:
     """Run what is left of the line as commands, and a day whose audit fails."""
-    from recpipe.ingest import publish_day, stage_day
-    from recpipe.ingest.staged import FACTS, write_facts
+    from recpipe.tables.ingest.day_commit import publish_day
+    from recpipe.tables.ingest.stage import stage_day
+    from recpipe.tables.ingest.staged import FACTS, write_facts
 
     tasks = [f"task {name} --day {NIGHT}" for name in TASKS]
     asked = [f"show {USERS[7]}", f"profile {USERS[6]}", "days", "env", "stale"]

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -104,22 +104,25 @@ def deliver(settings: Settings) -> None:
 
 def run_the_line(settings: Settings) -> None:
     """Take the days in, train a little, and make every table that speaks of users."""
-    from recpipe import episodes, evaluate, registry
-    from recpipe.ingest import ingest_history
-    from recpipe.learn.train import Config, train
-    from recpipe.rails import run_day
-    from recpipe.recommend import recommend_day
-    from recpipe.tasks import TASKS
+    from recpipe.dataset.export import export_training
+    from recpipe.evaluation.day_outcomes import evaluate_day
+    from recpipe.pipeline.publish import run_day
+    from recpipe.promotion.register import register
+    from recpipe.tables.families import TASKS
+    from recpipe.tables.ingest.days_in import ingest_history
+    from recpipe.tables.recommendations.night_publish import recommend_day
+    from recpipe.training.config import Config
+    from recpipe.training.loop import train
 
     ingest_history(settings, FIRST, LAST)
-    folder = Path(episodes.export_training(settings, LAST - timedelta(days=3)))
+    folder = Path(export_training(settings, LAST - timedelta(days=3)))
     train(folder, settings.work / "training" / "model", Config(learner="stack", steps=5, device="cpu"))
-    registry.register(settings, str(settings.work / "training" / "model"), LAST - timedelta(days=3))
+    register(settings, str(settings.work / "training" / "model"), LAST - timedelta(days=3))
     for day in (LAST - timedelta(days=1), LAST):
         recommend_day(settings, day)
         for name in ("review_insights", "item_digests", "search_recommendations", "user_profiles", "cart_recommendations"):
             run_day(settings, TASKS[name], day)
-    evaluate.evaluate_day(settings, LAST)
+    evaluate_day(settings, LAST)
 
 
 def rows(settings: Settings, table: str) -> list[dict[str, Any]]:
@@ -141,9 +144,9 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 def test_erased_users_are_nowhere_and_the_others_are_as_before(line: Settings, find_bytes: FindBytes) -> None:
-    from recpipe.ingest import ingest_history
-    from recpipe.privacy.erase import erase
-    from recpipe.privacy.erasures import erasure_tokens
+    from recpipe.erasure.erase import erase
+    from recpipe.lake.tombstones import erasure_tokens
+    from recpipe.tables.ingest.days_in import ingest_history
 
     places = find_bytes(line.home, needles())
     assert {place.split("/")[1] for place in places if place.startswith("lake/")} >= {

@@ -18,17 +18,18 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
-from recpipe.encode.cache import VectorCache
+from recpipe.erasure.erase import erase
 from recpipe.errors import BadSetting, MissingDay
-from recpipe.ingest import stage_day
-from recpipe.lake import Lake
+from recpipe.lake.erased_rows import USER_TABLES, remove_users
+from recpipe.lake.lake import Lake
 from recpipe.lake.stale import stale_days
-from recpipe.privacy.erase import check_published, erase
-from recpipe.privacy.erased_rows import USER_TABLES, remove_users
-from recpipe.privacy.erasures import check_tokens, erased_users, erasure_tokens, note
-from recpipe.privacy.keys import user_key
+from recpipe.lake.tombstones import check_tokens, erased_users, erasure_tokens, note
+from recpipe.pipeline.erased_texts import check_published
+from recpipe.tables.ingest.stage import stage_day
+from recpipe.text.cache import VectorCache
+from recpipe.user_ids.keys import user_key
 
 FIRST = date(2026, 3, 1)
 DAYS = [FIRST + timedelta(days=offset) for offset in range(4)]
@@ -136,7 +137,7 @@ def test_what_is_no_token_is_refused_and_not_repeated(wrong: list[str]) -> None:
 @given(ids=st.lists(st.one_of(st.none(), st.text(max_size=8)), max_size=20), gone=st.sets(st.text(max_size=8), max_size=5))
 @hypothesis_settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_list_finds_its_own_and_nobody_else(ids: list[str | None], gone: set[str]) -> None:
-    from recpipe.privacy.erasures import Erased
+    from recpipe.lake.tombstones import Erased
 
     empty = Erased(b"secret", {}, 0)
     erased = Erased(b"secret", {empty.token(one): False for one in gone}, 0)
@@ -249,7 +250,8 @@ def test_scratch_and_vectors_go_and_those_of_others_stay(settings: Settings) -> 
 KILLED_AT = """
 import os, signal, sys
 from recpipe.config import load_settings
-from recpipe.privacy import erase, erased_rows
+from recpipe.erasure import erase
+from recpipe.lake import erased_rows
 calls, at, real = 0, int(sys.argv[2]), erased_rows.tried
 def tried(*words):
     global calls

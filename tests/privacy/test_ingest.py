@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadDelivery, BadSetting, RecpipeError
-from recpipe.ingest import ingest_day
-from recpipe.lake import Lake
-from recpipe.privacy.keys import other_keys, user_key
-from recpipe.tasks.campaigns import read_responses, read_users
+from recpipe.lake.lake import Lake
+from recpipe.tables.campaigns.campaigns import read_responses, read_users
+from recpipe.tables.ingest.days_in import ingest_day
+from recpipe.user_ids.keys import other_keys, user_key
 
 KEY = "5e" * 32
 DAY = date(2026, 2, 1)
@@ -176,7 +176,7 @@ def test_an_error_of_a_library_is_not_quoted(keyed: Settings, monkeypatch: pytes
         raise ValueError(f"cannot parse '{WHO}'")
 
     deliver(keyed, event(0))
-    monkeypatch.setattr("recpipe.ingest.stage.judge", fails)
+    monkeypatch.setattr("recpipe.tables.ingest.rows.row_checks.judge", fails)
     with pytest.raises(RecpipeError, match=r"ValueError in .*test_ingest.py, line \d+. Its text is kept back") as error:
         ingest_day(keyed, DAY)
     assert error.value.__suppress_context__

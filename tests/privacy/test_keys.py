@@ -13,15 +13,14 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from recpipe.cli import app
-from recpipe.config import Settings, load_settings
+from recpipe.cli.command import app
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import USERS
 from recpipe.errors import BadSetting
-from recpipe.lake import Lake
-from recpipe.local import airflow_environment, settings_environment
-from recpipe.local.home import process_environment
-from recpipe.privacy.asking import asked_user
-from recpipe.privacy.keys import fingerprint, hashes, other_keys, typed_user, user_key, user_keys
+from recpipe.lake.lake import Lake
+from recpipe.local.home import airflow_environment, process_environment, settings_environment
+from recpipe.readers.asked_user import asked_user
+from recpipe.user_ids.keys import fingerprint, hashes, other_keys, typed_user, user_key, user_keys
 
 KEY, OTHER = "5e" * 32, "a1" * 32
 DAY = date(2026, 2, 1)

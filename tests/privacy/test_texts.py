@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from recpipe.privacy.texts import masked, masked_text
+from recpipe.user_ids.masked_texts import masked, masked_text
 
 
 @pytest.mark.parametrize(

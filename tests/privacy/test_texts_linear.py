@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recpipe.privacy.texts import LONG_ID, MAIL, MAIL_PATTERN, USER, is_telling, masked, masked_text, without_id
+from recpipe.user_ids.masked_texts import LONG_ID, MAIL, MAIL_PATTERN, USER, is_telling, masked, masked_text, without_id
 
 PLAIN = re.compile(MAIL_PATTERN.replace(r"\pL[\pL\pN]+", r"[^\W\d_][^\W_]+"))
 TEXTS = st.text(st.sampled_from("aB1.-_+@%40 ,\tßσΣſKİıé/"), max_size=40)

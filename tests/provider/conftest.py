@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 
 DAGS = Path(__file__).parent / "dags"
 
@@ -51,7 +51,7 @@ def arguments(dag_id: str, first: str, last: str, **flags: object) -> Namespace:
 @pytest.fixture
 def call(tiny_dags: None) -> Callable[..., int]:
     """Call the command in this process."""
-    from recpipe.provider.backfill import backfill
+    from recpipe.airflow.backfill.backfill_command import backfill
 
     return lambda *words, **flags: backfill(arguments(*words, **flags))
 
@@ -59,7 +59,7 @@ def call(tiny_dags: None) -> Callable[..., int]:
 @pytest.fixture
 def airflow(services: Settings) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``airflow`` on the home that runs."""
-    from recpipe.local import airflow_environment
+    from recpipe.local.home import airflow_environment
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         program = str(Path(sys.executable).with_name("airflow"))

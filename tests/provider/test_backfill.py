@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from recpipe.config import Settings
-from recpipe.local import airflow_environment
+from recpipe.config.settings import Settings
+from recpipe.local.home import airflow_environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("services")]
 

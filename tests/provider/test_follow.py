@@ -10,8 +10,8 @@ from rich.console import Console
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
+from recpipe.airflow.backfill import followed_runs
 from recpipe.errors import RecpipeError
-from recpipe.provider import follow
 
 
 def ask(engine: Engine) -> int:
@@ -29,13 +29,13 @@ def test_a_database_that_comes_back_is_waited_for(tmp_path: Path) -> None:
             folder.mkdir()
         return ask(engine)
 
-    assert follow._patiently(Console(file=said), asked) == 7
+    assert followed_runs._patiently(Console(file=said), asked) == 7
     assert len(tries) == 3
     assert said.getvalue() == "Waiting: Airflow's database does not answer.\n"
 
 
 def test_a_database_that_stays_away_ends_it_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "DATABASE_SECONDS", 0.0)
+    monkeypatch.setattr(followed_runs, "DATABASE_SECONDS", 0.0)
     engine = create_engine(f"sqlite:///{tmp_path / 'nowhere' / 'airflow.db'}")
     with pytest.raises(RecpipeError, match="give the command again"):
-        follow._patiently(Console(file=StringIO()), lambda: ask(engine))
+        followed_runs._patiently(Console(file=StringIO()), lambda: ask(engine))

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from recpipe.config import load_settings
-from recpipe.lake import Lake
+from recpipe.config.settings import load_settings
+from recpipe.lake.lake import Lake
 
 DAGS = Path(__file__).parent / "dags"
 DAY = "2011-03-10"
@@ -30,7 +30,7 @@ def foreground(call: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_pa
     """Call the command with --local; the DAG is read from the folder of the tiny ones."""
     from airflow.dag_processing.dagbag import DagBag
 
-    from recpipe.provider import foreground as room
+    from recpipe.airflow.backfill import foreground as room
 
     monkeypatch.setenv("RECPIPE_HOME", str(tmp_path))
     monkeypatch.setenv("RECPIPE_LAKE", str(tiny_lake))

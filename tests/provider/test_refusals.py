@@ -114,13 +114,13 @@ def test_dags_keeps_its_other_commands() -> None:
 def test_airflow_knows_recpipe_as_a_provider() -> None:
     from airflow.providers_manager import ProvidersManager
 
-    assert ProvidersManager().providers["recpipe"].data["cli"] == ["recpipe.provider.command.add_backfill_command"]
+    assert ProvidersManager().providers["recpipe"].data["cli"] == ["recpipe.airflow.backfill.cli_command.add_backfill_command"]
 
 
 @pytest.fixture
 def created(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Ids of the backfills that were created: there is no scheduler here whose work could be followed."""
-    from recpipe.provider import backfill as room
+    from recpipe.airflow.backfill import backfill_command as room
 
     ids: list[int] = []
     monkeypatch.setattr(room, "trouble", lambda _dag: "")

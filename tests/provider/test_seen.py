@@ -52,6 +52,6 @@ def ended(**states: str) -> list[Any]:
     ],
 )
 def test_a_promotion_may_be_skipped_and_a_training_may_not(training: Any, states: dict[str, str], said: str) -> None:
-    from recpipe.provider.seen import undone
+    from recpipe.airflow.backfill.run_ledger import undone
 
     assert undone(training, ended(**states)) == said

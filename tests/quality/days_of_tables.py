@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from recpipe.contract import TABLES
-from recpipe.quality.suites import LIST_FACTS
+from recpipe.validation.suites import LIST_FACTS
 
 DAY = date(2011, 9, 1)
 MORNING = datetime(2011, 9, 1, 9, 30, tzinfo=UTC)

@@ -14,11 +14,12 @@ import pytest
 from days_of_tables import DAY, good_rows
 from great_expectations.expectations.row_conditions import Column
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed, BadSetting
-from recpipe.quality import DayPart, audit, audit_days, load_verdict
-from recpipe.quality.expectations import OF_DAYS, OF_ROWS, read_suites
+from recpipe.validation.audit import DayPart, audit, audit_days
+from recpipe.validation.expectations import OF_DAYS, OF_ROWS, read_suites
+from recpipe.validation.verdicts import load_verdict
 
 FACTS = {"bad_share": 0.0}
 SECRET = "planted-person-4711"

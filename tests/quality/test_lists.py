@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recpipe.contract import RECOMMENDATIONS
-from recpipe.quality import recommendation_facts, sum_facts
-from recpipe.quality.suites import LIST_FACTS
+from recpipe.validation.list_facts import recommendation_facts, sum_facts
+from recpipe.validation.suites import LIST_FACTS
 
 DAY = date(2011, 9, 1)
 OLD = date(2011, 8, 1)

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from days_of_tables import DAY, ENTRY, GOOD_FACTS, GOOD_ROWS, MORNING, good_rows
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed, RecpipeError
-from recpipe.lake import Lake
-from recpipe.quality import audit
-from recpipe.quality.suites import LIST_FACTS, SUITES, suite_of
+from recpipe.lake.lake import Lake
+from recpipe.validation.audit import audit
+from recpipe.validation.suites import LIST_FACTS, SUITES, suite_of
 
 NEXT_MORNING = MORNING + timedelta(days=1)
 

@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from recpipe.config import Settings
+from recpipe.config.settings import Settings
 from recpipe.errors import AuditFailed
-from recpipe.quality import DayPart, Verdict, audit, audit_days, load_verdict
-from recpipe.quality.frames import DayCount
-from recpipe.quality.suites import LIST_FACTS, SUITES
+from recpipe.validation.audit import DayPart, audit, audit_days
+from recpipe.validation.frames import DayCount
+from recpipe.validation.suites import LIST_FACTS, SUITES
+from recpipe.validation.verdicts import Verdict, load_verdict
 
 SECRET = "planted-person-4711"
 
@@ -88,7 +89,7 @@ def test_a_page_is_whole_in_itself(settings: Settings) -> None:
 def test_great_expectations_says_nothing_home_and_writes_nothing(settings: Settings, tmp_path: Path) -> None:
     import os
 
-    from recpipe.quality.engine import _batch_definition
+    from recpipe.validation.gx import _batch_definition
 
     audit(settings, "events", DAY, good_rows("events").to_batches(), {"bad_share": 0.0})
     assert os.environ["GX_ANALYTICS_ENABLED"] == "false"

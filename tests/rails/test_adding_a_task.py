@@ -13,10 +13,13 @@ import pytest
 from small_shop import Shop, event, item, open_shop, user
 from typer.testing import CliRunner
 
-from recpipe import rails
 from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed, BadSetting, MissingDay, RecpipeError
-from recpipe.tasks import TASKS
+from recpipe.pipeline.plan import plan_day
+from recpipe.pipeline.publish import publish_day, run_day
+from recpipe.pipeline.shards import stage_shard
+from recpipe.pipeline.task_outcomes import measure_task, measured_rows
+from recpipe.tables.families import TASKS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "adding-a-task.md").read_text(encoding="utf-8")
@@ -56,7 +59,7 @@ def rows(shop: Shop, day: date = DAY) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize("shards", [1, 2, 5])
 def test_the_task_of_the_page_writes_its_table(page, shop, shards):
-    done = rails.run_day(shop.settings, page["SALES"], DAY, shards=shards)
+    done = run_day(shop.settings, page["SALES"], DAY, shards=shards)
     assert done == {"task": "item_sales", "day": "2026-03-02", "model_version": "count-1", "rows": 2}
     assert rows(shop) == [("a", 3), ("b", 1)]
     record = shop.lake.day("item_sales", DAY)
@@ -65,23 +68,23 @@ def test_the_task_of_the_page_writes_its_table(page, shop, shards):
 
 def test_its_steps_are_those_of_its_dag(page, shop):
     task = page["SALES"]
-    plan = rails.plan_day(shop.settings, task, DAY)
+    plan = plan_day(shop.settings, task, DAY)
     assert (plan["shards"], set(plan["versions"])) == (shop.settings.shards, {"days", "events"})
-    files = [rails.stage_shard(shop.settings, task, plan, shard) for shard in range(plan["shards"])]
-    assert rails.publish_day(shop.settings, task, plan, files[::-1]) == 2
+    files = [stage_shard(shop.settings, task, plan, shard) for shard in range(plan["shards"])]
+    assert publish_day(shop.settings, task, plan, files[::-1]) == 2
     with pytest.raises(RecpipeError, match="each once, but was given"):
-        rails.publish_day(shop.settings, task, plan, files[:1])
+        publish_day(shop.settings, task, plan, files[:1])
     with pytest.raises(RecpipeError, match="another plan"):
-        rails.publish_day(shop.settings, task, plan | {"model_version": "count-2"}, files)
+        publish_day(shop.settings, task, plan | {"model_version": "count-2"}, files)
     with pytest.raises(RecpipeError, match="there is no shard 2"):
-        rails.stage_shard(shop.settings, task, plan, 2)
+        stage_shard(shop.settings, task, plan, 2)
 
 
 def test_a_plan_sees_the_tables_as_they_were(page, shop):
-    plan = rails.plan_day(shop.settings, page["SALES"], DAY)
+    plan = plan_day(shop.settings, page["SALES"], DAY)
     shop.deliver("2026-03-02", events=(event("u0", "b", "purchase", "2026-03-02 10:00"),))
-    files = [rails.stage_shard(shop.settings, page["SALES"], plan, shard) for shard in range(plan["shards"])]
-    rails.publish_day(shop.settings, page["SALES"], plan, files)
+    files = [stage_shard(shop.settings, page["SALES"], plan, shard) for shard in range(plan["shards"])]
+    publish_day(shop.settings, page["SALES"], plan, files)
     assert rows(shop) == [("a", 3), ("b", 1)]
 
 
@@ -93,27 +96,27 @@ def test_a_day_that_is_amiss_is_not_published(page, shop):
     def none_bought(state, shard, shards):
         return page["make"]((state[0], dict.fromkeys(state[1], 0)), shard, shards)
 
-    rails.run_day(shop.settings, task, DAY)
+    run_day(shop.settings, task, DAY)
     with pytest.raises(AuditFailed, match="nobody bought"):
-        rails.run_day(shop.settings, replace(task, make=none_bought), DAY)
+        run_day(shop.settings, replace(task, make=none_bought), DAY)
     assert rows(shop) == [("a", 3), ("b", 1)]
 
 
 def test_another_version_than_planned_is_refused(page, shop):
     from dataclasses import replace
 
-    plan = rails.plan_day(shop.settings, page["SALES"], DAY)
+    plan = plan_day(shop.settings, page["SALES"], DAY)
     with pytest.raises(RecpipeError, match="planned with version count-1, but the settings of this machine make version count-2"):
-        rails.stage_shard(shop.settings, replace(page["SALES"], version=lambda settings, day: "count-2"), plan, 0)
+        stage_shard(shop.settings, replace(page["SALES"], version=lambda settings, day: "count-2"), plan, 0)
     with pytest.raises(BadSetting, match="asks no model"):
-        rails.plan_day(shop.settings, page["SALES"], DAY, "3")
+        plan_day(shop.settings, page["SALES"], DAY, "3")
 
 
 def test_what_became_of_it_stands_in_the_outcomes(page, shop):
     with pytest.raises(MissingDay):
-        rails.measure_task(shop.settings, page["SALES"], shop.lake.reader(), DAY)
-    rails.run_day(shop.settings, page["SALES"], date(2026, 3, 1))
-    (found,) = rails.measured_rows(shop.settings, [page["SALES"]], shop.lake.reader(), DAY)
+        measure_task(shop.settings, page["SALES"], shop.lake.reader(), DAY)
+    run_day(shop.settings, page["SALES"], date(2026, 3, 1))
+    (found,) = measured_rows(shop.settings, [page["SALES"]], shop.lake.reader(), DAY)
     assert found.to_pylist() == [
         {
             "day": DAY, "horizon_days": 1, "cohort": "all", "metric": "still_sold", "value": 1.0, "ci_low": None, "ci_high": None,
@@ -124,7 +127,7 @@ def test_what_became_of_it_stands_in_the_outcomes(page, shop):
 
 
 def test_the_command_runs_it(page, shop, monkeypatch):
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     monkeypatch.setenv("RECPIPE_HOME", str(shop.settings.home))
     done = CliRunner().invoke(app, ["task", "item_sales", "--day", "2026-03-02"])
@@ -142,4 +145,4 @@ def test_the_dag_of_the_page_is_a_dag(monkeypatch):
     assert [asset.name for asset in dag.get_task("publish").outlets] == ["recpipe.item_sales"]
     for task in dag.tasks:
         assert f"`{task.task_id}`" in dag.doc_md
-    assert "recpipe_airflow.tasks" in sys.modules
+    assert "recpipe.airflow.dags" in sys.modules

@@ -19,8 +19,10 @@ from coloured_night import DAY, TEXT, fill
 from small_shop import Shop, open_shop
 
 from recpipe.errors import Trouble
-from recpipe.quality.verdicts import load_verdict, newest_verdicts
-from recpipe.recommend import plan_night, publish_night, rank_shard, recommend_day
+from recpipe.tables.recommendations.night_plan import plan_night
+from recpipe.tables.recommendations.night_publish import publish_night, recommend_day
+from recpipe.tables.recommendations.night_shards import rank_shard
+from recpipe.validation.verdicts import load_verdict, newest_verdicts
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from datetime import date
 import pyarrow as pa
 from small_shop import Shop, event, item, user
 
-from recpipe.learn.closed_forms import TextPrototype
+from recpipe.models.text_prototype import TextPrototype
 
 DAY = date(2026, 3, 2)
 TEXT = TextPrototype(popularity_weight=0.0)

@@ -10,13 +10,13 @@ import pytest
 from coloured_night import TEXT, published
 from small_shop import Shop, event, item, open_shop, user
 
-from recpipe import rails
-from recpipe.consume import read_list
 from recpipe.contract import LEAST_EXPOSURE, NEW_ITEM
-from recpipe.evaluate.outcomes import measure_day
-from recpipe.recommend import recommend_day
-from recpipe.recommend.night import open_night, rank_blocks
-from recpipe.recommend.shards import LISTS
+from recpipe.evaluation.outcomes import measure_day
+from recpipe.pipeline.plan import plan_day
+from recpipe.readers.lists import read_list
+from recpipe.tables.recommendations.night import open_night, rank_blocks
+from recpipe.tables.recommendations.night_publish import recommend_day
+from recpipe.tables.recommendations.night_shards import LISTS
 
 DAY = date(2026, 3, 3)
 KINDS = ("red", "blue", "green")
@@ -41,8 +41,8 @@ FILES = {
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch) -> Shop:
-    monkeypatch.setattr("recpipe.rails.blocks.MOST_USERS", 4)
-    monkeypatch.setattr("recpipe.rails.blocks.FEWEST_USERS", 1)
+    monkeypatch.setattr("recpipe.pipeline.blocks.MOST_USERS", 4)
+    monkeypatch.setattr("recpipe.pipeline.blocks.FEWEST_USERS", 1)
     folder = tmp_path / "shop"
     folder.mkdir()
     for name, text in FILES.items():
@@ -153,7 +153,7 @@ def test_the_written_probabilities_are_those_of_the_draw(shop):
     written: dict[tuple[str, str], float] = {}
     seeds = 60
     reader = shop.lake.reader()
-    plan = rails.plan_day(shop.settings, LISTS, DAY, "1")
+    plan = plan_day(shop.settings, LISTS, DAY, "1")
     for seed in range(seeds):
         settings = shop.settings.model_copy(update={"seed": seed})
         rows: pa.Table = rank_blocks(open_night(settings, plan, reader), 0, 1)

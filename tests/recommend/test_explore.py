@@ -15,13 +15,16 @@ from hypothesis import strategies as st
 from small_shop import Shop, event, item, open_shop, user
 
 from recpipe.contract import NEW_ITEM, RECOMMENDATIONS
-from recpipe.learn.closed_forms import TextPrototype
-from recpipe.learn.data import Support, score_users
-from recpipe.learn.pair_network import PairNetwork
-from recpipe.learn.pairs import CHANNELS, RECENT, TRENDS, features
-from recpipe.rails import blocks
-from recpipe.recommend import night, rank_shard, recommend_day
-from recpipe.recommend.explore import ENDLESS, UNITS, draw, generator, inclusion, weights
+from recpipe.dataset.support import Support
+from recpipe.evidence.item_features import CHANNELS, RECENT, TRENDS, features
+from recpipe.models.base import score_users
+from recpipe.models.numpy_forms.pair_network import PairNetwork
+from recpipe.models.text_prototype import TextPrototype
+from recpipe.pipeline import blocks
+from recpipe.ranking.exploration import ENDLESS, UNITS, draw, generator, inclusion, weights
+from recpipe.tables.recommendations import night
+from recpipe.tables.recommendations.night_publish import recommend_day
+from recpipe.tables.recommendations.night_shards import rank_shard
 
 TEXT = TextPrototype(popularity_weight=0.0)
 OLD, TODAY = "2026-01-01", date(2026, 3, 2)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadSetting
-from recpipe.recommend.exposure import Quotas, expose, least_counts, raised
-from recpipe.recommend.ranking import rank
+from recpipe.ranking.exposure import Quotas, expose, least_counts, raised
+from recpipe.ranking.order import rank
 
 FREE = np.full(8, -1)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from small_shop import event, item, open_shop, user
 
-from recpipe.episodes import read_known
-from recpipe.recommend.fallback import KINDS, open_fallback
+from recpipe.dataset.as_of import read_known
+from recpipe.ranking.fallback import KINDS, open_fallback
 
 DAY = date(2026, 3, 30)
 
@@ -71,7 +71,7 @@ def test_a_country_with_enough_customers_comes_before_what_sells_everywhere(fall
 
 def test_a_model_of_countries_counts_as_the_fallback_does(fallback, evidence):
     """Malta is trusted for b alone; whoever lives elsewhere gets what is popular everywhere."""
-    from recpipe.learn.closed_forms import CountryPopularity
+    from recpipe.models.popularity import CountryPopularity
 
     space = CountryPopularity(least_customers=3, country_weight=5.0).items(evidence)
     assert evidence.history.country_names == ("Malta", "Spain")

@@ -11,11 +11,11 @@ import pytest
 from coloured_night import DAY
 from small_shop import Shop, event, item, open_shop, user
 
-from recpipe import rails
-from recpipe.episodes import read_attributes
-from recpipe.learn.closed_forms import CountryPopularity
-from recpipe.recommend import recommend_day
-from recpipe.tasks import TASKS
+from recpipe.dataset.attributes import read_attributes
+from recpipe.models.popularity import CountryPopularity
+from recpipe.pipeline.publish import run_day
+from recpipe.tables.families import TASKS
+from recpipe.tables.recommendations.night_publish import recommend_day
 
 PACKAGE = Path(__file__).parents[2] / "recpipe"
 PEOPLE = [f"u{n}" for n in range(8)]
@@ -47,7 +47,7 @@ def everything(shop: Shop) -> dict[str, list]:
     shop.model(CountryPopularity(least_customers=1))
     recommend_day(shop.settings, DAY, "1")
     for task in sorted(TASKS.values(), key=lambda task: sum(name in TASKS for name in task.reads)):
-        rails.run_day(shop.settings, task, DAY, "1" if task.registered else "")
+        run_day(shop.settings, task, DAY, "1" if task.registered else "")
     reader = shop.lake.reader()
     return {name: reader.read(name, DAY, DAY).to_pylist() for name in ("episodes", "recommendations", *TASKS)}
 

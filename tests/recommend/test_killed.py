@@ -13,15 +13,17 @@ import pytest
 from coloured_night import DAY, TEXT, fill, published
 from small_shop import open_shop
 
-from recpipe.learn.closed_forms import Popularity
-from recpipe.recommend import publish_night, rank_shard
+from recpipe.models.popularity import Popularity
+from recpipe.tables.recommendations.night_publish import publish_night
+from recpipe.tables.recommendations.night_shards import rank_shard
 
 CHILD = """
 import json, os, signal, sys
 from recpipe.config import load_settings
-from recpipe.lake import Lake
-from recpipe.rails import shards
-from recpipe.recommend import publish_night, rank_shard
+from recpipe.lake.lake import Lake
+from recpipe.pipeline import shards
+from recpipe.tables.recommendations.night_publish import publish_night
+from recpipe.tables.recommendations.night_shards import rank_shard
 
 point, home, plan, files = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
 settings = load_settings(home=home, encoder=home + "/encoder", top_k=3)

@@ -14,15 +14,21 @@ from coloured_night import DAY, TEXT, fill, published
 from small_shop import Shop, event, item, open_shop, user
 from typer.testing import CliRunner
 
-from recpipe import rails
 from recpipe.contract import RECOMMENDATIONS
 from recpipe.demo.results import three_users
 from recpipe.errors import AuditFailed, MissingDay, MissingModel, RecpipeError
-from recpipe.learn import read_config, save
-from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
-from recpipe.rails import blocks
-from recpipe.recommend import night, plan_night, publish_episodes, publish_night, rank_shard, recommend_day
-from recpipe.registry.folder import content_hash
+from recpipe.models.io import read_config, save
+from recpipe.models.item_knn import ItemKNN
+from recpipe.models.popularity import Popularity
+from recpipe.models.text_prototype import TextPrototype
+from recpipe.pipeline import blocks
+from recpipe.pipeline.plan import by_hand
+from recpipe.ranking import order
+from recpipe.registry.model_folder import content_hash
+from recpipe.tables.recommendations import night
+from recpipe.tables.recommendations.night_plan import plan_night
+from recpipe.tables.recommendations.night_publish import publish_episodes, publish_night, recommend_day
+from recpipe.tables.recommendations.night_shards import rank_shard
 
 
 @pytest.fixture
@@ -147,7 +153,7 @@ def test_a_night_that_forgets_the_limit_of_a_category_is_refused(tmp_path, monke
     shop = open_shop(tmp_path, top_k=3, max_per_category=2, category_level=1)
     shelf = [item(f"{name}{n}", name, ["shop", name]) for name in ("red", "blue") for n in range(4)]
     shop.deliver("2026-03-02", items=tuple(shelf), events=(event("u1", "red0", "purchase", "2026-03-02 12:00"),))
-    honest, plan = night.rank, shop.plan(TEXT, DAY)
+    honest, plan = order.rank, shop.plan(TEXT, DAY)
     monkeypatch.setattr(night, "rank", lambda scores, barred, k, category, most: honest(scores, barred, k, category, 0))
     with pytest.raises(AuditFailed, match="more items of a category than set"):
         publish_night(shop.settings, plan, [rank_shard(shop.settings, plan, 0)])
@@ -354,7 +360,7 @@ def test_episodes_of_a_day_are_published_again_as_the_same_rows(three):
 
 
 def test_the_command_makes_a_night(three, monkeypatch):
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     three.model(TEXT)
     for name in ("home", "encoder", "top_k"):
@@ -368,7 +374,7 @@ def test_the_command_makes_a_night(three, monkeypatch):
 
 def test_nights_by_hand_stage_apart_and_leave_nothing(three):
     three.model(TEXT)
-    plans = [rails.by_hand(plan_night(three.settings, DAY, "1"), 1) for _ in range(2)]
+    plans = [by_hand(plan_night(three.settings, DAY, "1"), 1) for _ in range(2)]
     folders = {Path(rank_shard(three.settings, plan, 0)).parent for plan in plans}
     assert len(folders) == 2
     shutil.rmtree(three.settings.work / "nights")

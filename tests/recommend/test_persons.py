@@ -11,7 +11,9 @@ import pytest
 from coloured_night import TEXT, fill
 from small_shop import open_shop, user
 
-from recpipe.recommend import night, rank_shard
+from recpipe.models.base import score_users
+from recpipe.tables.recommendations import night
+from recpipe.tables.recommendations.night_shards import rank_shard
 
 LINKED = date(2026, 3, 3)
 
@@ -25,8 +27,8 @@ def rows(shop, shards: int) -> list[dict]:
 @pytest.mark.parametrize("places", [0, 2])
 def test_accounts_of_one_person_have_one_list(tmp_path, monkeypatch, places):
     """Also of the items that are drawn: the draw is the person's."""
-    monkeypatch.setattr("recpipe.rails.blocks.MOST_USERS", 1)
-    monkeypatch.setattr("recpipe.rails.blocks.FEWEST_USERS", 1)
+    monkeypatch.setattr("recpipe.pipeline.blocks.MOST_USERS", 1)
+    monkeypatch.setattr("recpipe.pipeline.blocks.FEWEST_USERS", 1)
     shop = fill(open_shop(tmp_path / "home", top_k=3, explore_places=places))
     linked = tuple(user(name, "2026-01-01 08:00") | {"person_id": "p"} for name in ("u1", "u3"))
     shop.deliver("2026-03-03", users=linked)
@@ -39,7 +41,7 @@ def test_accounts_of_one_person_have_one_list(tmp_path, monkeypatch, places):
 
 def test_the_draw_does_not_hear_the_rounding_of_scores(tmp_path, monkeypatch):
     """Rows of one matrix product may differ in their last bits, whosever they are."""
-    exact = night.score_users
+    exact = score_users
 
     def rounded(learner, space, support):
         scores = exact(learner, space, support).astype(np.float64)

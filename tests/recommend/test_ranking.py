@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recpipe.errors import RecpipeError
-from recpipe.rails.blocks import blocks_of, shard_of, stable_hash, users_a_block
-from recpipe.recommend.ranking import category_codes, rank
+from recpipe.pipeline.blocks import blocks_of, shard_of, stable_hash, users_a_block
+from recpipe.ranking.order import category_codes, rank
 
 FREE = np.full(6, -1)
 

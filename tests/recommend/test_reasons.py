@@ -8,9 +8,12 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recpipe.learn.closed_forms import ItemKNN, Popularity, TextPrototype
-from recpipe.learn.data import ItemSpace, Support, score
-from recpipe.recommend import reasons
+from recpipe.dataset.support import Support
+from recpipe.models.base import ItemSpace, score
+from recpipe.models.item_knn import ItemKNN
+from recpipe.models.popularity import Popularity
+from recpipe.models.text_prototype import TextPrototype
+from recpipe.ranking import reasons
 
 ITEMS = 12
 SIMILAR = np.round(np.random.default_rng(1).uniform(-0.3, 1, (ITEMS, ITEMS)), 3).astype(np.float32)

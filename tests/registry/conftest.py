@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import EVENTS, ITEMS, USERS
-from recpipe.lake import Lake
-from recpipe.learn import save
-from recpipe.learn.closed_forms import ItemKNN, Popularity
+from recpipe.lake.lake import Lake
+from recpipe.models.io import save
+from recpipe.models.item_knn import ItemKNN
+from recpipe.models.popularity import Popularity
 
 FIRST = date(2026, 3, 2)
 WEEK = date(2026, 3, 15)  # last day of the training's week; the gate looks at 9 to 15 March
@@ -57,7 +58,7 @@ def fill(lake: Lake) -> None:
 @pytest.fixture(scope="session")
 def filled_home(tmp_path_factory) -> Path:
     """A home with the shop's lake and an MLflow store without runs."""
-    from recpipe.episodes import build_evidence
+    from recpipe.dataset.as_of import build_evidence
     from recpipe.registry.store import client
 
     settings = load_settings(home=tmp_path_factory.mktemp("template"))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  # so that no child imports it
 
-from recpipe.registry.database import fault_of, newest_revision, ready
+from recpipe.local.mlflow_database import fault_of, newest_revision, ready
 
 
 def child(folder: Path) -> int:

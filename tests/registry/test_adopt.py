@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadSetting, MissingModel
-from recpipe.learn import load, read_config
-from recpipe.learn.pair_network import PairNetwork
-from recpipe.learn.pairs import RECENT, TRENDS, features
-from recpipe.registry import adopt, champion, fetch, promote, register, resolve, withdraw
-from recpipe.registry.folder import content_hash
-from recpipe.registry.start import Named, folder_of, name_start
+from recpipe.evidence.item_features import RECENT, TRENDS, features
+from recpipe.models.io import load, read_config
+from recpipe.models.numpy_forms.pair_network import PairNetwork
+from recpipe.promotion.adopt import adopt
+from recpipe.promotion.gate import promote
+from recpipe.promotion.register import register
+from recpipe.promotion.start_from import Named, folder_of, name_start
+from recpipe.promotion.withdraw import withdraw
+from recpipe.registry.model_folder import content_hash
+from recpipe.registry.serving import champion, fetch, resolve
 from recpipe.registry.store import client
 
 FIRST, WEEK = date(2026, 3, 2), date(2026, 3, 15)
@@ -107,7 +111,7 @@ def test_a_model_of_another_encoder_is_refused(settings, tmp_path, theirs):
 def test_the_command_adopts(settings, theirs, monkeypatch):
     from typer.testing import CliRunner
 
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
     done = CliRunner().invoke(app, ["adopt-model", theirs, "--day", "2026-03-01"], catch_exceptions=False)
@@ -117,7 +121,7 @@ def test_the_command_adopts(settings, theirs, monkeypatch):
 def test_the_command_does_not_say_promoted_of_what_was_withdrawn(settings, theirs, monkeypatch):
     from typer.testing import CliRunner
 
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     adopt(settings, theirs)
     adopt(settings, theirs, FIRST)  # another version: one promoted has to be left

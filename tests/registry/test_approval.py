@@ -6,10 +6,12 @@ from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
-from recpipe.config import Settings, load_settings
-from recpipe.registry import Decision, ensure_first_champion, propose, question, register
-from recpipe.registry.approval import pictures
-from recpipe.registry.plot import plot_decision
+from recpipe.config.settings import Settings, load_settings
+from recpipe.promotion.approval import pictures, question
+from recpipe.promotion.decision import Decision
+from recpipe.promotion.decision_plot import plot_decision
+from recpipe.promotion.gate import propose
+from recpipe.promotion.register import ensure_first_champion, register
 
 WEEK = date(2026, 3, 15)
 DECISION = Decision(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import RecpipeError
-from recpipe.registry.database import fault_of, ready, sqlite_file
+from recpipe.local.mlflow_database import fault_of, ready, sqlite_file
+from recpipe.maintenance.doctor import examine, running_services
 from recpipe.registry.store import client
-from recpipe.upkeep.doctor import examine, services
 
 
 def test_a_kill_at_any_moment_leaves_nothing_that_the_next_process_stumbles_over(tmp_path):
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_whole_is_named_with_its_remedy(whole, damage, says):
     with pytest.raises(RecpipeError, match=says):
         client(settings)
     assert file.read_bytes() == before  # nothing is repaired behind anybody's back
-    found = examine(settings, {"mlflow": services.mlflow_health})
+    found = examine(settings, {"mlflow": running_services.mlflow_health})
     assert [one.level for one in found] == ["wrong"]
     assert f"MLflow's database {file}" in found[0].says
     assert found[0].remedy

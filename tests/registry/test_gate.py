@@ -12,9 +12,12 @@ import pytest
 
 from recpipe.contract import EVENTS, USERS
 from recpipe.errors import BadSetting, MissingDay, MissingModel
-from recpipe.lake import Lake
-from recpipe.learn.closed_forms import ItemKNN, Popularity
-from recpipe.registry import ensure_first_champion, promote, propose, register, resolve
+from recpipe.lake.lake import Lake
+from recpipe.models.item_knn import ItemKNN
+from recpipe.models.popularity import Popularity
+from recpipe.promotion.gate import promote, propose
+from recpipe.promotion.register import ensure_first_champion, register
+from recpipe.registry.serving import resolve
 from recpipe.registry.store import client
 
 WEEK, FITTED = date(2026, 3, 15), date(2026, 3, 8)
@@ -32,8 +35,9 @@ def aliases(settings):
 
 def ndcg_by_hand(settings, name):
     """Mean nDCG@10 over users, from the events as lists, with the learner's scores but none of the gate's code."""
-    from recpipe.episodes import read_known, users_of
-    from recpipe.learn import score
+    from recpipe.dataset.as_of import read_known
+    from recpipe.dataset.cohorts import users_of
+    from recpipe.models.base import score
 
     lake = Lake.from_settings(settings)
     known = read_known(lake.reader(), settings, FITTED)

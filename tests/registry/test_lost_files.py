@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from recpipe.errors import MissingModel, RecpipeError
-from recpipe.rails import plan_day
-from recpipe.recommend.shards import LISTS
-from recpipe.registry import ensure_first_champion, fetch, promote, register
-from recpipe.registry.folder import content_hash
-from recpipe.registry.gate import propose
+from recpipe.pipeline.plan import plan_day
+from recpipe.promotion.gate import promote, propose
+from recpipe.promotion.register import ensure_first_champion, register
+from recpipe.registry.model_folder import content_hash
+from recpipe.registry.serving import fetch
 from recpipe.registry.store import client
+from recpipe.tables.recommendations.night_shards import LISTS
 
 WEEK = date(2026, 3, 15)
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from recpipe.cli import app
-from recpipe.config import Settings
+from recpipe.cli.command import app
+from recpipe.config.settings import Settings
 from recpipe.contract import RECOMMENDATIONS
-from recpipe.lake import Lake
-from recpipe.registry import register
+from recpipe.lake.lake import Lake
+from recpipe.promotion.register import register
 from recpipe.registry.nights import NIGHTS, PAGE, nights, note_night
 from recpipe.registry.store import client
 

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadSetting, MissingModel
-from recpipe.learn import load
-from recpipe.learn.closed_forms import ItemKNN
-from recpipe.registry import ensure_first_champion, fetch, promote, register, resolve, withdraw
+from recpipe.models.io import load
+from recpipe.models.item_knn import ItemKNN
+from recpipe.promotion.gate import promote
+from recpipe.promotion.register import ensure_first_champion, register
+from recpipe.promotion.withdraw import withdraw
+from recpipe.registry.serving import fetch, resolve
 from recpipe.registry.store import client
 
 WEEK, FITTED = date(2026, 3, 15), date(2026, 3, 8)
@@ -69,7 +72,7 @@ def test_a_week_goes_from_the_folder_to_the_night(settings, popular, neighbours)
 def test_the_commands_register_promote_and_list(settings, popular, neighbours, monkeypatch):
     from typer.testing import CliRunner
 
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     for name, value in {"HOME": settings.home, "TOP_K": 10, "BOOTSTRAP_DRAWS": 500}.items():
         monkeypatch.setenv(f"RECPIPE_{name}", str(value))
@@ -143,7 +146,7 @@ def test_killed_in_a_withdrawal_then_again_is_withdrawn(settings, popular, neigh
     ensure_first_champion(settings, WEEK, popular)
     candidate = register(settings, neighbours, WEEK)
     promote(settings, candidate, WEEK)
-    code = "import os\nfrom recpipe.registry import withdraw as take_back\nimport recpipe.registry.store as store\n"
+    code = "import os\nfrom recpipe.promotion.withdraw import withdraw as take_back\nimport recpipe.registry.store as store\n"
     code += "store.client(settings)\nimport mlflow\n"
     code += "mlflow.MlflowClient.delete_model_version_tag = lambda *args, **kwargs: os._exit(9)\ntake_back(settings, '2', 'bad')"
     assert another_process(code, settings).returncode == 9
@@ -318,7 +321,8 @@ def test_a_folder_of_a_registry_thrown_away_is_not_used(settings, popular, neigh
 
 KILLED = """
 import os, signal
-from recpipe.registry import models, gate, versions
+from recpipe.promotion import gate
+from recpipe.registry import registration as models, versions
 def die(*args, **kwargs): os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -357,7 +361,7 @@ def test_nights_resolve_while_a_week_is_registered(settings, popular, neighbours
     ensure_first_champion(settings, WEEK, popular)
     code = "\n".join(
         [
-            "from recpipe.registry import resolve, fetch",
+            "from recpipe.registry.serving import resolve, fetch",
             "for _ in range(15):",
             "    version = resolve(settings, date(2026, 3, 16)); fetch(settings, version); print(version)",
         ]

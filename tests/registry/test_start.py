@@ -12,11 +12,14 @@ import pytest
 
 from recpipe.cli.train import find_start
 from recpipe.errors import MissingModel
-from recpipe.learn import load
-from recpipe.learn.pair_network import NETWORK, PairNetwork
-from recpipe.learn.pairs import RECENT, TRENDS, features
-from recpipe.registry import champion, ensure_first_champion, promote, register, withdraw
-from recpipe.registry.start import begin, wanted_learner
+from recpipe.evidence.item_features import RECENT, TRENDS, features
+from recpipe.models.io import load
+from recpipe.models.numpy_forms.pair_network import NETWORK, PairNetwork
+from recpipe.promotion.gate import promote
+from recpipe.promotion.register import ensure_first_champion, register
+from recpipe.promotion.start_from import begin, wanted_learner
+from recpipe.promotion.withdraw import withdraw
+from recpipe.registry.serving import champion
 from recpipe.registry.store import client
 from recpipe.registry.versions import PROMOTED_ON
 

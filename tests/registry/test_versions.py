@@ -6,9 +6,9 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recpipe.config import load_settings
-from recpipe.evaluate.intervals import Gain
-from recpipe.registry.gate import judge
+from recpipe.config.settings import load_settings
+from recpipe.metrics.intervals import Gain
+from recpipe.promotion.gate import judge
 from recpipe.registry.versions import Version, newest, opponent, serving
 
 BEGIN = date(2026, 1, 1)

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe import knowledge
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import RecpipeError
-from recpipe.learn import load, save
-from recpipe.learn.closed_forms import Popularity
+from recpipe.models.io import load, save
+from recpipe.models.popularity import Popularity
+from recpipe.rules.load import load_rules
 
 
 class Trap:
@@ -77,7 +77,7 @@ def test_pickles_beside_a_model_are_not_read(model: Path, trap: bytes, marker: P
 
 
 def test_a_checkpoint_that_is_a_pickle(tmp_path: Path, trap: bytes, marker: Path) -> None:
-    from recpipe.learn.checkpoint import read_checkpoint
+    from recpipe.training.checkpoint import read_checkpoint
 
     (tmp_path / "checkpoint").write_bytes(trap)
     with pytest.raises(RecpipeError, match="Remove it: training then begins anew"):
@@ -111,12 +111,12 @@ def test_a_model_of_mlflow_that_is_a_pickle(settings: Settings, tmp_path: Path, 
 def test_yaml_that_names_a_call(settings: Settings, tmp_path: Path, marker: Path, name: str) -> None:
     (tmp_path / f"{name}.yaml").write_text(f"merge: !!python/object/apply:os.mkdir ['{marker}']\n")
     with pytest.raises(RecpipeError, match=f"{name}.yaml, line 1"):
-        knowledge.load(tmp_path)
+        load_rules(tmp_path)
     assert not marker.exists()
 
 
 def test_campaigns_that_name_a_call(settings: Settings, tmp_path: Path, marker: Path) -> None:
-    from recpipe.tasks.campaigns import read_campaigns
+    from recpipe.tables.campaigns.campaigns import read_campaigns
 
     file = tmp_path / "campaigns.yaml"
     file.write_text(f"- !!python/object/apply:os.mkdir ['{marker}']\n")
@@ -127,7 +127,7 @@ def test_campaigns_that_name_a_call(settings: Settings, tmp_path: Path, marker: 
 
 def test_a_delivery_whose_columns_name_a_pickled_type(settings: Settings, trap: bytes, marker: Path) -> None:
     """Arrow once read such types from a file's metadata by itself (CVE-2023-47248)."""
-    from recpipe.ingest import ingest_day
+    from recpipe.tables.ingest.days_in import ingest_day
 
     day = date(2011, 9, 1)
     said = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": trap}

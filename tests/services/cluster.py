@@ -25,7 +25,7 @@ import yaml  # type: ignore[import-untyped]  # its stubs are no dependency
 from programs import Program, free_port, wait_until
 from stores import KEYS, PASSWORDS, Stores
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.local.home import ENVIRONMENT
 
 REPOSITORY = Path(__file__).parents[2]

@@ -65,7 +65,7 @@ def jobs_of(out: Path) -> list[psutil.Process]:
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The small shop of the tests of learning, and the settings of a training of some seconds."""
-    from recpipe.learn.episodes_folder import write_episodes_folder
+    from recpipe.dataset.folder import write_episodes_folder
 
     spec = importlib.util.spec_from_file_location("shop_of_learn", Path(__file__).parents[1] / "learn" / "conftest.py")
     shop = importlib.util.module_from_spec(spec)

@@ -29,9 +29,10 @@ pytest.importorskip("airflow.providers.cncf.kubernetes", reason="needs the Kuber
 
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger  # noqa: E402
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred  # noqa: E402
-from recpipe_airflow.jobs import job, kubernetes  # noqa: E402
 
-from recpipe.config import load_settings  # noqa: E402
+from recpipe.airflow.jobs import kubernetes_job  # noqa: E402
+from recpipe.airflow.jobs.job_operator import job  # noqa: E402
+from recpipe.config.settings import load_settings  # noqa: E402
 
 IMAGE = "registry.example.org/recpipe:gpu"
 
@@ -143,8 +144,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     }  # fmt: skip
     extra = json.dumps({"kube_config": json.dumps(config)})
     monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps({"conn_type": "kubernetes", "extra": extra}))
-    monkeypatch.setattr(kubernetes, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(kubernetes, "LOG_SECONDS", 0.5)
+    monkeypatch.setattr(kubernetes_job, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(kubernetes_job, "LOG_SECONDS", 0.5)
     yield cluster
     for pod in cluster.pods.values():
         pod.process.kill()

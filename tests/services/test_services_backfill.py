@@ -13,15 +13,15 @@ import pyarrow as pa
 import pytest
 from cluster import Cluster
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
 from recpipe.days import days_between
-from recpipe.ingest import ingest_day, ingest_history
-from recpipe.lake import Lake
-from recpipe.learn import save
-from recpipe.learn.closed_forms import ItemKNN
-from recpipe.recommend import recommend_day
-from recpipe.registry import adopt
+from recpipe.lake.lake import Lake
+from recpipe.models.io import save
+from recpipe.models.item_knn import ItemKNN
+from recpipe.promotion.adopt import adopt
+from recpipe.tables.ingest.days_in import ingest_day, ingest_history
+from recpipe.tables.recommendations.night_publish import recommend_day
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

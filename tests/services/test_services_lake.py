@@ -14,7 +14,7 @@ from deltalake.exceptions import CommitFailedError
 from stores import Stores
 
 from recpipe.contract import ITEMS
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 
 ROUNDS, WRITERS = 10, 4
 

@@ -14,12 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from stores import KEYS, Stores
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadDelivery, Unreachable
-from recpipe.ingest import find_delivery, ingest_day, stage_day
-from recpipe.ingest.landing import Landing
-from recpipe.lake import Lake
-from recpipe.upkeep.doctor.places import folders
+from recpipe.lake.lake import Lake
+from recpipe.maintenance.doctor.places import folders
+from recpipe.tables.ingest.days_in import ingest_day
+from recpipe.tables.ingest.landed.delivery import find_delivery
+from recpipe.tables.ingest.landed.landing import Landing
+from recpipe.tables.ingest.stage import stage_day
 
 DAY = date(2026, 3, 10)
 
@@ -147,8 +149,8 @@ def test_a_missing_bucket_is_a_sentence(settings: Settings) -> None:
 
 
 def test_quarantined_rows_of_an_erased_user_are_found_in_files_on_s3(settings: Settings, shop: Shop) -> None:
-    from recpipe.privacy.erase import erase
-    from recpipe.privacy.erasures import erasure_tokens
+    from recpipe.erasure.erase import erase
+    from recpipe.lake.tombstones import erasure_tokens
 
     settings = settings.model_copy(update={"max_bad_share": 1.0})
     shop.put(

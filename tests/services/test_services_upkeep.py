@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from stores import Stores
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
+from recpipe.erasure.erase import erase
 from recpipe.errors import BadSetting
-from recpipe.ingest import ingest_day, ingest_history
-from recpipe.lake import Lake
-from recpipe.privacy.erase import erase
-from recpipe.privacy.erasures import erasure_tokens
-from recpipe.privacy.keys import user_key
-from recpipe.upkeep.doctor.places import store
-from recpipe.upkeep.maintain import tidy_tables
+from recpipe.lake.lake import Lake
+from recpipe.lake.tombstones import erasure_tokens
+from recpipe.maintenance.doctor.places import store
+from recpipe.maintenance.maintain import tidy_tables
+from recpipe.tables.ingest.days_in import ingest_day, ingest_history
+from recpipe.user_ids.keys import user_key
 
 BUCKET = "kept"
 FIRST, DAYS, USERS = date(2026, 2, 1), 6, 5

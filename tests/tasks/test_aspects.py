@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadSetting
-from recpipe.tasks.aspects import MOST_LETTERS, SHIPPED, aspects_file, clauses, read_aspects
+from recpipe.tables.reviews.aspects import MOST_LETTERS, SHIPPED, aspects_file, clauses, read_aspects
 
 
 def test_the_shipped_file_is_read_in_both_languages():

@@ -17,15 +17,16 @@ from hypothesis import settings as rules
 from hypothesis import strategies as st
 from small_shop import Shop, event, item, open_shop, user
 
-from recpipe import rails
 from recpipe.contract import AUDIENCE_REASONS, TABLES
 from recpipe.errors import AuditFailed, BadSetting, MissingDay, RecpipeError
 from recpipe.lake.stale import stale_days
-from recpipe.learn import responses
-from recpipe.quality import audit
-from recpipe.tasks import campaign_audiences, campaign_history, campaign_outcomes
-from recpipe.tasks.campaign_audiences import AUDIENCES, FACTS
-from recpipe.tasks.campaigns import read_campaigns
+from recpipe.pipeline.plan import plan_day
+from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.shards import stage_shard
+from recpipe.tables.campaigns import campaign_audiences, campaign_history, campaign_outcomes, responses
+from recpipe.tables.campaigns.campaign_audiences import AUDIENCES, FACTS
+from recpipe.tables.campaigns.campaigns import read_campaigns
+from recpipe.validation.audit import audit
 
 DAY = date(2026, 3, 2)
 FANS = ("u1", "u2")
@@ -65,7 +66,7 @@ def rows(shop: Shop, day: date = DAY) -> list[dict]:
 
 def test_without_earlier_answers_users_are_ranked_by_what_they_bought(shop):
     shop = declare(shop, LATER | {"max_users": 3})
-    assert rails.run_day(shop.settings, AUDIENCES, DAY)["rows"] == 3
+    assert run_day(shop.settings, AUDIENCES, DAY)["rows"] == 3
     found = rows(shop)
     assert [(row["rank"], row["user_id"]) for row in found][:2] == [(1, "u1"), (2, "u2")]
     assert {(row["basis"], row["probability"]) for row in found} == {("prior", 0.02)}
@@ -77,15 +78,15 @@ def test_without_earlier_answers_users_are_ranked_by_what_they_bought(shop):
 def test_a_text_alone_names_the_items(shop, monkeypatch):
     monkeypatch.setattr(campaign_history, "TEXT_ITEMS", 2)
     shop = declare(shop, {key: LATER[key] for key in ("id", "first_day", "last_day")} | {"text": "blue", "max_users": 2})
-    rails.run_day(shop.settings, AUDIENCES, DAY)
+    run_day(shop.settings, AUDIENCES, DAY)
     assert [row["user_id"] for row in rows(shop)] == ["u3", "u4"]
     assert rows(shop)[0]["model_version"].count("+") == 2
 
 
 def test_no_campaign_and_no_day_of_one_are_empty_days(shop):
-    assert rails.run_day(shop.settings, AUDIENCES, DAY)["rows"] == 0
+    assert run_day(shop.settings, AUDIENCES, DAY)["rows"] == 0
     shop = declare(shop, LATER | {"first_day": "2026-03-04"})
-    assert rails.run_day(shop.settings, AUDIENCES, DAY)["rows"] == 0
+    assert run_day(shop.settings, AUDIENCES, DAY)["rows"] == 0
     assert shop.lake.day("campaign_audiences", DAY).status == "empty"
 
 
@@ -93,7 +94,7 @@ def test_a_shop_without_users_has_an_empty_day(tmp_path):
     shop = open_shop(tmp_path / "home")
     shop.deliver("2026-03-02")
     shop = declare(shop, LATER)
-    assert rails.run_day(shop.settings, AUDIENCES, DAY)["rows"] == 0
+    assert run_day(shop.settings, AUDIENCES, DAY)["rows"] == 0
 
 
 def test_suppressed_users_and_those_outside_the_candidates_are_left_out(shop):
@@ -101,20 +102,20 @@ def test_suppressed_users_and_those_outside_the_candidates_are_left_out(shop):
     own = listed(shop, "own.csv", "user_id", "u4")
     among = listed(shop, "among.csv", "user_id", "u1", "u2", "u3", "u4", "stranger")
     shop = declare(shop, LATER | {"suppress": own, "candidates": among}, suppression=str(shop.settings.home / everybody))
-    rails.run_day(shop.settings, AUDIENCES, DAY)
+    run_day(shop.settings, AUDIENCES, DAY)
     assert [row["user_id"] for row in rows(shop)] == ["u2", "u3"]  # u3 is suppressed from the next day on
 
 
 def test_the_cap_counts_the_days_before_and_the_campaigns_of_the_day(shop):
     first = LATER | {"id": "first", "first_day": "2026-03-02", "max_users": 1}
     shop = declare(shop, first, LATER | {"id": "a", "max_users": 1}, LATER | {"id": "b", "max_users": 1}, campaign_cap=1)
-    rails.run_day(shop.settings, AUDIENCES, date(2026, 3, 1))
+    run_day(shop.settings, AUDIENCES, date(2026, 3, 1))
     assert [row["user_id"] for row in rows(shop, date(2026, 3, 1))] == ["u1"]
-    rails.run_day(shop.settings, AUDIENCES, DAY)
+    run_day(shop.settings, AUDIENCES, DAY)
     assert next((row["campaign_id"], row["user_id"]) for row in rows(shop)) == ("a", "u2")
     assert Counter(row["user_id"] for row in rows(shop)).most_common(1)[0][1] == 1
     again = Shop(shop.settings.model_copy(update={"campaign_cap_days": 1}))
-    rails.run_day(again.settings, AUDIENCES, DAY)
+    run_day(again.settings, AUDIENCES, DAY)
     assert next(row["user_id"] for row in rows(again)) == "u1"
 
 
@@ -123,13 +124,13 @@ def test_a_cap_refuses_a_day_whose_earlier_days_are_missing(shop):
     first = LATER | {"id": "first", "first_day": "2026-03-02"}
     capped = declare(shop, first, LATER, campaign_cap=1)
     with pytest.raises(MissingDay, match="campaign 'first', whose audience of 2026-03-01 is not published"):
-        rails.run_day(capped.settings, AUDIENCES, DAY)
+        run_day(capped.settings, AUDIENCES, DAY)
     shorter = capped.settings.model_copy(update={"campaign_cap_days": 1})
-    assert rails.run_day(shorter, AUDIENCES, DAY)["rows"] > 0
-    rails.run_day(capped.settings, AUDIENCES, date(2026, 3, 1))
+    assert run_day(shorter, AUDIENCES, DAY)["rows"] > 0
+    run_day(capped.settings, AUDIENCES, date(2026, 3, 1))
     (stale,) = stale_days(shop.lake)
     assert (stale.table, stale.day, stale.source_day) == ("campaign_audiences", DAY, date(2026, 3, 1))
-    assert rails.run_day(capped.settings, AUDIENCES, DAY)["rows"] == 0  # all were addressed by the first
+    assert run_day(capped.settings, AUDIENCES, DAY)["rows"] == 0  # all were addressed by the first
 
 
 def test_a_cap_counts_whom_campaigns_addressed_before_the_table_was_kept(shop):
@@ -137,7 +138,7 @@ def test_a_cap_counts_whom_campaigns_addressed_before_the_table_was_kept(shop):
     elsewhere = LATER | {"id": "elsewhere", "first_day": "2026-03-02", "candidates": among}
     before_the_shop = LATER | {"id": "old", "first_day": "2026-02-20", "last_day": "2026-02-21"}
     shop = declare(shop, elsewhere, before_the_shop, LATER, campaign_cap=1)
-    rails.run_day(shop.settings, AUDIENCES, DAY)
+    run_day(shop.settings, AUDIENCES, DAY)
     assert {"u1", "u3"}.isdisjoint(found := [row["user_id"] for row in rows(shop)])
     assert "u2" in found
 
@@ -174,7 +175,7 @@ def taught(shop) -> Shop:
 
 def test_probabilities_are_learned_from_campaigns_that_ended(taught):
     day = date(2026, 4, 2)
-    rails.run_day(taught.settings, AUDIENCES, day)
+    run_day(taught.settings, AUDIENCES, day)
     found = rows(taught, day)
     assert len(found) == 40
     assert {row["basis"] for row in found} == {"responses"}
@@ -187,12 +188,12 @@ def test_probabilities_are_learned_from_campaigns_that_ended(taught):
 
 def test_rows_do_not_depend_on_shards_nor_on_later_deliveries(taught):
     day = date(2026, 4, 2)
-    rails.run_day(taught.settings, AUDIENCES, day, shards=1)
+    run_day(taught.settings, AUDIENCES, day, shards=1)
     once = rows(taught, day)
-    rails.run_day(taught.settings, AUDIENCES, day, shards=3)
+    run_day(taught.settings, AUDIENCES, day, shards=3)
     assert rows(taught, day) == once
     taught.deliver("2026-04-03", events=tuple(event(f"v{n}", "red1", "purchase", "2026-04-03 09:00") for n in range(30, 40)))
-    rails.run_day(taught.settings, AUDIENCES, day, shards=2)
+    run_day(taught.settings, AUDIENCES, day, shards=2)
     assert rows(taught, day) == once
 
 
@@ -200,14 +201,14 @@ def test_delivered_answers_count_instead_of_purchases(taught):
     lines = [f"c{n},v{user:02},2026-03-{6 + 7 * n:02}" for n in range(3) for user in range(30, 40)]
     file = taught.settings.home / listed(taught, "answers.csv", "campaign_id,user_id,day", *lines)
     shop = Shop(taught.settings.model_copy(update={"campaign_responses": str(file)}))
-    rails.run_day(shop.settings, AUDIENCES, date(2026, 4, 2))
+    run_day(shop.settings, AUDIENCES, date(2026, 4, 2))
     assert {row["user_id"] for row in rows(shop, date(2026, 4, 2))[:10]} == {f"v{user}" for user in range(30, 40)}
 
 
 def test_what_became_of_an_audience(taught):
     """Of the audience's 40 the first ten and the last answer; the others of the shop were no candidates."""
     day, last = date(2026, 4, 2), date(2026, 4, 7)
-    rails.run_day(taught.settings, AUDIENCES, day)
+    run_day(taught.settings, AUDIENCES, day)
     order = [row["user_id"] for row in rows(taught, day)]
     answered = [*order[:10], order[-1]]
     taught.deliver("2026-04-07", events=tuple(event(one, "red1", "purchase", "2026-04-07 09:00") for one in answered))
@@ -231,7 +232,7 @@ def test_users_who_vanish_or_come_later_are_not_measured(taught):
     """A correction takes v00 back after the audience was made; a user of the campaign's last day could not have been addressed."""
     day, last = date(2026, 4, 2), date(2026, 4, 7)
     settings = taught.settings
-    rails.run_day(settings, AUDIENCES, day)
+    run_day(settings, AUDIENCES, day)
     taught.deliver("2026-03-03", users=tuple(user(f"v{n:02}", "2026-03-03") for n in range(1, 40)))
     taught.deliver("2026-04-07", users=tuple(user(f"w{n}", "2026-04-07") for n in range(9)))
     file = Path(settings.campaigns)
@@ -244,10 +245,10 @@ def test_users_who_vanish_or_come_later_are_not_measured(taught):
 
 def test_files_that_change_under_way_are_refused(shop):
     shop = declare(shop, LATER)
-    plan = rails.plan_day(shop.settings, AUDIENCES, DAY)
+    plan = plan_day(shop.settings, AUDIENCES, DAY)
     declare(shop, LATER | {"max_users": 1})
     with pytest.raises(RecpipeError, match="planned with version"):
-        rails.stage_shard(shop.settings, AUDIENCES, plan, 0)
+        stage_shard(shop.settings, AUDIENCES, plan, 0)
 
 
 def test_named_items_are_those_whose_absence_costs_the_most(taught):
@@ -355,7 +356,7 @@ def test_a_file_that_is_amiss_is_refused_with_its_line(shop, name, text, message
 def test_answers_that_cannot_be_read_are_refused_with_their_line(shop, lines, message):
     file = shop.settings.home / listed(shop, "answers.csv", *lines)
     with pytest.raises(BadSetting, match=message):
-        rails.run_day(declare(shop, LATER, campaign_responses=str(file)).settings, AUDIENCES, DAY)
+        run_day(declare(shop, LATER, campaign_responses=str(file)).settings, AUDIENCES, DAY)
 
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.yaml"])
@@ -367,7 +368,7 @@ def test_files_that_are_no_utf_8_are_refused_with_their_line(shop, name):
     listed(shop, "own.csv", "user_id")
     (shop.settings.home / "own.csv").write_bytes(b"user_id\nu1\ncaf\xe9\n")
     with pytest.raises(BadSetting, match=r"own\.csv, line 3: this is no text in UTF-8"):
-        rails.run_day(declare(shop, LATER | {"suppress": "own.csv"}).settings, AUDIENCES, DAY)
+        run_day(declare(shop, LATER | {"suppress": "own.csv"}).settings, AUDIENCES, DAY)
 
 
 def test_yaml_says_the_same_as_json_lines(shop):
@@ -400,7 +401,7 @@ BREAKS = [
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     shop = declare(shop, LATER | {"max_users": 2, "suppress": listed(shop, "s.csv", "user_id", "u5")}, campaign_cap=1)
-    plan = rails.plan_day(shop.settings, AUDIENCES, DAY)
+    plan = plan_day(shop.settings, AUDIENCES, DAY)
     state = campaign_audiences.open_audiences(shop.settings, plan, shop.lake.reader(plan["versions"]))
     state = replace(state, counts=Counter({"u2": 1}))
     assert set(campaign_audiences.count_faults(state, [GOOD]).values()) == {0}

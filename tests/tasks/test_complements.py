@@ -14,17 +14,19 @@ import pyarrow.parquet as pq
 import pytest
 from small_shop import Shop, event, item, open_shop
 
-from recpipe import rails
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed
-from recpipe.lake import Lake
-from recpipe.learn import complements as learn
-from recpipe.quality import audit
-from recpipe.tasks import cart_recommendations, complements
-from recpipe.tasks.baskets import RULE
-from recpipe.tasks.cart_recommendations import CARTS
-from recpipe.tasks.complements import ITEM_COMPLEMENTS
+from recpipe.lake.lake import Lake
+from recpipe.pipeline.plan import plan_day
+from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.task_outcomes import measure_task
+from recpipe.tables.baskets import cart_recommendations, complements
+from recpipe.tables.baskets import co_purchase as learn
+from recpipe.tables.baskets.baskets import RULE
+from recpipe.tables.baskets.cart_recommendations import CARTS
+from recpipe.tables.baskets.complements import ITEM_COMPLEMENTS
+from recpipe.validation.audit import audit
 
 DAY = date(2026, 3, 2)
 TEA, POT, MUG, COLA = "tea", "pot", "mug", "cola"
@@ -63,7 +65,7 @@ def rows(shop: Shop, table: str, day: date = DAY) -> list[dict]:
 
 def test_what_is_bought_together_completes(shop):
     """Tea and pot stand in three of five orders, each in four and three; tea and mug in two; pot and mug in one alone."""
-    assert rails.run_day(shop.settings, ITEM_COMPLEMENTS, DAY)["rows"] == 4
+    assert run_day(shop.settings, ITEM_COMPLEMENTS, DAY)["rows"] == 4
     found = {(row["item_id"], row["complement_id"]): row for row in rows(shop, "complements")}
     assert set(found) == {(TEA, POT), (TEA, MUG), (POT, TEA), (MUG, TEA)}
     assert [found[TEA, POT][name] for name in ("rank", "orders_together", "model_version")] == [1, 3, RULE]
@@ -73,7 +75,7 @@ def test_what_is_bought_together_completes(shop):
 
 def test_a_cart_that_was_not_bought_is_completed(shop):
     """c left tea; a bought the pot, not the mug; b bought the tea after the cart."""
-    rails.run_day(shop.settings, CARTS, DAY)
+    run_day(shop.settings, CARTS, DAY)
     found = rows(shop, "cart_recommendations")
     assert {row["user_id"]: row["cart_item_ids"] for row in found} == {"c": [TEA], "a": [MUG]}
     first = next(row for row in found if row["user_id"] == "c")
@@ -85,11 +87,11 @@ def test_a_cart_that_was_not_bought_is_completed(shop):
 def test_rows_do_not_depend_on_shards_nor_on_later_days(shop, task, monkeypatch):
     monkeypatch.setattr(complements, "ITEMS_A_BLOCK", 1)
     monkeypatch.setattr(cart_recommendations, "CARTS_A_BLOCK", 1)
-    rails.run_day(shop.settings, task, DAY, shards=1)
+    run_day(shop.settings, task, DAY, shards=1)
     once = rows(shop, task.name)
     later = (*order("c", "2026-03-03", "9", TEA, COLA), *order("a", "2026-03-03", "8", MUG, COLA))
     shop.deliver("2026-03-03", items=(item("new"),), events=later)
-    rails.run_day(shop.settings, task, DAY, shards=3)
+    run_day(shop.settings, task, DAY, shards=3)
     assert rows(shop, task.name) == once
 
 
@@ -97,19 +99,19 @@ def test_rows_do_not_depend_on_shards_nor_on_later_days(shop, task, monkeypatch)
 def test_nothing_bought_is_an_empty_day(tmp_path, task):
     shop = open_shop(tmp_path / "home")
     shop.deliver("2026-03-02", items=(item(TEA),))
-    assert rails.run_day(shop.settings, task, DAY)["rows"] == 0
+    assert run_day(shop.settings, task, DAY)["rows"] == 0
     assert shop.lake.day(task.name, DAY).status == "empty"
 
 
 def test_a_shop_without_items_has_an_empty_day(tmp_path):
     shop = open_shop(tmp_path / "home")
     shop.deliver("2026-03-02")
-    assert rails.run_day(shop.settings, ITEM_COMPLEMENTS, DAY)["rows"] == 0
+    assert run_day(shop.settings, ITEM_COMPLEMENTS, DAY)["rows"] == 0
 
 
 def test_what_cannot_be_bought_completes_nothing(shop):
     shop.deliver("2026-03-03", items=(item(POT, available=False),))
-    rails.run_day(shop.settings, ITEM_COMPLEMENTS, date(2026, 3, 3))
+    run_day(shop.settings, ITEM_COMPLEMENTS, date(2026, 3, 3))
     found = {(row["item_id"], row["complement_id"]) for row in rows(shop, "complements", date(2026, 3, 3))}
     assert found == {(TEA, MUG), (POT, TEA), (MUG, TEA)}
 
@@ -122,13 +124,13 @@ def test_what_became_of_it(shop):
     """
     settings = shop.settings.model_copy(update={"horizon_days": 1, "metric_k": 2})
     for task in (ITEM_COMPLEMENTS, CARTS):
-        rails.run_day(settings, task, DAY)
+        run_day(settings, task, DAY)
     bought = (("c", "6", POT, TEA), ("d", "7", POT, COLA), ("e", "8", MUG, POT), ("a", "9", COLA))
     shop.deliver("2026-03-03", events=tuple(line for who, *held in bought for line in order(who, "2026-03-03", *held)))
     later, reader = date(2026, 3, 3), shop.lake.reader()
-    value = {row["name"]: row["value"] for row in rails.measure_task(settings, ITEM_COMPLEMENTS, reader, later).to_pylist()}
+    value = {row["name"]: row["value"] for row in measure_task(settings, ITEM_COMPLEMENTS, reader, later).to_pylist()}
     assert value == {RULE: pytest.approx((1 + 1 / 3 + 0) / 3), "popularity": pytest.approx((1 + 2 / 3 + 1) / 3)}
-    value = {row["name"]: row["value"] for row in rails.measure_task(settings, CARTS, reader, later).to_pylist()}
+    value = {row["name"]: row["value"] for row in measure_task(settings, CARTS, reader, later).to_pylist()}
     assert value == {RULE: 1.0, "popularity": 0.5}
 
 
@@ -149,7 +151,7 @@ def busy(tmp_path: Path) -> Shop:
 
 def test_reasons_of_carts_are_faithful(busy):
     """Without the item that is named first the score falls the furthest, without both that are named further than without two others."""
-    plan = rails.plan_day(busy.settings, CARTS, DAY)
+    plan = plan_day(busy.settings, CARTS, DAY)
     state = CARTS.open(busy.settings, plan, busy.lake.reader(plan["versions"]))
     names = state.baskets.item_ids
 
@@ -175,7 +177,7 @@ def test_reasons_of_carts_are_faithful(busy):
 
 def test_orders_with_both_are_what_makes_a_complement(busy):
     """Faithful: without the orders that ``orders_together`` counts the score falls further than without as many others."""
-    plan = rails.plan_day(busy.settings, ITEM_COMPLEMENTS, DAY)
+    plan = plan_day(busy.settings, ITEM_COMPLEMENTS, DAY)
     baskets, most = ITEM_COMPLEMENTS.open(busy.settings, plan, busy.lake.reader(plan["versions"]))
     held = baskets.orders.matrix.toarray() > 0
     place = {name: at for at, name in enumerate(baskets.item_ids)}
@@ -228,7 +230,7 @@ MODULES = {"complements": complements, "cart_recommendations": cart_recommendati
 @pytest.mark.parametrize(("task", "fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, task, fact, change):
     shop.deliver("2026-03-02", items=(item("gone", available=False),))
-    plan = rails.plan_day(shop.settings, task, DAY)
+    plan = plan_day(shop.settings, task, DAY)
     state = task.open(shop.settings, plan, shop.lake.reader(plan["versions"]))
     state = state[0] if isinstance(state, tuple) else state
     count, good = MODULES[task.name].count_faults, GOOD[task.name]
@@ -260,9 +262,9 @@ def test_carts_of_a_real_shop_are_completed(tmp_path):
         load_settings(home=tmp_path / "home", horizon_days=1, lookback_days=42, bootstrap_draws=200),
     )
     deliver_real(settings, folder, day)
-    rails.run_day(settings, CARTS, day)
+    run_day(settings, CARTS, day)
     reader = Lake.from_settings(settings).reader()
-    found = rails.measure_task(settings, CARTS, reader, day + timedelta(days=1)).to_pylist()
+    found = measure_task(settings, CARTS, reader, day + timedelta(days=1)).to_pylist()
     value = {row["name"]: row["value"] for row in found}
     print(value)
     assert value[RULE] > 1.5 * value["popularity"] > 0

@@ -13,15 +13,19 @@ import pytest
 from small_shop import Shop, item, open_shop
 from typer.testing import CliRunner
 
-from recpipe import rails
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.contract import TABLES
-from recpipe.encode import load_encoder
 from recpipe.errors import AuditFailed, BadSetting, MissingDay, RecpipeError
-from recpipe.lake import Lake
-from recpipe.quality import audit
-from recpipe.tasks import TASKS, item_classes, task_of
-from recpipe.tasks.item_classes import CLASSES, FACTS
+from recpipe.lake.lake import Lake
+from recpipe.pipeline.plan import plan_day
+from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.shards import stage_shard
+from recpipe.pipeline.task_outcomes import measure_task, measured_rows
+from recpipe.tables.families import TASKS, task_of
+from recpipe.tables.item_classes import item_classes
+from recpipe.tables.item_classes.item_classes import CLASSES, FACTS
+from recpipe.text.encoder import load_encoder
+from recpipe.validation.audit import audit
 
 DAY = date(2026, 3, 2)
 WARM, COLD = ["paint", "warm"], ["paint", "cold"]
@@ -48,7 +52,7 @@ def rows(shop: Shop, day: date = DAY) -> dict[str, dict]:
 
 
 def test_every_item_without_a_category_gets_its_class(shop):
-    done = rails.run_day(shop.settings, CLASSES, DAY)
+    done = run_day(shop.settings, CLASSES, DAY)
     found = rows(shop)
     assert (done["rows"], set(found)) == (4, {"x1", "x2", "x3", "x4"})
     assert {name: found[name]["class_path"] for name in ("x1", "x2", "x3")} == {"x1": WARM, "x2": COLD, "x3": ["tools"]}
@@ -66,24 +70,24 @@ def test_every_item_without_a_category_gets_its_class(shop):
 
 def test_rows_do_not_depend_on_shards(shop, monkeypatch):
     monkeypatch.setattr(item_classes, "ITEMS_A_BLOCK", 1)
-    rails.run_day(shop.settings, CLASSES, DAY, shards=1)
+    run_day(shop.settings, CLASSES, DAY, shards=1)
     once = rows(shop)
-    rails.run_day(shop.settings, CLASSES, DAY, shards=3)
+    run_day(shop.settings, CLASSES, DAY, shards=3)
     assert rows(shop) == once
 
 
 def test_a_later_day_changes_nothing(shop):
-    rails.run_day(shop.settings, CLASSES, DAY)
+    run_day(shop.settings, CLASSES, DAY)
     before = rows(shop)
     shop.deliver("2026-03-03", items=(item("x1", "red", ["tools"]), item("y", "green")))
-    rails.run_day(shop.settings, CLASSES, DAY)
+    run_day(shop.settings, CLASSES, DAY)
     assert rows(shop) == before
-    rails.run_day(shop.settings, CLASSES, date(2026, 3, 3))
+    run_day(shop.settings, CLASSES, date(2026, 3, 3))
     assert set(rows(shop, date(2026, 3, 3))) == {"x2", "x3", "x4", "y"}
 
 
 def test_nothing_is_said_that_is_not_likely_enough(shop):
-    rails.run_day(shop.settings.model_copy(update={"least_confidence": 1.0}), CLASSES, DAY)
+    run_day(shop.settings.model_copy(update={"least_confidence": 1.0}), CLASSES, DAY)
     for row in rows(shop).values():
         assert (row["abstained"], row["class_path"], row["level"], row["because_item_ids"]) == (True, None, 0, [])
         assert 0 < row["confidence"] < 1
@@ -92,7 +96,7 @@ def test_nothing_is_said_that_is_not_likely_enough(shop):
 def test_a_shop_without_categories_has_an_empty_day(tmp_path):
     shop = open_shop(tmp_path / "home")
     shop.deliver("2026-03-02", items=(item("x1", "red"),))
-    assert rails.run_day(shop.settings, CLASSES, DAY)["rows"] == 0
+    assert run_day(shop.settings, CLASSES, DAY)["rows"] == 0
     assert shop.lake.day("item_classes", DAY).status == "empty"
 
 
@@ -101,7 +105,7 @@ def test_classes_that_the_shop_makes_up_stand_beside_the_categories(shop, tmp_pa
     file.write_text("item_id,class,day\nred0,gift > her,\nblue0,gift > him,\ngreen0,self,2026-03-02\ngreen1,self,2026-03-04\n")
     settings = shop.settings.model_copy(update={"labels": str(file)})
     shop.know(*(f"{name} {' '.join(path)}" for name, path in (("red", WARM), ("blue", COLD), ("green", ["tools"]))))
-    rails.run_day(settings, CLASSES, DAY)
+    run_day(settings, CLASSES, DAY)
     found = shop.lake.reader().read("item_classes", DAY, DAY).to_pylist()
     own = {row["item_id"] for row in found if row["scheme"] == "labels"}
     assert own == {f"{name}{n}" for name in ("red", "blue", "green") for n in range(4)} - {"red0", "blue0", "green0"} | {
@@ -125,30 +129,30 @@ def test_labels_that_cannot_be_read_are_refused_with_their_row(shop, tmp_path, t
     file = tmp_path / "labels.csv"
     file.write_text(text)
     with pytest.raises(BadSetting, match=message):
-        rails.run_day(shop.settings.model_copy(update={"labels": str(file)}), CLASSES, DAY)
+        run_day(shop.settings.model_copy(update={"labels": str(file)}), CLASSES, DAY)
 
 
 def test_labels_that_change_under_way_are_refused(shop, tmp_path):
     file = tmp_path / "labels.csv"
     file.write_text("item_id,class\nred0,a\nblue0,b\n")
     settings = shop.settings.model_copy(update={"labels": str(file)})
-    plan = rails.plan_day(settings, CLASSES, DAY)
+    plan = plan_day(settings, CLASSES, DAY)
     file.write_text("item_id,class\nred0,a\nblue0,c\n")
     with pytest.raises(RecpipeError, match="planned with version"):
-        rails.stage_shard(settings, CLASSES, plan, 0)
+        stage_shard(settings, CLASSES, plan, 0)
 
 
 def test_a_day_that_was_not_taken_in_is_refused(shop):
     with pytest.raises(MissingDay, match="items"):
-        rails.run_day(shop.settings, CLASSES, date(2026, 3, 9))
+        run_day(shop.settings, CLASSES, date(2026, 3, 9))
 
 
 def test_what_became_of_the_classes(shop):
     """x1 was right, x2 wrong, x3 is still without a category, and x4 was said as far as it is true."""
-    rails.run_day(shop.settings, CLASSES, DAY)
+    run_day(shop.settings, CLASSES, DAY)
     confidence = {name: row["confidence"] for name, row in rows(shop).items()}
     later = shop.deliver("2026-03-09", items=(item("x1", "red", WARM), item("x2", "blue", WARM), item("x4", "red blue", COLD)))
-    found = rails.measure_task(shop.settings, CLASSES, shop.lake.reader(), later).to_pylist()
+    found = measure_task(shop.settings, CLASSES, shop.lake.reader(), later).to_pylist()
     by_name = {row["metric"]: row for row in found}
     assert by_name["accuracy:category"]["value"] == pytest.approx(2 / 3)
     assert by_name["coverage:category"]["value"] == 1.0
@@ -162,9 +166,9 @@ def test_what_became_of_the_classes(shop):
 
 
 def test_an_unmeasured_day_has_no_outcome(shop):
-    assert rails.measured_rows(shop.settings, [CLASSES], shop.lake.reader(), date(2026, 3, 9)) == []
+    assert measured_rows(shop.settings, [CLASSES], shop.lake.reader(), date(2026, 3, 9)) == []
     with pytest.raises(MissingDay):
-        rails.measure_task(shop.settings, CLASSES, shop.lake.reader(), date(2026, 3, 9))
+        measure_task(shop.settings, CLASSES, shop.lake.reader(), date(2026, 3, 9))
 
 
 # --- the suite ----------------------------------------------------------------------------------------------------
@@ -187,7 +191,7 @@ BREAKS = [
 
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
-    plan = rails.plan_day(shop.settings, CLASSES, DAY)
+    plan = plan_day(shop.settings, CLASSES, DAY)
     state = item_classes.open_classes(shop.settings, plan, shop.lake.reader(plan["versions"]))
     assert set(item_classes.count_faults(state, [GOOD], [("category", "x1")]).values()) == {0}
     assert item_classes.count_faults(state, [GOOD | change], [])[fact] == 1
@@ -208,7 +212,7 @@ def test_a_fault_stops_the_publication(shop, fact):
 
 
 def test_the_command_makes_a_day_and_lists_the_tasks(shop, monkeypatch):
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     monkeypatch.setenv("RECPIPE_HOME", str(shop.settings.home))
     monkeypatch.setenv("RECPIPE_ENCODER", shop.settings.encoder)
@@ -243,8 +247,8 @@ def test_categories_that_were_held_back_are_found_again(tmp_path, data, name, it
     held = np.arange(len(whole)) % 5 == 0
     deliver(settings, DAY, [row | {"category": None} if hide else row for row, hide in zip(whole, held, strict=True)])
     deliver(settings, date(2026, 3, 9), [row for row, hide in zip(whole, held, strict=True) if hide])
-    rails.run_day(settings, CLASSES, DAY)
-    found = rails.measure_task(settings, CLASSES, Lake.from_settings(settings).reader(), date(2026, 3, 9)).to_pylist()
+    run_day(settings, CLASSES, DAY)
+    found = measure_task(settings, CLASSES, Lake.from_settings(settings).reader(), date(2026, 3, 9)).to_pylist()
     value = {row["metric"].split(":")[0]: row["value"] for row in found}
     print(name, value)
     assert value["accuracy"] >= least

@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_shop import Shop, event, open_shop
 
-from recpipe import rails
 from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed
 from recpipe.lake.stale import stale_days
-from recpipe.quality import audit
-from recpipe.tasks import item_digests
-from recpipe.tasks.item_digests import DIGESTS, FACTS, difference, wilson
+from recpipe.pipeline.plan import plan_day
+from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.task_outcomes import measure_task
+from recpipe.tables.reviews import item_digests
+from recpipe.tables.reviews.item_digests import DIGESTS, FACTS, difference, wilson
+from recpipe.validation.audit import audit
 
 DAY = date(2026, 3, 29)
 
@@ -64,7 +66,7 @@ def rows(shop: Shop, day: date = DAY) -> list[dict]:
 
 
 def test_the_table_of_a_day(shop):
-    rails.run_day(shop.settings, DIGESTS, DAY)
+    run_day(shop.settings, DIGESTS, DAY)
     cup, mug, size = rows(shop)
     low, high = difference(3, 4, 1, 2)[1:]
     version = shop.lake.day("item_digests", DAY).model_version
@@ -85,16 +87,16 @@ def test_the_table_of_a_day(shop):
 
 
 def test_rows_do_not_depend_on_shards_or_on_later_days(shop):
-    rails.run_day(shop.settings, DIGESTS, DAY, shards=1)
+    run_day(shop.settings, DIGESTS, DAY, shards=1)
     once = rows(shop)
     publish(shop, DAY + timedelta(1), insight("r9", "mug", "negative", "blue"))
-    rails.run_day(shop.settings, DIGESTS, DAY, shards=3)
+    run_day(shop.settings, DIGESTS, DAY, shards=3)
     assert rows(shop) == once
 
 
 def test_the_reviews_that_are_named_are_what_the_share_rests_on(shop):
     """Faithful: without the review of the praise the share of positive ones falls the furthest, without the complaint's it rises."""
-    plan = rails.plan_day(shop.settings, DIGESTS, DAY)
+    plan = plan_day(shop.settings, DIGESTS, DAY)
     state = item_digests.open_digests(shop.settings, plan, shop.lake.reader(plan["versions"]))
     key = ("mug", "overall")
     whole = item_digests._digest(state, key)
@@ -108,12 +110,12 @@ def test_the_reviews_that_are_named_are_what_the_share_rests_on(shop):
 
 def test_a_day_of_insights_that_is_corrected_or_comes_in_later_makes_the_digest_stale(shop):
     """Also one from before the first that was there, and the one of the day itself."""
-    rails.run_day(shop.settings, DIGESTS, DAY)
+    run_day(shop.settings, DIGESTS, DAY)
     for day in (DAY - timedelta(55), DAY - timedelta(27), DAY):
         publish(shop, day, insight("r9", "mug", "negative", "blue"))
         (found,) = stale_days(shop.lake)
         assert (found.table, found.day, found.source, found.source_day) == ("item_digests", DAY, "review_insights", day)
-        rails.run_day(shop.settings, DIGESTS, DAY)
+        run_day(shop.settings, DIGESTS, DAY)
         assert stale_days(shop.lake) == []
     publish(shop, DAY - timedelta(56), insight("r0", "mug", "negative", "blue"))  # before both windows
     assert stale_days(shop.lake) == []
@@ -122,7 +124,7 @@ def test_a_day_of_insights_that_is_corrected_or_comes_in_later_makes_the_digest_
 def test_a_shop_without_reviews_has_an_empty_day(tmp_path):
     shop = open_shop(tmp_path / "home")
     publish(shop, DAY)
-    assert rails.run_day(shop.settings, DIGESTS, DAY)["rows"] == 0
+    assert run_day(shop.settings, DIGESTS, DAY)["rows"] == 0
     assert shop.lake.day("item_digests", DAY).status == "empty"
 
 
@@ -150,14 +152,14 @@ def test_what_became_of_the_digests(shop):
 
     What was given since is read from the events: outcomes do not wait for the insights of their day.
     """
-    rails.run_day(shop.settings, DIGESTS, DAY)
+    run_day(shop.settings, DIGESTS, DAY)
     later = DAY + timedelta(7)
     given = (("s1", "mug", 5.0), ("s2", "mug", 4.0), ("s3", "new", 1.0), ("s4", "mug", None))
     reviews = [
         event("u", item, "review", "2026-04-05 10:00", name) | {"text": "red", "rating": stars} for name, item, stars in given
     ]
     shop.deliver(str(later), events=tuple(reviews))
-    found = rails.measure_task(shop.settings, DIGESTS, shop.lake.reader(), later).to_pylist()
+    found = measure_task(shop.settings, DIGESTS, shop.lake.reader(), later).to_pylist()
     value = {(row["metric"], row["name"] == "shop_mean"): (row["value"], row["users"]) for row in found}
     assert value["next_rating_mae", False] == (pytest.approx(1.1), 1)
     assert value["next_rating_mae", True] == (pytest.approx(1.1), 1)
@@ -179,7 +181,7 @@ BREAKS = [
 
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
-    plan = rails.plan_day(shop.settings, DIGESTS, DAY)
+    plan = plan_day(shop.settings, DIGESTS, DAY)
     state = item_digests.open_digests(shop.settings, plan, shop.lake.reader(plan["versions"]))
     good = item_digests._digest(state, ("mug", "overall"))
     assert set(item_digests.count_faults(state, [good], [("mug", "overall")]).values()) == {0}

@@ -11,17 +11,19 @@ import pyarrow as pa
 import pytest
 from small_shop import Shop, event, open_shop
 
-from recpipe import rails
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.contract import TABLES
-from recpipe.encode import load_encoder
 from recpipe.errors import AuditFailed, BadSetting, MissingDay
-from recpipe.lake import Lake
-from recpipe.quality import audit
-from recpipe.tasks import review_insights
-from recpipe.tasks.aspects import clauses
-from recpipe.tasks.review_insights import FACTS, INSIGHTS
-from recpipe.tasks.stars import Stars, learn_stars, level_of
+from recpipe.lake.lake import Lake
+from recpipe.pipeline.plan import plan_day
+from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.task_outcomes import measure_task
+from recpipe.tables.reviews import review_insights
+from recpipe.tables.reviews.aspects import clauses
+from recpipe.tables.reviews.review_insights import FACTS, INSIGHTS
+from recpipe.tables.reviews.stars import Stars, learn_stars, level_of
+from recpipe.text.encoder import load_encoder
+from recpipe.validation.audit import audit
 
 DAY = date(2026, 3, 2)
 RED, BLUE = "red wonderful", "blue terrible"
@@ -59,7 +61,7 @@ def rows(shop: Shop, day: date = DAY) -> dict[tuple[str, str], dict]:
 
 
 def test_every_review_has_its_stars_and_every_aspect_its_span(shop):
-    done = rails.run_day(shop.settings, INSIGHTS, DAY)
+    done = run_day(shop.settings, INSIGHTS, DAY)
     found = rows(shop)
     assert done["rows"] == len(found) == 5
     shown = {key: (row["item_id"], row["rating"], row["polarity"], row["cue"], row["evidence"]) for key, row in found.items()}
@@ -83,22 +85,22 @@ def test_no_user_stands_in_the_table():
 
 def test_rows_do_not_depend_on_shards(shop, monkeypatch):
     monkeypatch.setattr(review_insights, "REVIEWS_A_BLOCK", 1)
-    rails.run_day(shop.settings, INSIGHTS, DAY, shards=1)
+    run_day(shop.settings, INSIGHTS, DAY, shards=1)
     once = rows(shop)
-    rails.run_day(shop.settings, INSIGHTS, DAY, shards=3)
+    run_day(shop.settings, INSIGHTS, DAY, shards=3)
     assert rows(shop) == once
 
 
 def test_a_later_delivery_changes_nothing(shop):
-    rails.run_day(shop.settings, INSIGHTS, DAY)
+    run_day(shop.settings, INSIGHTS, DAY)
     before = rows(shop)
     shop.deliver("2026-03-03", events=(review("r1", "mug", MIXED, 5), review("z", "mug", BLUE, 5)))
-    rails.run_day(shop.settings, INSIGHTS, DAY)
+    run_day(shop.settings, INSIGHTS, DAY)
     assert rows(shop) == before
 
 
 def test_ratings_of_the_day_itself_teach_nothing(shop):
-    rails.run_day(shop.settings, INSIGHTS, date(2026, 3, 1))
+    run_day(shop.settings, INSIGHTS, date(2026, 3, 1))
     found = rows(shop, date(2026, 3, 1))
     assert len(found) == 8
     for row in found.values():
@@ -108,27 +110,27 @@ def test_ratings_of_the_day_itself_teach_nothing(shop):
 def test_the_days_that_a_night_reads_teach_and_no_earlier_ones(shop):
     """Of two days, the day itself among them, the one before teaches; of one day, none does."""
     for days, taught in ((2, True), (1, False)):
-        rails.run_day(shop.settings.model_copy(update={"lookback_days": days}), INSIGHTS, DAY)
+        run_day(shop.settings.model_copy(update={"lookback_days": days}), INSIGHTS, DAY)
         assert {row["expected_rating"] is not None for row in rows(shop).values()} == {taught}
 
 
 def test_nothing_is_said_that_is_not_likely_enough(shop):
-    rails.run_day(shop.settings.model_copy(update={"least_confidence": 1.0}), INSIGHTS, DAY)
+    run_day(shop.settings.model_copy(update={"least_confidence": 1.0}), INSIGHTS, DAY)
     assert all(row["abstained"] and row["polarity"] is None and row["confidence"] >= 0.5 for row in rows(shop).values())
 
 
 def test_a_day_without_reviews_is_empty(shop):
     later = shop.deliver("2026-03-03")
-    assert rails.run_day(shop.settings, INSIGHTS, later)["rows"] == 0
+    assert run_day(shop.settings, INSIGHTS, later)["rows"] == 0
     assert shop.lake.day("review_insights", later).status == "empty"
     with pytest.raises(MissingDay, match="events"):
-        rails.run_day(shop.settings, INSIGHTS, date(2026, 3, 9))
+        run_day(shop.settings, INSIGHTS, date(2026, 3, 9))
 
 
 def test_a_wrong_file_of_aspects_stops_the_day(shop, tmp_path):
     (tmp_path / "aspects.txt").write_text("size green\n")
     with pytest.raises(BadSetting, match="line 1"):
-        rails.run_day(shop.settings, INSIGHTS, DAY)
+        run_day(shop.settings, INSIGHTS, DAY)
 
 
 # --- stars --------------------------------------------------------------------------------------------------------
@@ -172,10 +174,10 @@ def test_shots_are_drawn_a_star_and_stay_the_same():
 
 def test_what_became_of_the_reviews(shop):
     """r2 came with two stars and was taken for good; r3 gets five later; r1 gets three, which are neither; r4 says nothing."""
-    rails.run_day(shop.settings, INSIGHTS, DAY)
+    run_day(shop.settings, INSIGHTS, DAY)
     said = {event_id: row for (event_id, aspect), row in rows(shop).items() if aspect == "overall"}
     later = shop.deliver("2026-03-09", events=(review("r1", "mug", MIXED, 3.0), review("r3", "cup", TURN, 5.0)))
-    found = rails.measure_task(shop.settings, INSIGHTS, shop.lake.reader(), later).to_pylist()
+    found = measure_task(shop.settings, INSIGHTS, shop.lake.reader(), later).to_pylist()
     value = {(row["metric"], row["name"]): row["value"] for row in found}
     version = said["r1"]["model_version"]
     truth = {"r1": 3.0, "r2": 2.0, "r3": 5.0}
@@ -193,8 +195,8 @@ def test_what_became_of_the_reviews(shop):
 def test_reviews_that_never_get_a_rating_are_not_measured(tmp_path):
     shop = open_shop(tmp_path / "home")
     shop.deliver("2026-03-02")
-    rails.run_day(shop.settings, INSIGHTS, DAY)
-    found = rails.measure_task(shop.settings, INSIGHTS, shop.lake.reader(), shop.deliver("2026-03-09")).to_pylist()
+    run_day(shop.settings, INSIGHTS, DAY)
+    found = measure_task(shop.settings, INSIGHTS, shop.lake.reader(), shop.deliver("2026-03-09")).to_pylist()
     assert {(row["value"], row["users"]) for row in found} == {(None, 0)}
 
 
@@ -223,7 +225,7 @@ BREAKS = [
 
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
-    plan = rails.plan_day(shop.settings, INSIGHTS, DAY)
+    plan = plan_day(shop.settings, INSIGHTS, DAY)
     state = review_insights.open_reviews(shop.settings, plan, shop.lake.reader(plan["versions"]))
     assert set(review_insights.count_faults(state, [GOOD], []).values()) == {0}
     assert review_insights.count_faults(state, [GOOD | change], [state.reviews[0]])[fact] == 1
@@ -254,10 +256,10 @@ def test_ratings_of_clothing_are_found_again_and_the_evidence_carries_them(tmp_p
     settings = load_settings(home=tmp_path / "home", encoder="", min_users=1)
     deliver(settings, date(2026, 3, 1), taught, ratings=True)
     deliver(settings, DAY, asked, ratings=False)
-    rails.run_day(settings, INSIGHTS, DAY)
+    run_day(settings, INSIGHTS, DAY)
     deliver(settings, date(2026, 3, 9), asked, ratings=True)
     reader = Lake.from_settings(settings).reader()
-    found = rails.measure_task(settings, INSIGHTS, reader, date(2026, 3, 9)).to_pylist()
+    found = measure_task(settings, INSIGHTS, reader, date(2026, 3, 9)).to_pylist()
     value = {(row["metric"], row["name"] == "item_mean"): row["value"] for row in found}
     print(value)
     assert value["polarity_accuracy", False] >= 0.75
@@ -270,7 +272,7 @@ def test_ratings_of_clothing_are_found_again_and_the_evidence_carries_them(tmp_p
 
 def faithfulness(settings, reader, texts: dict[str, str]) -> tuple[float, float]:
     """Return by how much the probability of what was said falls without the named clause, and without another one."""
-    plan = rails.plan_day(settings, INSIGHTS, DAY)
+    plan = plan_day(settings, INSIGHTS, DAY)
     stars = review_insights.open_reviews(settings, plan, reader).stars
     told = [row for row in reader.read("review_insights", DAY, DAY).to_pylist() if row["aspect"] == "overall" and row["polarity"]]
     own, other = [], []

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recpipe import rails
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
-from recpipe.lake import Lake
-from recpipe.tasks.search_recommendations import SEARCHES
+from recpipe.lake.lake import Lake
+from recpipe.pipeline.publish import run_day
+from recpipe.tables.search.search_recommendations import SEARCHES
 
 DAY = date(2026, 3, 2)
 
@@ -29,7 +29,7 @@ def answers(settings: Settings, items: list[dict], texts: list[str]) -> dict[str
         schema = TABLES[name].schema
         full = [{column: {**row, "day": DAY}.get(column) for column in schema.names} for row in rows]
         lake.publish(name, [DAY], pa.Table.from_pylist(full, schema=schema))
-    rails.run_day(settings, SEARCHES, DAY)
+    run_day(settings, SEARCHES, DAY)
     found: dict[str, list[dict]] = {}
     for row in lake.reader().read("search_recommendations", DAY, DAY).to_pylist():
         found.setdefault(row["query"], []).append(row)

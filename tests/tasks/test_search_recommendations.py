@@ -13,19 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_shop import Shop, event, item, open_shop
 
-from recpipe import rails
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed
-from recpipe.quality import audit
-from recpipe.tasks import search_learning, search_recommendations
-from recpipe.tasks.search_answers import answer, features, matched_words, reason
-from recpipe.tasks.search_answers import ask as asked
-from recpipe.tasks.search_catalogue import make_goods, read_goods, wish_for
-from recpipe.tasks.search_learning import PRIOR, fit, learn_weights, met_after
-from recpipe.tasks.search_recommendations import SEARCHES
-from recpipe.tasks.search_words import load_words
-from recpipe.tasks.wishes import normalise, read_wish
+from recpipe.pipeline.plan import plan_day
+from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.task_outcomes import measure_task
+from recpipe.tables.search import search_learning, search_recommendations
+from recpipe.tables.search.search_answers import answer, features, matched_words, reason
+from recpipe.tables.search.search_answers import ask as asked
+from recpipe.tables.search.search_catalogue import make_goods, read_goods, wish_for
+from recpipe.tables.search.search_learning import PRIOR, fit, learn_weights, met_after
+from recpipe.tables.search.search_recommendations import SEARCHES
+from recpipe.tables.search.search_words import load_words
+from recpipe.tables.search.wishes import read_wish
+from recpipe.text.queries import normalise
+from recpipe.validation.audit import audit
 
 DAY = date(2026, 3, 2)
 WORDS = load_words(load_settings())
@@ -59,7 +62,7 @@ def ask(shop: Shop, *texts: str, rests: tuple[str, ...] = (), shards: int = 1) -
         DAY.isoformat(),
         events=tuple(event(f"v{n}", None, "search", "2026-03-02 10:00", query=text) for n, text in enumerate(texts)),
     )
-    rails.run_day(shop.settings, SEARCHES, DAY, shards=shards)
+    run_day(shop.settings, SEARCHES, DAY, shards=shards)
     found: dict[str, list[dict]] = {}
     for row in shop.lake.reader().read("search_recommendations", DAY, DAY).to_pylist():
         found.setdefault(row["query"], []).append(row)
@@ -152,7 +155,7 @@ def test_texts_of_persons_are_counted_and_not_listed(shop):
 
 def test_rows_do_not_depend_on_shards_nor_on_later_days(shop, monkeypatch):
     monkeypatch.setattr(search_recommendations, "FEWEST_A_BLOCK", 1)
-    monkeypatch.setattr("recpipe.rails.blocks.MOST_USERS", 4)
+    monkeypatch.setattr("recpipe.pipeline.blocks.MOST_USERS", 4)
     texts = ("red cup", "blue cup", "green soap", "pot", "acme", "below 4", "soap", "cup")
     once = ask(shop, *texts)
     shop.deliver(
@@ -160,7 +163,7 @@ def test_rows_do_not_depend_on_shards_nor_on_later_days(shop, monkeypatch):
         items=(item("9", "Red cup", ["Home", "Cups"], price=1.0),),
         events=(event("u", "3", "view", "2026-03-03 10:00"),),
     )
-    rails.run_day(shop.settings, SEARCHES, DAY, shards=3)
+    run_day(shop.settings, SEARCHES, DAY, shards=3)
     again: dict[str, list[dict]] = {}
     for row in shop.lake.reader().read("search_recommendations", DAY, DAY).to_pylist():
         again.setdefault(row["query"], []).append(row)
@@ -169,7 +172,7 @@ def test_rows_do_not_depend_on_shards_nor_on_later_days(shop, monkeypatch):
 
 def test_a_day_without_searches_is_empty(shop):
     shop.deliver("2026-03-02")
-    assert rails.run_day(shop.settings, SEARCHES, DAY)["rows"] == 0
+    assert run_day(shop.settings, SEARCHES, DAY)["rows"] == 0
     assert shop.lake.day("search_recommendations", DAY).status == "empty"
 
 
@@ -348,7 +351,7 @@ BREAKS = [
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     shop.deliver("2026-03-02")
-    plan = rails.plan_day(shop.settings, SEARCHES, DAY)
+    plan = plan_day(shop.settings, SEARCHES, DAY)
     state = SEARCHES.open(shop.settings, plan, shop.lake.reader(plan["versions"]))
     assert set(search_recommendations.count_faults(state, [GOOD]).values()) == {0}
     assert search_recommendations.count_faults(state, [GOOD | change])[fact] == 1
@@ -381,7 +384,7 @@ def test_what_became_of_it(shop):
             event("c", "5", "view", "2026-03-03 10:01"),
         ),
     )
-    rows = rails.measure_task(own, SEARCHES, shop.lake.reader(), date(2026, 3, 3)).to_pylist()
+    rows = measure_task(own, SEARCHES, shop.lake.reader(), date(2026, 3, 3)).to_pylist()
     assert {row["metric"] for row in rows} == {"hit_rate@1"}
     value = {row["name"]: (row["value"], row["users"]) for row in rows}
     mine = next(name for name in value if name not in ("words", "popularity"))

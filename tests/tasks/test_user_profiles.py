@@ -17,20 +17,21 @@ from hypothesis import settings as rules
 from hypothesis import strategies as st
 from small_shop import Shop, event, item, moment, open_shop, user
 
-from recpipe import rails
 from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed, BadSetting, MissingDay
-from recpipe.lake import Lake
-from recpipe.learn.profiles import Evidence, Keys, family_of, weigh, weight_of
-from recpipe.quality import audit
-from recpipe.tasks import profile_signals, user_profiles
-from recpipe.tasks.campaign_audiences import AUDIENCES
-from recpipe.tasks.campaigns import read_campaigns
-from recpipe.tasks.profile_events import Catalogue, Happened, read_catalogue
-from recpipe.tasks.profile_outcomes import popular, recall
-from recpipe.tasks.profile_signals import families, interests, percentiles, words_of
-from recpipe.tasks.profile_words import sentence
-from recpipe.tasks.user_profiles import FACTS, PROFILES
+from recpipe.lake.lake import Lake
+from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.task_outcomes import measure_task
+from recpipe.tables.campaigns.campaign_audiences import AUDIENCES
+from recpipe.tables.campaigns.campaigns import read_campaigns
+from recpipe.tables.profiles import profile_signals, user_profiles
+from recpipe.tables.profiles.preferences import Evidence, Keys, family_of, weigh, weight_of
+from recpipe.tables.profiles.profile_events import Catalogue, Happened, read_catalogue
+from recpipe.tables.profiles.profile_outcomes import popular, recall
+from recpipe.tables.profiles.profile_signals import families, interests, percentiles, words_of
+from recpipe.tables.profiles.profile_words import sentence
+from recpipe.tables.profiles.user_profiles import FACTS, PROFILES
+from recpipe.validation.audit import audit
 
 DAY = date(2026, 3, 2)  # a Monday
 
@@ -61,7 +62,7 @@ def tags(shop: Shop, day: date = DAY) -> dict[tuple[str, str], dict]:
 
 def test_the_tags_of_a_day_by_hand(shop):
     """Others of u1 have 2.2 of evidence, of it 1.2 hats and 1 mug; u1 has 2, all of it lamps."""
-    rails.run_day(shop.settings, PROFILES, DAY)
+    run_day(shop.settings, PROFILES, DAY)
     found = tags(shop)
     u1 = {
         tag: row["weight"] for (who, tag), row in found.items() if who == "u1" and row["kind"] in ("category", "brand", "topic")
@@ -82,7 +83,7 @@ def test_the_tags_of_a_day_by_hand(shop):
 
 
 def test_a_user_with_one_event_has_tags_and_they_are_weak(shop):
-    rails.run_day(shop.settings, PROFILES, DAY)
+    run_day(shop.settings, PROFILES, DAY)
     mine = {tag: row["weight"] for (who, tag), row in tags(shop).items() if who == "u3"}
     # a view is .2; of the others' 4 of evidence 1 is of hats
     assert mine["category:wear"] == pytest.approx((0.2 - 0.2 / 4) / 4.2)
@@ -94,12 +95,12 @@ def test_weights_grow_with_evidence_and_fade_with_age(shop):
         shop.deliver(f"2026-03-{n:02}", events=(buys("u1", "lamp0", f"2026-03-{n:02} 10:00"),))
     weights = []
     for day in (DAY, date(2026, 3, 7), date(2026, 3, 12)):
-        rails.run_day(shop.settings, PROFILES, day)
+        run_day(shop.settings, PROFILES, day)
         weights.append(tags(shop, day)["u1", "category:home>lights"]["weight"])
     assert weights == sorted(weights)
     assert weights[-1] > 0.7
     shop.deliver("2026-06-12")
-    rails.run_day(shop.settings, PROFILES, date(2026, 6, 12))
+    run_day(shop.settings, PROFILES, date(2026, 6, 12))
     old = tags(shop, date(2026, 6, 12))["u1", "category:home>lights"]
     assert old["weight"] < weights[-1]
     assert (old["pieces"], old["last_day"]) == (12, date(2026, 3, 12))
@@ -107,7 +108,7 @@ def test_weights_grow_with_evidence_and_fade_with_age(shop):
 
 def test_what_was_sent_back_is_no_interest(shop):
     shop.deliver("2026-03-03", events=(buys("u2", "hat0", "2026-03-03 09:00", "return"),))
-    rails.run_day(shop.settings, PROFILES, date(2026, 3, 3))
+    run_day(shop.settings, PROFILES, date(2026, 3, 3))
     assert ("u2", "category:wear") not in tags(shop, date(2026, 3, 3))
 
 
@@ -117,7 +118,7 @@ def test_an_item_counts_once_a_day(shop):
     events = (buys("u1", "lamp0"), buys("u1", "lamp1"), buys("u2", "mug0"), buys("u2", "hat0"), buys("u3", "hat1", kind="view"))
     more.deliver("2026-03-02", items=ITEMS, events=events + again)
     for one in (shop, more):
-        rails.run_day(one.settings, PROFILES, DAY)
+        run_day(one.settings, PROFILES, DAY)
     assert tags(shop)["u3", "category:wear"]["seen"] == tags(more)["u3", "category:wear"]["seen"] == pytest.approx(0.2)
 
 
@@ -127,7 +128,7 @@ def test_prices_are_compared_within_the_category(tmp_path):
     lamps = tuple(item(f"l{n}", "", ["lights"], price=10.0 * n) for n in range(1, 11))
     hats = tuple(item(f"h{n}", "", ["wear"], price=1.0 * n) for n in range(1, 11))
     shop.deliver("2026-03-02", items=lamps + hats, events=(buys("a", "l1"), buys("b", "h10"), buys("c", "h5", price=5.5)))
-    rails.run_day(shop.settings, PROFILES, DAY)
+    run_day(shop.settings, PROFILES, DAY)
     found = {who: tag for (who, tag), row in tags(shop).items() if row["kind"] == "price"}
     assert found == {"a": "price:low", "b": "price:high", "c": "price:middle"}
     assert tags(shop)["b", "price:high"]["evidence"].startswith("1 of 1 times the price was in the high third")
@@ -151,7 +152,7 @@ def test_rhythm_is_when_a_user_comes_in_the_shops_zone(tmp_path):
     saturdays = tuple(buys("a", "hat0", f"2026-02-{n:02} 23:00") for n in (6, 13, 20, 27))
     other = tuple(buys("b", "hat1", f"2026-02-{n:02} 10:00") for n in (23, 24, 25, 26))  # Monday to Thursday at 19:00
     shop.deliver("2026-03-02", items=ITEMS, events=saturdays + other)
-    rails.run_day(shop.settings, PROFILES, DAY)
+    run_day(shop.settings, PROFILES, DAY)
     found = {(who, tag) for (who, tag), row in tags(shop).items() if row["kind"] == "rhythm"}
     assert found == {
         *(("a", f"rhythm:{name}") for name in ("weekend", "morning", "weekly")),
@@ -166,7 +167,7 @@ def test_rhythm_is_when_a_user_comes_in_the_shops_zone(tmp_path):
 def test_times_at_exactly_midnight_say_nothing_of_the_hour(tmp_path):
     shop = open_shop(tmp_path / "home")
     shop.deliver("2026-03-02", items=ITEMS, events=(buys("a", "hat0", "2026-03-02 00:00"), buys("b", "hat0", "2026-02-28 00:00")))
-    rails.run_day(shop.settings, PROFILES, DAY)
+    run_day(shop.settings, PROFILES, DAY)
     assert {tag for (who, tag), row in tags(shop).items() if row["kind"] == "rhythm"} == {"rhythm:weekday", "rhythm:weekend"}
 
 
@@ -176,14 +177,14 @@ def test_a_search_is_a_tag_and_speaks_for_what_is_close_to_it(shop, monkeypatch)
     shop.deliver("2026-03-03", events=(event("u4", None, "search", "2026-03-03 09:00", query="Red  RED"),))
     shop.know("red red")
     day = date(2026, 3, 3)
-    rails.run_day(shop.settings, PROFILES, day)
+    run_day(shop.settings, PROFILES, day)
     mine = {tag: row for (who, tag), row in tags(shop, day).items() if who == "u4"}
     assert {"search:red red", "topic:red", "category:home>lights"} <= set(mine)
     assert mine["search:red red"]["weight"] == pytest.approx(1 / 5)
     assert 0 < mine["category:home>lights"]["seen"] <= 0.3
     assert mine["category:home>lights"]["because_item_ids"] == []
     shop.deliver("2026-03-04", events=(event("u5", None, "search", "2026-03-04 09:00", query="red for ann@example.org"),))
-    rails.run_day(shop.settings, PROFILES, date(2026, 3, 4))
+    run_day(shop.settings, PROFILES, date(2026, 3, 4))
     assert not [row for (who, _), row in tags(shop, date(2026, 3, 4)).items() if who == "u5" and row["kind"] == "search"]
 
 
@@ -200,53 +201,53 @@ def test_reviews_say_how_strict_a_user_is_and_what_for(shop):
     shop.lake.publish("review_insights", [date(2026, 3, 3)], rows)
     shop.deliver("2026-03-04")
     day = date(2026, 3, 4)
-    rails.run_day(shop.settings, PROFILES, day)
+    run_day(shop.settings, PROFILES, day)
     found = {(who, tag): row for (who, tag), row in tags(shop, day).items() if row["kind"] == "review"}
     assert {key for key in found if key[0] == "u1"} == {
         ("u1", f"review:{n}") for n in ("picky", "minds size", "complains of size")
     }
     assert found["u1", "review:picky"]["because_item_ids"] == ["hat0"]
-    rails.run_day(shop.settings, PROFILES, date(2026, 3, 3))  # of the day itself the insights are not read
+    run_day(shop.settings, PROFILES, date(2026, 3, 3))  # of the day itself the insights are not read
     assert ("u1", "review:minds size") not in tags(shop, date(2026, 3, 3))
 
 
 def test_rows_do_not_depend_on_shards_nor_on_later_deliveries(shop, monkeypatch):
     monkeypatch.setattr(user_profiles, "USERS_A_BLOCK", 1)
-    rails.run_day(shop.settings, PROFILES, DAY, shards=1)
+    run_day(shop.settings, PROFILES, DAY, shards=1)
     once = tags(shop)
     shop.deliver(
         "2026-03-03", items=(item("lamp0", "green hat z", ["wear"], price=1.0),), events=(buys("u1", "hat0", "2026-03-03 10:00"),)
     )
-    rails.run_day(shop.settings, PROFILES, DAY, shards=3)
+    run_day(shop.settings, PROFILES, DAY, shards=3)
     assert tags(shop) == once
     monkeypatch.setattr(user_profiles, "USERS_A_BLOCK", 100)
-    rails.run_day(shop.settings, PROFILES, DAY, shards=2)
+    run_day(shop.settings, PROFILES, DAY, shards=2)
     assert tags(shop) == once
 
 
 def test_a_day_before_any_event_is_empty(tmp_path):
     shop = open_shop(tmp_path / "home")
     shop.deliver("2026-03-02")
-    assert rails.run_day(shop.settings, PROFILES, DAY)["rows"] == 0
+    assert run_day(shop.settings, PROFILES, DAY)["rows"] == 0
     assert shop.lake.day("user_profiles", DAY).status == "empty"
     shop.deliver("2026-03-02", events=(event(None, "hat0", "view", "2026-03-02 10:00"),))
-    assert rails.run_day(shop.settings, PROFILES, DAY)["rows"] == 0
+    assert run_day(shop.settings, PROFILES, DAY)["rows"] == 0
 
 
 def test_no_user_has_more_tags_of_a_family_than_set(shop):
     few = shop.settings.model_copy(update={"profile_tags": 1})
-    rails.run_day(few, PROFILES, DAY)
+    run_day(few, PROFILES, DAY)
     kept = [tag for (who, tag), row in tags(shop).items() if who == "u1" and row["kind"] == "topic"]
     assert kept == ["topic:lamp"]  # of equal weights the first by name
 
 
 def test_attributes_of_users_change_nothing(shop):
-    rails.run_day(shop.settings, PROFILES, DAY)
+    run_day(shop.settings, PROFILES, DAY)
     once = tags(shop)
     told = [user(f"u{n}", "2026-03-01") | {"attributes": [("age", f"{20 * n}")], "country": "France"} for n in range(1, 4)]
     rows = [{name: ({"day": DAY} | one).get(name) for name in TABLES["users"].schema.names} for one in told]
     shop.lake.publish("users", [DAY], pa.Table.from_pylist(rows, schema=TABLES["users"].schema))
-    rails.run_day(shop.settings, PROFILES, DAY)
+    run_day(shop.settings, PROFILES, DAY)
     assert tags(shop) == once
     assert "users" not in {one.table for one in shop.lake.day("user_profiles", DAY).inputs}
 
@@ -400,10 +401,10 @@ def declare(shop: Shop, **more) -> Shop:
     ],
 )
 def test_a_campaign_addresses_those_whose_profile_of_the_day_before_fits(shop, asked, addressed):
-    rails.run_day(shop.settings, PROFILES, DAY)
+    run_day(shop.settings, PROFILES, DAY)
     shop.deliver("2026-03-03", events=(buys("u3", "lamp0", "2026-03-03 10:00"),))
     shop = declare(shop, audience=asked)
-    rails.run_day(shop.settings, AUDIENCES, date(2026, 3, 3))
+    run_day(shop.settings, AUDIENCES, date(2026, 3, 3))
     rows = shop.lake.reader().read("campaign_audiences", date(2026, 3, 3), date(2026, 3, 3)).to_pylist()
     assert sorted(row["user_id"] for row in rows) == addressed
     assert "user_profiles" in {one.table for one in shop.lake.day("campaign_audiences", date(2026, 3, 3)).inputs}
@@ -413,7 +414,7 @@ def test_an_audience_without_profiles_of_the_day_before_is_refused(shop):
     shop.deliver("2026-03-03")
     shop = declare(shop, audience={"any": ["topic:lamp"]})
     with pytest.raises(MissingDay, match="user_profiles of 2026-03-02 is not published: run the DAG profile_users"):
-        rails.run_day(shop.settings, AUDIENCES, date(2026, 3, 3))
+        run_day(shop.settings, AUDIENCES, date(2026, 3, 3))
 
 
 @pytest.mark.parametrize(
@@ -442,13 +443,13 @@ U2_SINCE = (("category:home", 0.0, 1 / 4), ("category:home>kitchen", 0.0, 0.0), 
 
 def test_what_became_of_the_tags(shop):
     """Since, u1 bought a lamp and two hats, u2 a hat: the tags of u1 hold a third of it, those of u2 all."""
-    rails.run_day(shop.settings, PROFILES, DAY)
+    run_day(shop.settings, PROFILES, DAY)
     later = DAY + timedelta(days=7)
     since = (buys("u1", "lamp2"), buys("u1", "hat1"), buys("u1", "hat2"), buys("u2", "hat2"))
     moved = tuple(one | {"ts": moment("2026-03-05 10:00"), "event_id": f"later{n}"} for n, one in enumerate(since))
     shop.deliver("2026-03-05", events=moved)
     shop.deliver(str(later))
-    rows = rails.measure_task(shop.settings, PROFILES, shop.lake.reader(), later).to_pylist()
+    rows = measure_task(shop.settings, PROFILES, shop.lake.reader(), later).to_pylist()
     value = {(row["metric"], row["name"]): row["value"] for row in rows}
     own = shop.lake.day("user_profiles", DAY).model_version
     assert value["tag_recall@10:category", own] == pytest.approx((1 / 3 + 1) / 2)
@@ -472,10 +473,10 @@ def test_habits_that_last(tmp_path):
     shop = open_shop(tmp_path / "home", timezone="Asia/Tokyo", min_users=1, bootstrap_draws=50)
     saturdays = tuple(buys("a", "hat0", f"2026-02-{n:02} 23:00") for n in (6, 13, 20, 27))
     shop.deliver("2026-03-02", items=ITEMS, events=(*saturdays, *(buys("b", "hat1", f"2026-02-{n} 10:00") for n in (23, 24, 25))))
-    rails.run_day(shop.settings, PROFILES, DAY)
+    run_day(shop.settings, PROFILES, DAY)
     shop.deliver("2026-03-07", events=(buys("a", "hat0", "2026-03-06 23:00"), buys("b", "hat1", "2026-03-03 10:00")))
     shop.deliver("2026-03-09")
-    rows = rails.measure_task(shop.settings, PROFILES, shop.lake.reader(), date(2026, 3, 9)).to_pylist()
+    rows = measure_task(shop.settings, PROFILES, shop.lake.reader(), date(2026, 3, 9)).to_pylist()
     value = {row["metric"]: (row["value"], row["users"]) for row in rows if row["name"] != "all_users"}
     assert value["tag_share:rhythm"] == (pytest.approx(1.0), 2)
     assert value["tag_share_gain:rhythm"] == (pytest.approx(1.0), 2)
@@ -543,7 +544,7 @@ def test_real_households_buy_under_their_tags(tmp_path):
         pytest.skip("needs real data: set RECPIPE_TEST_DATA to the folder that holds completejourney")
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from benchmarks import profiles
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
 
     folder, small = Path(os.environ["RECPIPE_TEST_DATA"]) / "completejourney", tmp_path / "data"
     small.mkdir()
@@ -553,9 +554,9 @@ def test_real_households_buy_under_their_tags(tmp_path):
     (small / "items.parquet").symlink_to(folder / "items.parquet")
     settings = load_settings(home=tmp_path / "home", horizon_days=profiles.HORIZON, bootstrap_draws=200)
     day = profiles.lay("completejourney", small, settings)
-    rails.run_day(settings, PROFILES, day)
+    run_day(settings, PROFILES, day)
     reader = Lake.from_settings(settings).reader()
-    rows = rails.measure_task(settings, PROFILES, reader, day + timedelta(days=profiles.HORIZON)).to_pylist()
+    rows = measure_task(settings, PROFILES, reader, day + timedelta(days=profiles.HORIZON)).to_pylist()
     gain = {row["metric"]: row["ci_low"] for row in rows if row["name"].startswith(user_profiles.RULE)}
     assert gain["tag_recall_gain@10:category"] > 0
     assert gain["tag_hit_gain:category"] > 0.5

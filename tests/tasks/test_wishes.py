@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recpipe.config import load_settings
-from recpipe.encode.matching import fold, words_of
+from recpipe.config.settings import load_settings
 from recpipe.errors import BadSetting
-from recpipe.tasks.search_names import find_names, learn_names
-from recpipe.tasks.search_words import KINDS, load_words
-from recpipe.tasks.wishes import amount, is_personal, names, names_none, normalise, read_wish
+from recpipe.tables.search.search_names import find_names, learn_names
+from recpipe.tables.search.search_words import KINDS, load_words
+from recpipe.tables.search.wishes import amount, names, names_none, read_wish
+from recpipe.text.lexical import fold, words_of
+from recpipe.text.queries import is_personal, normalise
 
 WORDS = load_words(load_settings())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 
 
 @pytest.fixture(scope="session")

@@ -22,12 +22,12 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from recpipe.cli import app
-from recpipe.config import Settings, load_settings
+from recpipe.cli.command import app
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import ITEMS
-from recpipe.lake import Lake
-from recpipe.upkeep.doctor import CHECKS, airflow, examine, machine, models, places, services
-from recpipe.upkeep.doctor.finding import Finding
+from recpipe.lake.lake import Lake
+from recpipe.maintenance.doctor import CHECKS, airflow_setup, examine, machine, places, running_services, served_models
+from recpipe.maintenance.doctor.finding import Finding
 
 DAY = date(2011, 9, 1)
 
@@ -83,14 +83,24 @@ def with_(settings: Settings, **changes: object) -> Settings:
 def test_another_version_than_the_lock_is_wrong(settings: Settings, tmp_path: Path) -> None:
     lock = tmp_path / "requirements.txt"
     lock.write_text("numpy==0.1\npyarrow==0.2  # via x\nno-such-library==1\n")
-    lock.with_suffix(".in").write_text("numpy\nno-such-library\n")
     direct, others = machine.versions(settings, lock)
     assert (direct.level, others.level) == ("wrong", "warn")
-    assert "no-such-library is missing (lock: 1)" in direct.says
     assert "numpy" in direct.says
-    assert "pyarrow" in others.says
+    assert "pyarrow" in direct.says
+    assert "no-such-library is missing (lock: 1)" in others.says
     assert levels(machine.versions(settings)) == ["ok"]
-    assert bad(machine.versions(settings, tmp_path / "none.txt")).level == "warn"
+
+
+def test_without_a_lock_beside_it_the_ranges_of_the_package_count(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert levels(machine.versions(settings, tmp_path / "none.txt")) == ["ok"]
+    monkeypatch.setattr(machine.metadata, "requires", lambda name: ["numpy<1", "no-such-library", "pytest<1; extra == 'dev'"])
+    (found,) = machine.versions(settings, tmp_path / "none.txt")
+    assert found.level == "wrong"
+    assert "no-such-library is missing" in found.says
+    assert "numpy" in found.says
+    assert "pytest" not in found.says
 
 
 def test_another_python_is_wrong(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +193,7 @@ def test_a_folder_that_cannot_be_written_is_wrong(settings: Settings) -> None:
 FULL = """
 import resource, sys
 from recpipe.config import load_settings
-from recpipe.upkeep.doctor import places
+from recpipe.maintenance.doctor import places
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 settings = load_settings(home=sys.argv[1])
 print([finding.level for check in (places.folders, places.store) for finding in check(settings) if finding.check != "landing"])
@@ -199,7 +209,7 @@ def test_a_disk_that_takes_no_byte_more_is_wrong(settings: Settings) -> None:
 SMALL_DISK = """
 import contextlib, json, subprocess, sys
 from recpipe.config import load_settings
-from recpipe.upkeep.doctor import places
+from recpipe.maintenance.doctor import places
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", sys.argv[1]], check=True)
 with open(f"{sys.argv[1]}/rest", "wb", buffering=0) as rest, contextlib.suppress(OSError):
     while rest.write(bytes(4096)):
@@ -252,7 +262,7 @@ def test_secrets_that_others_can_read_are_wrong(settings: Settings) -> None:
 
 HEALTHY = {
     "metadatabase": {"status": "healthy"},
-    **{name: {"status": "healthy", f"latest_{name}_heartbeat": "2026-01-01T00:00:00+00:00"} for name in services.PARTS},
+    **{name: {"status": "healthy", f"latest_{name}_heartbeat": "2026-01-01T00:00:00+00:00"} for name in running_services.PARTS},
 }
 
 
@@ -260,38 +270,38 @@ def test_a_part_of_airflow_that_is_down_is_wrong(settings: Settings) -> None:
     down = {**HEALTHY, "scheduler": {**HEALTHY["scheduler"], "status": "unhealthy"}}
     for parts, expected in ((HEALTHY, ["ok", "ok", "ok"]), (down, ["wrong", "ok", "ok"])):
         with served({"/api/v2/monitor/health": json.dumps(parts)}) as port:
-            found = list(services.airflow_health(with_(settings, airflow_port=port)))
+            found = list(running_services.airflow_health(with_(settings, airflow_port=port)))
         assert levels(found) == expected
     assert "scheduler is not healthy: its last heartbeat was" in found[0].says
     with served({"/api/v2/monitor/health": "<html>"}) as port:
-        assert "another program" in list(services.airflow_health(with_(settings, airflow_port=port)))[-1].says
+        assert "another program" in list(running_services.airflow_health(with_(settings, airflow_port=port)))[-1].says
 
 
 def test_what_is_not_started_is_told_with_the_command(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW_HOME")
-    found = [bad(check(with_(settings))) for check in (services.airflow_health, services.mlflow_health)]
+    found = [bad(check(with_(settings))) for check in (running_services.airflow_health, running_services.mlflow_health)]
     assert [(one.level, one.remedy) for one in found] == [("warn", "Start it: recpipe up")] * 2
-    assert bad(airflow.airflow(with_(settings))) == Finding(
+    assert bad(airflow_setup.airflow(with_(settings))) == Finding(
         "airflow", "warn", f"it was never started in {settings.home}", "Start it: recpipe up"
     )
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://127.0.0.1:16997")
-    assert bad(services.airflow_health(with_(settings))).level == "wrong"
-    assert bad(services.mlflow_health(with_(settings, mlflow_uri="http://127.0.0.1:16997"))).level == "wrong"
+    assert bad(running_services.airflow_health(with_(settings))).level == "wrong"
+    assert bad(running_services.mlflow_health(with_(settings, mlflow_uri="http://127.0.0.1:16997"))).level == "wrong"
 
 
 def test_another_version_of_mlflow_is_told(settings: Settings) -> None:
     with served({"/health": "OK", "/version": "1.27.0"}) as port:
-        found = bad(services.mlflow_health(with_(settings, mlflow_uri=f"http://127.0.0.1:{port}")))
+        found = bad(running_services.mlflow_health(with_(settings, mlflow_uri=f"http://127.0.0.1:{port}")))
     assert found.level == "warn"
     assert "1.27.0" in found.says
 
 
 def test_mlflow_that_the_whole_network_reaches_is_told(settings: Settings) -> None:
     with served({}) as port:
-        assert levels(services.exposure(with_(settings, mlflow_port=port))) == ["ok"]
+        assert levels(running_services.exposure(with_(settings, mlflow_port=port))) == ["ok"]
     with served({}, host="0.0.0.0") as port:  # noqa: S104
-        found = bad(services.exposure(with_(settings, mlflow_port=port)))
+        found = bad(running_services.exposure(with_(settings, mlflow_port=port)))
     assert "asks for no login" in found.says
 
 
@@ -300,13 +310,13 @@ def test_a_webhook_that_cannot_be_reached_is_wrong_and_not_named(settings: Setti
         gone.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AIRFLOW__CELERY__BROKER_URL", f"redis://:hidden@127.0.0.1:{gone.getsockname()[1]}/0")
         address = f"http://127.0.0.1:{gone.getsockname()[1]}/hidden"
-        found = list(services.channels(with_(settings, webhook=address, smtp=address, mail_to=["a@b.c"])))
+        found = list(running_services.channels(with_(settings, webhook=address, smtp=address, mail_to=["a@b.c"])))
     assert [(finding.check, finding.level) for finding in found] == [("webhook", "wrong"), ("mail", "wrong"), ("broker", "wrong")]
     assert "hidden" not in str(found)
     monkeypatch.delenv("AIRFLOW__CELERY__BROKER_URL")
     with served({}) as port:
-        assert levels(services.channels(with_(settings, webhook=f"http://127.0.0.1:{port}/hidden"))) == ["ok"]
-    assert bad(services.channels(with_(settings))).check == "notices"
+        assert levels(running_services.channels(with_(settings, webhook=f"http://127.0.0.1:{port}/hidden"))) == ["ok"]
+    assert bad(running_services.channels(with_(settings))).check == "notices"
 
 
 # --- Airflow
@@ -331,7 +341,7 @@ def ill(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    known = airflow._probe({**kept, **conf})
+    known = airflow_setup._probe({**kept, **conf})
     assert known is not None
     return known
 
@@ -343,23 +353,23 @@ def test_the_probe_sees_what_is_there(ill: dict[str, object]) -> None:
     assert ill["broken_dags"] == {"torn.py": "ValueError: torn"}
     assert ill["unset"] == ["AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"]
     assert ill["everybody_is_admin"] is True
-    assert airflow.command(ill).level == "ok"
+    assert airflow_setup.command(ill).level == "ok"
 
 
 def test_what_airflow_lacks_is_wrong(ill: dict[str, object]) -> None:
-    assert airflow.pools(ill).says == "there is no pool gpu: training never starts"
-    assert airflow.pools({**ill, "pools": {"gpu": 0}}).level == "wrong"
-    assert airflow.pools({**ill, "pools": {"gpu": 2}}).says == "gpu has 2 slots"
-    assert "torn.py: ValueError: torn" in airflow.dags(ill).says
-    assert airflow.dags({**ill, "broken_dags": {}}).level == "wrong"
-    assert airflow.dags({**ill, "broken_dags": {}, "dags": 13}).level == "ok"
-    assert "without a login" in airflow.keys(ill).says
-    assert "JWT_SECRET" in airflow.keys({**ill, "everybody_is_admin": False}).says
-    assert airflow.keys({**ill, "everybody_is_admin": False, "unset": []}).level == "ok"
-    assert airflow.database(ill).level == "ok"
-    assert airflow.database({**ill, "executor": "CeleryExecutor"}).level == "wrong"
-    assert airflow.database({**ill, "database_error": "OperationalError"}).level == "wrong"
-    assert airflow.command({**ill, "backfill": False}).level == "wrong"
+    assert airflow_setup.pools(ill).says == "there is no pool gpu: training never starts"
+    assert airflow_setup.pools({**ill, "pools": {"gpu": 0}}).level == "wrong"
+    assert airflow_setup.pools({**ill, "pools": {"gpu": 2}}).says == "gpu has 2 slots"
+    assert "torn.py: ValueError: torn" in airflow_setup.dags(ill).says
+    assert airflow_setup.dags({**ill, "broken_dags": {}}).level == "wrong"
+    assert airflow_setup.dags({**ill, "broken_dags": {}, "dags": 13}).level == "ok"
+    assert "without a login" in airflow_setup.keys(ill).says
+    assert "JWT_SECRET" in airflow_setup.keys({**ill, "everybody_is_admin": False}).says
+    assert airflow_setup.keys({**ill, "everybody_is_admin": False, "unset": []}).level == "ok"
+    assert airflow_setup.database(ill).level == "ok"
+    assert airflow_setup.database({**ill, "executor": "CeleryExecutor"}).level == "wrong"
+    assert airflow_setup.database({**ill, "database_error": "OperationalError"}).level == "wrong"
+    assert airflow_setup.command({**ill, "backfill": False}).level == "wrong"
 
 
 def test_an_airflow_that_cannot_be_asked_is_wrong(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,7 +377,7 @@ def test_an_airflow_that_cannot_be_asked_is_wrong(settings: Settings, monkeypatc
     (settings.home / "airflow").mkdir()
     (settings.home / "airflow" / "__init__.py").write_text("raise SystemExit(3)")  # something else of this name is found first
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
-    assert bad(airflow.airflow(settings)).level == "wrong"
+    assert bad(airflow_setup.airflow(settings)).level == "wrong"
 
 
 # --- models and keys
@@ -375,19 +385,19 @@ def test_an_airflow_that_cannot_be_asked_is_wrong(settings: Settings, monkeypatc
 
 def test_another_key_than_the_lakes_is_wrong(settings: Settings) -> None:
     keyed = with_(settings, user_key="ab" * 32)
-    assert levels(models.user_key(keyed)) == ["ok"]
+    assert levels(served_models.user_key(keyed)) == ["ok"]
     rows = pa.Table.from_pylist([{"day": DAY, "item_id": "a", "title": "cup", "available": True}], schema=ITEMS.schema)
     Lake.from_settings(keyed).publish("items", [DAY], rows)
-    assert levels(models.user_key(keyed)) == ["ok"]
+    assert levels(served_models.user_key(keyed)) == ["ok"]
     for other in (with_(settings, user_key="cd" * 32), with_(settings, user_key="short")):
-        assert bad(models.user_key(other)).level == "wrong"
-    found = bad(models.user_key(with_(settings)))  # it may stand in a connection, which the doctor does not ask
+        assert bad(served_models.user_key(other)).level == "wrong"
+    found = bad(served_models.user_key(with_(settings)))  # it may stand in a connection, which the doctor does not ask
     assert (found.level, "recpipe_user_key" in found.remedy) == ("warn", True)
-    assert "abab" not in str(bad(models.user_key(with_(settings, user_key="cd" * 32))))
+    assert "abab" not in str(bad(served_models.user_key(with_(settings, user_key="cd" * 32))))
 
 
 def test_an_encoder_that_does_not_load_and_no_champion_are_told(settings: Settings) -> None:
-    found = list(models.encoder_and_champion(with_(settings, encoder=str(settings.home / "gone"))))
+    found = list(served_models.encoder_and_champion(with_(settings, encoder=str(settings.home / "gone"))))
     assert [(finding.check, finding.level) for finding in found] == [("encoder", "wrong"), ("champion", "warn")]
 
 
@@ -400,10 +410,10 @@ def test_a_champion_of_another_encoder_is_wrong(settings: Settings) -> None:
     store.create_registered_model(settings.registered_model)
     tags = {"content": "0", "trained_until": "2011-09-01", "fitted_until": "2011-09-01", "promoted_on": "2011-09-01"}
     store.create_model_version(settings.registered_model, run.artifact_uri, run.run_id, tags=tags)
-    champion = models._champion(settings)
+    champion = served_models._champion(settings)
     assert champion == ("1", "feed" * 16)
-    assert bad(models._compared(champion, "beef" * 16)).level == "wrong"
-    assert levels(models._compared(champion, "feed" * 16)) == ["ok"]
+    assert bad(served_models._compared(champion, "beef" * 16)).level == "wrong"
+    assert levels(served_models._compared(champion, "feed" * 16)) == ["ok"]
 
 
 # --- the whole

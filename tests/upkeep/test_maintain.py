@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import ITEMS
-from recpipe.encode.cache import VectorCache
-from recpipe.lake import Lake
-from recpipe.upkeep import Report, Step, maintain, prune_models, prune_scratch, tidy_tables
-from recpipe.upkeep.steps import size
+from recpipe.lake.lake import Lake
+from recpipe.maintenance.maintain import maintain, prune_models, prune_scratch, tidy_tables
+from recpipe.maintenance.steps import Report, Step, size
+from recpipe.text.cache import VectorCache
 
 FIRST = date(2011, 9, 1)
 OLD = 10 * 86_400
@@ -93,7 +93,7 @@ def test_only_old_versions_that_nobody_used_go(settings: Settings, registry) -> 
 def test_a_version_that_is_promoted_meanwhile_stays_and_is_not_counted(
     settings: Settings, registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recpipe.upkeep import versions as room
+    from recpipe.maintenance import model_versions as room
 
     store, register = registry
     unused, real = register(), room._places
@@ -108,7 +108,7 @@ def test_a_version_that_is_promoted_meanwhile_stays_and_is_not_counted(
 
 
 def test_a_sweep_that_was_killed_is_finished(settings: Settings, registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recpipe.upkeep import versions as room
+    from recpipe.maintenance import model_versions as room
 
     store, register = registry
     register()
@@ -261,7 +261,7 @@ def test_the_report_is_for_people() -> None:
 def test_the_command_says_what_it_would_do(settings: Settings) -> None:
     from typer.testing import CliRunner
 
-    from recpipe.cli import app
+    from recpipe.cli.command import app
 
     publish(settings, 0)
     publish(settings, 1)

@@ -17,8 +17,9 @@ from deltalake import DeltaTable, write_deltalake
 
 from recpipe.contract import DAYS, ITEMS
 from recpipe.errors import MissingDay
-from recpipe.lake import Input, Lake
 from recpipe.lake import retention as kept
+from recpipe.lake.day_record import Input
+from recpipe.lake.lake import Lake
 from recpipe.lake.retention import Swept, clean_log, compact, vacuum
 
 FIRST = date(2011, 9, 1)
@@ -235,7 +236,7 @@ def test_the_log_keeps_twice_the_retention_and_a_publish_meets_the_change_of_its
 KILLED = """
 import sys
 from datetime import timedelta
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 from recpipe.lake.retention import clean_log, compact, vacuum
 lake = Lake(sys.argv[1])
 print("ready", flush=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
-from recpipe_airflow.alarms import deadline
 
-from recpipe.config import load_settings
+from recpipe.airflow.notifications import deadline
+from recpipe.config.settings import load_settings
 
 SETTINGS = load_settings(deadline_hours=0.0001)
 

@@ -12,18 +12,22 @@ import numpy as np
 import pytest
 import small_shop
 
-from recpipe.consume import freshness, read_replay
 from recpipe.contract import REPLAYS
 from recpipe.errors import BadSetting, MissingDay
-from recpipe.evaluate.replay import export_replay, model_folder, plan_replay, publish_replay, replay_day
-from recpipe.evaluate.replay.cut import read_newcomers
-from recpipe.evaluate.replay.measure import GROUPS, measure
-from recpipe.evaluate.replay.report import _table, replay_lines
-from recpipe.evaluate.replay.serve import open_stage, with_users
-from recpipe.learn import save
-from recpipe.learn.closed_forms import Popularity, TextPrototype
-from recpipe.learn.train import Config, train
-from recpipe.recommend.night import open_night, rank_blocks
+from recpipe.evaluation.replay.replay_groups import GROUPS
+from recpipe.evaluation.replay.replay_measures import measure
+from recpipe.evaluation.replay.replay_newcomers import read_newcomers
+from recpipe.evaluation.replay.replay_page import _table, replay_lines
+from recpipe.evaluation.replay.replay_run import export_replay, model_folder, plan_replay, publish_replay, replay_day
+from recpipe.evaluation.replay.replay_stages import open_stage, with_users
+from recpipe.models.io import save
+from recpipe.models.popularity import Popularity
+from recpipe.models.text_prototype import TextPrototype
+from recpipe.readers.freshness import freshness
+from recpipe.readers.outcome_curves import read_replay
+from recpipe.tables.recommendations.night import open_night, rank_blocks
+from recpipe.training.config import Config
+from recpipe.training.loop import train
 
 FIRST, CUT, LAST = date(2026, 1, 1), date(2026, 3, 11), date(2026, 3, 31)
 BEFORE = CUT - timedelta(days=1)

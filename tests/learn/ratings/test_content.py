@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from recpipe.learn.ratings.content import Kernel, covariance, fit_kernel, guess, taste_axes
-from recpipe.learn.ratings.features import blocks_of
+from recpipe.models.ratings.content_features import blocks_of
+from recpipe.models.ratings.content_kernel import Kernel, covariance, fit_kernel, guess, taste_axes
 
 GENRES = ["a|b", "a", "b|c", "c", "a|c", "b", "a|b", "c"]
 BLOCKS = blocks_of({"genre": GENRES})

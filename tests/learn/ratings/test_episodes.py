@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from recpipe.learn.ratings.data import Task, sorted_ratings
-from recpipe.learn.ratings.episodes import LEAST, by_length, padded, simulate
-from recpipe.learn.ratings.factors import fit_factors
-from recpipe.learn.ratings.meta import Head, _loss, pad, start, train_head
-from recpipe.learn.ratings.side import build_side
+from recpipe.models.ratings.factors import fit_factors
+from recpipe.models.ratings.meta_head import Head, _loss, pad, start, train_head
+from recpipe.models.ratings.rating_episodes import LEAST, by_length, padded, simulate
+from recpipe.models.ratings.ratings import Task, sorted_ratings
+from recpipe.models.ratings.side_features import build_side
 
 
 def ratings_of(users: int = 40, items: int = 30, seed: int = 0):

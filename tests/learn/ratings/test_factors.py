@@ -3,8 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
-from recpipe.learn.ratings.data import sorted_ratings
-from recpipe.learn.ratings.factors import fit_factors, posterior, sum_outer
+from recpipe.models.ratings.factors import fit_factors, posterior, sum_outer
+from recpipe.models.ratings.ratings import sorted_ratings
 
 
 def made_up(seed: int = 0, users: int = 80, items: int = 30, noise: float = 0.3):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recpipe.learn.ratings.features import blocks_of, bumps, weighted
+from recpipe.models.ratings.content_features import blocks_of, bumps, weighted
 
 
 def kernel(block):

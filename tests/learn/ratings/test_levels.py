@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recpipe.learn.ratings.data import levels_of, nearest_level
-from recpipe.learn.ratings.levels import OWN, PERSON, Seen, answer, gaussian_logits, train_levels
+from recpipe.models.ratings.levels import OWN, PERSON, Seen, answer, gaussian_logits, train_levels
+from recpipe.models.ratings.ratings import levels_of, nearest_level
 
 STARS = np.arange(1, 6.0)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from recpipe.learn.ratings.solve import ridge
+from recpipe.models.ratings.solve import ridge
 
 
 def tasks(seed: int, lengths: tuple[int, ...], wide: int = 6, d: int = 4, queries: int = 3):

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import BaseOperator, CronDataIntervalTimetable, Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
-from recpipe_airflow.runs import table
 
-from recpipe.config import load_settings
+from recpipe.airflow.defaults import table
+from recpipe.config.settings import load_settings
 
 ZONE = "Europe/London"
 DATES = {
@@ -100,7 +100,7 @@ def published() -> None:
         import pyarrow as pa
 
         from recpipe.contract import ITEMS
-        from recpipe.lake import Lake
+        from recpipe.lake.lake import Lake
 
         context = get_current_context()
         if context["params"]["publish"]:

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param
-from recpipe_airflow.jobs import job
 
-from recpipe.config import load_settings
+from recpipe.airflow.jobs.job_operator import job
+from recpipe.config.settings import load_settings
 
 SETTINGS = load_settings()
 TRAIN = [

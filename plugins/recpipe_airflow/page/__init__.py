@@ -1,5 +1,0 @@
-"""The page for support and product people: one user's list, freshness, quality, quarantine, reports; behind Airflow's login."""
-
-from recpipe_airflow.page.app import build
-
-__all__ = ["build"]

@@ -1,0 +1,1 @@
+"""Who is new on a day, what are they known by, and what did the shop know then."""

@@ -1,0 +1,1 @@
+"""Was it good? Metrics, intervals, baselines, drift and the page about a day."""

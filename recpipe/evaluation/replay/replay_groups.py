@@ -1,0 +1,12 @@
+"""The groups of newcomers that are replayed, by what is known of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from recpipe.training.windows import NEW_USER_SIZES
+
+TOGETHER: Final = "k>=1"
+
+
+GROUPS: Final = (*(f"k={size}" for size in NEW_USER_SIZES), TOGETHER)

@@ -1,0 +1,1 @@
+"""Metrics of lists and probabilities, and their intervals; arrays in, numbers out."""

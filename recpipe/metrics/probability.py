@@ -1,0 +1,47 @@
+"""How good are probabilities? The area under the ROC curve with its interval, and the distance from the rates."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def auc(scores: Floats, answered: Floats, weights: Floats | None = None) -> float:
+    """Return the chance that who answered scores above who did not, ties half (Hanley & McNeil 1982); NaN with one kind only.
+
+    Parameters
+    ----------
+    scores, answered
+        (rows,).
+    weights
+        (rows,) how often a row counts; once if None.
+    """
+    weights = np.ones(len(scores)) if weights is None else weights
+    _, place = np.unique(scores, return_inverse=True)
+    yes = np.bincount(place, weights * answered)
+    no = np.bincount(place, weights * (1 - answered))
+    if not len(scores) or not yes.sum() or not no.sum():
+        return float("nan")
+    below = np.cumsum(no) - no
+    return float((yes * (below + no / 2)).sum() / (yes.sum() * no.sum()))
+
+
+def auc_interval(scores: Floats, answered: Floats, draws: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the 95 % interval of `auc` of the bootstrap over rows; draws with one kind only are left out."""
+    rows = len(scores)
+    found = [auc(scores, answered, rng.multinomial(rows, np.full(rows, 1 / rows)).astype(np.float64)) for _ in range(draws)]
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def calibration_error(probability: Floats, answered: Floats, bins: int = 10) -> float:
+    """Return the mean distance of probability and rate over bins of equally many rows, weighed by them; 0 without rows.
+
+    Not bins of equal width: answers are rare, and nearly all would fall into the first.
+    """
+    order = np.argsort(probability, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    away = sum(abs(float((probability[part] - answered[part]).sum())) for part in parts)
+    return away / len(order) if len(order) else 0.0

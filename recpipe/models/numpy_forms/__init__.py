@@ -1,0 +1,1 @@
+"""Learners as they serve: arrays, no torch."""

@@ -1,0 +1,1 @@
+"""Learners that share their items and differ in their head."""

@@ -1,0 +1,77 @@
+"""What became of the rows of an earlier day: the rows of ``outcomes`` that speak of a task's table."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recpipe.config.settings import Settings
+from recpipe.contract import OUTCOMES
+from recpipe.errors import BadSetting
+from recpipe.lake.lake import Lake
+from recpipe.lake.reader import Reader
+from recpipe.pipeline.table import Metric, Task
+
+
+def measure_task(settings: Settings, task: Task[Any], reader: Reader, day: date) -> pa.Table:
+    """Measure the rows that a task made of ``day`` − ``settings.horizon_days`` by what is known at the end of ``day``.
+
+    Returns
+    -------
+    pyarrow.Table
+        Rows of ``outcomes``.
+
+    Raises
+    ------
+    MissingDay
+        If the task's earlier day is not published.
+    BadSetting
+        If the task has no measure.
+    """
+    if task.measure is None:
+        raise BadSetting(f"The task {task.name} has no measure of what became of its rows.")
+    made_on = day - timedelta(days=settings.horizon_days)
+    record = Lake.from_settings(settings).require(task.name, made_on)
+    found = task.measure(settings, reader, made_on, day)
+    name = record.model_version or task.name
+    rows = [_row(settings, task, day, name, metric) for metric in found]
+    return pa.Table.from_pylist(rows, schema=OUTCOMES.schema)
+
+
+def measured_rows(settings: Settings, tasks: list[Task[Any]], reader: Reader, day: date) -> list[pa.Table]:
+    """Measure every task that has a measure and whose earlier day is published; others have no rows.
+
+    That a day was looked for stands in the reader's ``inputs``, so that a task which is backfilled later makes the
+    outcomes stale (`recpipe stale`).
+    """
+    made_on = day - timedelta(days=settings.horizon_days)
+    there = [task for task in tasks if task.measure and reader.look_for(task.name, made_on)]
+    return [measure_task(settings, task, reader, day) for task in there]
+
+
+def _row(settings: Settings, task: Task[Any], day: date, name: str, metric: Metric) -> dict[str, Any]:
+    return {
+        "day": day,
+        "horizon_days": settings.horizon_days,
+        "cohort": metric.group,
+        "metric": metric.name,
+        "value": metric.value,
+        "ci_low": metric.low,
+        "ci_high": metric.high,
+        "users": metric.count,
+        "name": metric.by or name,
+        "table": task.name,
+    }
+
+
+def interval(settings: Settings, day: date, name: str, values: NDArray[np.float64], by: str) -> Metric:
+    """Return the mean of some values with its interval, as one metric."""
+    from recpipe.metrics.intervals import mean_interval, seed_of
+
+    rng = seed_of(settings.seed, day, name, by)
+    found = mean_interval(np.asarray(values, np.float64), settings.bootstrap_draws, rng, settings.min_users)
+    return Metric(name, found.value, found.low, found.high, found.users, by=by)

@@ -1,0 +1,1 @@
+"""What completes an item or a cart."""

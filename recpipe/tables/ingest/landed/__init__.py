@@ -1,0 +1,1 @@
+"""The delivery as it lies in the landing zone: its files, manifest and neighbours."""

@@ -1,0 +1,1 @@
+"""Rows of delivered files: read, converted, judged and pseudonymised."""

@@ -1,0 +1,1 @@
+"""Classes of items, from a few labelled examples."""

@@ -1,0 +1,1 @@
+"""Profiles of users: interests with their evidence."""

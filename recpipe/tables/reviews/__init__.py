@@ -1,0 +1,1 @@
+"""What reviews say, by aspect, and digests of them."""

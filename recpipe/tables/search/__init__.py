@@ -1,0 +1,1 @@
+"""Lists for what users search for."""

@@ -1,0 +1,1 @@
+"""Layers that lie over a pretrained text model: adapters, a prefix, weights of one byte."""

@@ -1,0 +1,1 @@
+"""Training on episodes: windows, the loop, and what is kept of it."""

@@ -1,0 +1,1 @@
+"""How the encoder itself is taught, on the texts of episodes."""

@@ -1,0 +1,1 @@
+"""How an encoder becomes small and fast: distillation, pruning, int8."""

@@ -1,0 +1,1 @@
+"""The ids of users: one spelling, keys in their place, and texts without them."""
