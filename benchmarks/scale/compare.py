@@ -24,13 +24,14 @@ from benchmarks.scale.metering import guard_memory, metered, say
 from benchmarks.scale.prototype import Sparse, causes
 from benchmarks.scale.stages import Shop
 from recpipe.config import load_settings
-from recpipe.learn import pairs as ours
-from recpipe.learn.data import ItemSpace, take
-from recpipe.learn.pair_network import knowledge
-from recpipe.learn.pairs import Pairs
-from recpipe.learn.sales import interactions
-from recpipe.recommend import night as nights
-from recpipe.recommend.night import Night
+from recpipe.dataset.support import take
+from recpipe.evidence import item_features as ours
+from recpipe.evidence.item_features import Pairs
+from recpipe.evidence.knn import interactions
+from recpipe.models.base import ItemSpace
+from recpipe.models.numpy_forms.pair_network import knowledge
+from recpipe.tables.recommendations import night as nights
+from recpipe.tables.recommendations.night import Night
 
 K = 20
 DIMENSIONS = 128

@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from benchmarks.scale import sparse_evidence
 from benchmarks.scale.metering import metered, say
 from recpipe.config import load_settings
-from recpipe.lake import Lake
+from recpipe.lake.lake import Lake
 
 MOST_ITEMS: Final = 200
 """Users of more distinct items are left out: they would be most of the work."""

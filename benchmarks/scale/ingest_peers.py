@@ -25,9 +25,9 @@ from benchmarks.scale.generate import FIRST
 from benchmarks.scale.metering import metered
 from recpipe.config import Settings, load_settings
 from recpipe.contract import EVENT_TYPES
-from recpipe.ingest import ingest_history
-from recpipe.ingest.publish import publish_days
-from recpipe.ingest.stage import stage_days
+from recpipe.tables.ingest.day_commit import publish_days
+from recpipe.tables.ingest.days_in import ingest_history
+from recpipe.tables.ingest.stage import stage_days
 
 LONGEST: Final = 10_000
 """Characters of a text above which a row is quarantined."""

@@ -9,16 +9,17 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.scale.metering import metered, say
-from recpipe import rails
-from recpipe.episodes import met_pairs
-from recpipe.recommend import shards
-from recpipe.recommend.night import Night, _Lists, _rows
+from recpipe.dataset.cohorts import met_pairs
+from recpipe.pipeline.publish import publish_day
+from recpipe.pipeline.shards import Opened, write_shard
+from recpipe.tables.recommendations import night_shards
+from recpipe.tables.recommendations.night import Night, _Lists, _rows
 
 BLOCK = 4096
 DRAWN, LENGTH = 60, 20
 
 
-def publish(opened: rails.Opened[Night]) -> None:
+def publish(opened: Opened[Night]) -> None:
     """Count, stage, audit and commit made-up lists of every user."""
     import great_expectations  # noqa: F401  # its import is no part of the stage
 
@@ -29,14 +30,14 @@ def publish(opened: rails.Opened[Night]) -> None:
     plan = {**opened.plan, "shards": 1}
     object.__setattr__(night, "plan", plan)
     with metered("facts of the audit", users=users):
-        facts = shards._facts(night, 0, rows)
+        facts = night_shards._facts(night, 0, rows)
     say(facts={name: count for name, count in facts.items() if count})
-    ready: Any = SimpleNamespace(name=shards.LISTS.name, make=lambda *_: (rows, facts), table=shards.LISTS.table)
-    staged = rails.Opened(opened.settings, ready, plan, night, opened.reader)
+    ready: Any = SimpleNamespace(name=night_shards.LISTS.name, make=lambda *_: (rows, facts), table=night_shards.LISTS.table)
+    staged = Opened(opened.settings, ready, plan, night, opened.reader)
     with metered("stage one shard", users=users):
-        file = rails.write_shard(staged, 0)
+        file = write_shard(staged, 0)
     with metered("publish: read shards, audit, commit", users=users, rows=rows.num_rows):
-        rails.publish_day(opened.settings, shards.LISTS, plan, [file])
+        publish_day(opened.settings, night_shards.LISTS, plan, [file])
 
 
 def made_up_rows(night: Night) -> pa.Table:

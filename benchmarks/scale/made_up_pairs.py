@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from benchmarks.scale.metering import metered, say
 from benchmarks.scale.prototype import Sparse
-from recpipe.learn import load
-from recpipe.learn import pairs as ours
-from recpipe.learn.pair_network import knowledge
-from recpipe.learn.pairs import Pairs
-from recpipe.learn.sales import SEASONS_AHEAD
+from recpipe.evidence import item_features as ours
+from recpipe.evidence.item_features import Pairs
+from recpipe.evidence.trends import SEASONS_AHEAD
+from recpipe.models.io import load
+from recpipe.models.numpy_forms.pair_network import knowledge
 
 ITEMS, USERS, CLUSTERS, K = 100_000, 6_000, 500, 20
 DIMENSIONS, PRODUCT_USERS, BLOCK = 128, 2_048, 256

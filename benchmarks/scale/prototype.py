@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recpipe.learn.pairs import CHANNELS, RECENT, SETTLED, features
+from recpipe.evidence.item_features import CHANNELS, RECENT, SETTLED, features
 
 F32, F64 = np.float32, np.float64
 Scratch = tuple[NDArray[Any], ...]

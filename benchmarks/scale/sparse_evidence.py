@@ -149,7 +149,7 @@ def sold_together(met: sp.csr_matrix, settings: Mapping[str, Any], threads: int 
 
 def like_words(texts: Sequence[str], keep: int, threads: int = 2) -> sp.csr_matrix:
     """Return the items whose texts share the weightiest words."""
-    from recpipe.learn.texts import weigh_words
+    from recpipe.evidence.text_neighbours import weigh_words
 
     rows = weigh_words(texts)
     turned = sp.csr_matrix(rows.T)

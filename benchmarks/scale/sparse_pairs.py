@@ -14,12 +14,13 @@ import scipy.sparse as sp
 
 from benchmarks.scale import sparse_evidence
 from benchmarks.scale.metering import metered, say
-from recpipe.learn import pairs as ours
-from recpipe.learn.data import Catalogue, Evidence
-from recpipe.learn.ease import ease_weights
-from recpipe.learn.pairs import Pairs
-from recpipe.learn.sales import greatest, interactions
-from recpipe.learn.texts import weigh_words
+from recpipe.dataset.catalogue import Catalogue
+from recpipe.dataset.history import Evidence
+from recpipe.evidence import item_features as ours
+from recpipe.evidence.ease_weights import ease_weights
+from recpipe.evidence.item_features import Pairs
+from recpipe.evidence.knn import greatest, interactions
+from recpipe.evidence.text_neighbours import weigh_words
 
 SAMPLE = 400
 BLOCK = 80

@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 from benchmarks.scale import made_up_lists
 from benchmarks.scale.generate import DAYS, FIRST
 from benchmarks.scale.metering import guard_memory, metered, say, timed
-from recpipe import rails
 from recpipe.config import Settings, load_settings
-from recpipe.lake import Lake
-from recpipe.recommend.shards import LISTS
+from recpipe.lake.lake import Lake
+from recpipe.pipeline.plan import by_hand, sweep
+from recpipe.pipeline.shards import Opened, open_task
+from recpipe.tables.recommendations.night_shards import LISTS
 
 HORIZON_DAYS: Final = 7
 DIMENSIONS: Final = 384
@@ -60,12 +61,12 @@ class Shop:
     @cached_property
     def plan(self) -> dict[str, Any]:
         """The plan of the night; it names the model's folder, so no registry is asked."""
-        return rails.by_hand(plan_of(self.settings, self.night, self.model), 0)
+        return by_hand(plan_of(self.settings, self.night, self.model), 0)
 
     @cached_property
-    def opened(self) -> rails.Opened[Any]:
+    def opened(self) -> Opened[Any]:
         """The night with all that it has read."""
-        return rails.open_task(self.settings, LISTS, self.plan)
+        return open_task(self.settings, LISTS, self.plan)
 
     def landed(self, table: str, first: date, last: date) -> int:
         """Return the rows of a table that were delivered on some days."""
@@ -76,7 +77,7 @@ class Shop:
 
 def plan_of(settings: Settings, day: date, model: str) -> dict[str, Any]:
     """Return the plan of a night by a model's folder, as version 1."""
-    from recpipe.registry.folder import content_hash
+    from recpipe.registry.model_folder import content_hash
 
     return {
         "day": str(day),
@@ -95,7 +96,7 @@ def history(shop: Shop) -> None:
     """Take in all days but the last."""
     import great_expectations  # noqa: F401  # its import is no part of the stage
 
-    from recpipe.ingest import ingest_history
+    from recpipe.tables.ingest.days_in import ingest_history
 
     last = shop.last - timedelta(days=1)
     with metered("ingest history", rows=shop.landed("events", FIRST, last)):
@@ -106,8 +107,8 @@ def day(shop: Shop) -> None:
     """Take in the last day."""
     import great_expectations  # noqa: F401
 
-    from recpipe.ingest.publish import publish_day
-    from recpipe.ingest.stage import stage_day
+    from recpipe.tables.ingest.day_commit import publish_day
+    from recpipe.tables.ingest.stage import stage_day
 
     rows = shop.landed("events", shop.last, shop.last)
     with metered("ingest a day: stage", rows=rows):
@@ -121,8 +122,8 @@ def cache(shop: Shop) -> None:
 
     ``ENCODE=N`` in the environment says how fast N texts are really encoded.
     """
-    from recpipe.encode.cache import VectorCache
-    from recpipe.encode.encoder import Encoder, load_encoder
+    from recpipe.text.cache import VectorCache
+    from recpipe.text.encoder import Encoder, load_encoder
 
     encoder = load_encoder(shop.settings.encoder, shop.settings.work / "encoder")
     texts = list(dict.fromkeys(catalogue_texts(shop)))
@@ -143,7 +144,7 @@ def cache(shop: Shop) -> None:
 
 def catalogue_texts(shop: Shop) -> list[str]:
     """Return the texts of all items, as the encoder is given them."""
-    from recpipe.episodes.catalogue import item_texts
+    from recpipe.dataset.catalogue_reader import item_texts
 
     rows = Lake.from_settings(shop.settings).reader().as_of("items", shop.last)
     paths = [tuple(level for level in path or () if level) for path in rows["category"].to_pylist()]
@@ -168,11 +169,11 @@ def made_up_vectors(rng: np.random.Generator, words: dict[str, NDArray[np.float3
 
 def opening(shop: Shop) -> None:
     """Open the night, with its parts."""
-    from recpipe.episodes import evidence
-    from recpipe.recommend import night
+    from recpipe.dataset import as_of
+    from recpipe.tables.recommendations import night
 
     for name in ("read_catalogue", "read_users", "_read_events", "_history", "_with_countries", "_traces", "_earlier_users"):
-        timed(evidence, name, f"open: {name}")
+        timed(as_of, name, f"open: {name}")
     timed(night, "users_of", "open: users_of")
     with metered("open the night (in each shard, and in episodes)"):
         state = shop.opened.state
@@ -192,17 +193,17 @@ def opening(shop: Shop) -> None:
 
 def wide(shop: Shop) -> None:
     """Read the whole history as a look back of one day does, for users who were there before."""
-    from recpipe.episodes import evidence
+    from recpipe.dataset import as_of
 
     short = shop.settings.model_copy(update={"lookback_days": 1})
     with metered("earlier users of all days", rows=shop.landed("events", FIRST, shop.night)):
-        evidence._earlier_users(Lake.from_settings(shop.settings).reader(), short, shop.night, None)
+        as_of._earlier_users(Lake.from_settings(shop.settings).reader(), short, shop.night, None)
 
 
 def items(shop: Shop) -> None:
     """Place the items by the model, with the parts of its evidence."""
-    from recpipe.learn import pairs
-    from recpipe.learn.pair_network import PairNetwork
+    from recpipe.evidence import item_features
+    from recpipe.models.numpy_forms.pair_network import PairNetwork
 
     parts = (
         "interactions",
@@ -215,7 +216,7 @@ def items(shop: Shop) -> None:
         "trends",
     )
     for name in parts:
-        timed(pairs, name, f"items: {name}")
+        timed(item_features, name, f"items: {name}")
     timed(PairNetwork, "_brought", "items: _brought (vectors of reasons)")
     state = shop.opened.state
     with metered("the learner's items (in each shard)", items=len(state.known.evidence.catalogue)):
@@ -226,7 +227,7 @@ def items(shop: Shop) -> None:
 
 def rank(shop: Shop) -> None:
     """Rank some blocks of users; the first of them once before, for what is computed once."""
-    from recpipe.recommend import night
+    from recpipe.tables.recommendations import night
 
     state = shop.opened.state
     step = max(1, len(state.blocks) // shop.blocks)
@@ -244,8 +245,8 @@ def publish(shop: Shop) -> None:
 
 def night(shop: Shop) -> None:
     """Make and publish a whole night: episodes, every shard, lists."""
-    from recpipe.recommend.publish import publish_episodes, publish_night
-    from recpipe.recommend.shards import rank_shard
+    from recpipe.tables.recommendations.night_publish import publish_episodes, publish_night
+    from recpipe.tables.recommendations.night_shards import rank_shard
 
     with metered("episodes"):
         publish_episodes(shop.settings, shop.plan)
@@ -255,7 +256,7 @@ def night(shop: Shop) -> None:
             files.append(rank_shard(shop.settings, shop.plan, shard))
     with metered("publish"):
         publish_night(shop.settings, shop.plan, files)
-    rails.sweep(shop.settings, LISTS, shop.plan)
+    sweep(shop.settings, LISTS, shop.plan)
 
 
 # --- after it
@@ -263,7 +264,7 @@ def night(shop: Shop) -> None:
 
 def evaluate(shop: Shop) -> None:
     """Measure what became of the night; ``BASELINES=0`` in the environment leaves the baselines away, whose rows are dense."""
-    from recpipe.evaluate import outcomes
+    from recpipe.evaluation import outcomes
 
     without = os.environ.get("BASELINES") == "0"
     if without:
@@ -274,7 +275,7 @@ def evaluate(shop: Shop) -> None:
 
 def export(shop: Shop) -> None:
     """Write the input of a training."""
-    from recpipe.episodes.export import export_training
+    from recpipe.dataset.export import export_training
 
     with metered("export for training"):
         folder = export_training(shop.settings, shop.last)
@@ -283,7 +284,7 @@ def export(shop: Shop) -> None:
 
 def maintain(shop: Shop) -> None:
     """Tidy the tables."""
-    from recpipe.upkeep.maintain import tidy_tables
+    from recpipe.maintenance.maintain import tidy_tables
 
     with metered("maintain: tidy tables"):
         tidy_tables(shop.settings)
