@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recpipe.dataset.episodes import supports_at
 from recpipe.dataset.history import Evidence
+from recpipe.dataset.support import build_support
 from recpipe.models.base import ItemSpace, score, score_users
 from recpipe.models.ease import EASE
 from recpipe.models.heads import HEADS
@@ -88,7 +88,7 @@ def learner(request):
 @pytest.fixture(scope="module")
 def support(evidence):
     users = np.arange(len(evidence.history.user_ids), dtype=np.int32)
-    return supports_at(evidence.history, evidence.until, 90.0, users)
+    return build_support(evidence.history, evidence.until, 90.0, users)[0]
 
 
 def empty_like(evidence: Evidence) -> Evidence:

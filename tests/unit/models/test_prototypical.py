@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from recpipe.dataset.episodes import as_of, cut_episodes, supports_at
+from recpipe.dataset.episodes import as_of, cut_episodes
+from recpipe.dataset.support import build_support
 from recpipe.models.base import score
 from recpipe.models.prototypical import Prototypical
 from recpipe.models.representation import SETTINGS, look
@@ -68,7 +69,7 @@ def by_the_book(learner, evidence, support):
 
 
 def test_scores_are_those_of_the_formulas(learner, evidence):
-    support = supports_at(evidence.history, evidence.until, 90.0, np.arange(12, dtype=np.int32))
+    support = build_support(evidence.history, evidence.until, 90.0, np.arange(12, dtype=np.int32))[0]
     space = learner.items(evidence)
     found = score(space, learner.adapt(space, support))
     np.testing.assert_allclose(found, by_the_book(learner, evidence, support), rtol=1e-4, atol=1e-4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from recpipe.dataset.episodes import supports_at
+from recpipe.dataset.support import build_support
 from recpipe.models.base import score_users
 from recpipe.models.io import LEARNERS, load
 from recpipe.ranking.order import rank
@@ -30,7 +30,7 @@ def test_every_learner_of_the_first_format_is_here():
 def test_a_folder_of_an_earlier_version_gives_the_same_lists(name, evidence):
     learner = load(WRITTEN / name)
     assert learner.name == name
-    support = supports_at(evidence.history, evidence.until, 90.0, np.arange(12, dtype=np.int32))
+    support = build_support(evidence.history, evidence.until, 90.0, np.arange(12, dtype=np.int32))[0]
     wanted = load_file(WRITTEN / name / "scores.safetensors")["scores"]
     found = score_users(learner, learner.items(evidence), support)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)  # another processor may round otherwise
