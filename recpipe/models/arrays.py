@@ -18,6 +18,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recpipe.models.base import unit_rows
+
 Array = Any
 """An array of a namespace: numpy.ndarray or torch.Tensor."""
 
@@ -206,8 +208,7 @@ class NumPy(Arrays):
 
     def unit(self, rows: Array) -> Array:
         """Scale rows to unit length; rows of zeros stay."""
-        length = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+        return unit_rows(rows)
 
     def highest(self, rows: Array) -> Array:
         """Return (rows, 1) the greatest values."""
