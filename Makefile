@@ -14,7 +14,7 @@ SERVICES_READY := $(SERVICES)/.ready
 DOOR := tests/integration/user_ids/test_behind_the_door.py
 XDIST := -n $(or $(WORKERS),2) --dist loadgroup
 
-.PHONY: audit demo test test-unit test-services test-fast lint bench up down lock clean help
+.PHONY: audit demo docs test test-unit test-services test-fast lint bench up down lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -67,6 +67,9 @@ $(AUDIT)/.ready: .ci/requirements-audit.txt
 
 bench: $(READY)  ## timings, as ratios to a peer in the same run
 	$(BIN)/python -m benchmarks
+
+docs: $(READY)  ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 up: $(READY)  ## start the Airflow and MLflow pages of the demo
 	@$(BIN)/recpipe up

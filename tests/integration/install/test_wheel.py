@@ -144,7 +144,7 @@ def test_airflow_has_the_command_the_plugin_once_and_dags_that_can_be_imported(p
     assert [plugin["name"] for plugin in plugins] == ["recpipe"]
     home = production.parents[1] / "home"
     shutil.copytree(ask(production, str(production.parent / "recpipe"), "dags").strip(), home / "airflow" / "dags")
-    probe = json.loads(ask(production, "-m", "recpipe.provider.probe").splitlines()[-1])
+    probe = json.loads(ask(production, "-m", "recpipe.airflow.backfill.setup_probe").splitlines()[-1])
     assert probe["backfill"]
     assert probe["broken_dags"] == {}
     assert probe["dags"] == len(list((REPOSITORY / "dags").glob("*.py")))

@@ -94,7 +94,7 @@ def test_the_query_for_spark_is_python() -> None:
 
 
 def test_the_words_on_the_page_name_the_settings_and_their_values() -> None:
-    text, fields = section("What the words mean"), Settings.model_fields
+    text, fields = " ".join(section("Terms").split()), Settings.model_fields
     found = {"lookback_days": "400 days", "last_events": "200 events", "new_user_days": "28 days", "few_items": "10 distinct",
              "horizon_days": "7 days", "metric_k": "(10)"}  # fmt: skip
     for name, said in found.items():

@@ -458,17 +458,36 @@ def test_nothing_outside_the_reports_is_handed_out(viewer: Any, shop: Settings, 
 # --- the plugin
 
 
-def test_airflow_loads_one_file_of_the_plugins_folder_and_builds_no_page_for_it() -> None:
+def test_airflow_has_the_plugin_once_and_builds_no_page_for_it() -> None:
+    """Both the installed package and the plugins folder hold it: no warning, no error of import."""
     import subprocess
     import sys
 
     code = (
         "import sys; from airflow.plugins_manager import _get_plugins; before = set(sys.modules); plugins, errors = _get_plugins(); "
         "print([p.name for p in plugins], errors, sorted(m for m in set(sys.modules) - before if m.split('.')[0] in "
-        "('fastapi', 'jinja2', 'recpipe', 'deltalake', 'pyarrow') or m.startswith('recpipe.airflow.web')))"
+        "('fastapi', 'jinja2', 'recpipe', 'deltalake', 'pyarrow')))"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "['recpipe'] {} []"
+    assert done.stdout.splitlines()[-1] == "['recpipe'] {} ['recpipe.airflow.plugin']"
+    assert "already registered" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("entry_points", ["", "[console_scripts]\nrecpipe = recpipe.cli:main\n"])
+def test_the_plugins_folder_brings_the_plugin_where_no_package_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, entry_points: str
+) -> None:
+    from recpipe.airflow.plugin import RecpipePlugin, unless_installed
+
+    assert unless_installed() is None
+    installed = tmp_path / "recpipe-0.1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: recpipe\nVersion: 0.1.0\n")
+    (installed / "entry_points.txt").write_text(entry_points)
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert unless_installed() is RecpipePlugin
+    monkeypatch.setattr("sys.path", [])
+    assert unless_installed() is RecpipePlugin
 
 
 def test_airflow_shows_the_page_in_its_navigation(server: Any) -> None:
