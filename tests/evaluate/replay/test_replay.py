@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from recpipe.errors import BadSetting, MissingDay
 from recpipe.evaluation.replay.replay_groups import GROUPS
 from recpipe.evaluation.replay.replay_measures import measure
 from recpipe.evaluation.replay.replay_newcomers import read_newcomers
-from recpipe.evaluation.replay.replay_page import _table, replay_lines
+from recpipe.evaluation.replay.replay_page import number_table, replay_lines
 from recpipe.evaluation.replay.replay_run import export_replay, model_folder, plan_replay, publish_replay, replay_day
 from recpipe.evaluation.replay.replay_stages import open_stage, with_users
 from recpipe.models.io import save
@@ -260,10 +259,10 @@ def test_each_number_of_the_page_stands_below_its_name():
 
     rows = [row("ndcg@10", "stack", "", 0.5), row("hit_rate@10", "stack", "", 0.75), row("ndcg@10", "popularity", "", 0.25),
             row("ndcg_ratio@10", "stack", "item_knn", 1.25), row("ndcg_ratio@10", "stack", "popularity", 2.0)]  # fmt: skip
-    table = _table(rows, 10, ["stack", "popularity"])
-    head = re.findall(r"<th>(.*?)</th>", table)
-    first = re.findall(r"<td[^>]*>([^<]*)", next(line for line in table.split("<tr") if "0.5000" in line))
-    found = dict(zip(head, first, strict=True))
+    head, lines = number_table(rows, 10)
+    title, name, cells = next(line for line in lines if line[2][1].text == "0.5000")
+    assert (title, name) == ("1 item known", "stack of closed forms")
+    found = dict(zip(head[2:], [cell.text for cell in cells], strict=True))
     assert (found["nDCG"], found["hit rate"], found["× item kNN"], found["× popularity"]) == ("0.5000", "0.7500", "1.25", "2.00")
     assert replay_lines(rows, 10)[0] == (
         "items known", "persons", "stack of closed forms", "item kNN, best form", "popularity, best window",
