@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @styled()
 def plot_decision(decision: Decision, file: Path) -> Path:
     """Draw the means and the intervals of the gains against the margin, and return the file (PNG)."""
-    figure, (left, right) = figure_of(9, 3.2, columns=2, width_ratios=(1, 1.6))
+    figure, (left, right) = figure_of(3.2, 9, columns=2, width_ratios=(1, 1.6))
     means = {f"candidate {decision.version}": decision.candidate_value, f"champion {decision.champion}": decision.champion_value}
     if decision.closed_form:
         means[f"its {decision.closed_form}"] = decision.closed_form_value

@@ -40,6 +40,8 @@ STYLE: Final[Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
+WIDTH: Final = 11.0
+"""Inches of a chart that is as wide as a page: its letters are then as large as the page's."""
 _DRAWING: Final = threading.Lock()
 _VARIABLES: Final = {colour: f"var(--{name})" for name, colour in PALETTE.items()}
 _TOLD: Final = "told:"
@@ -54,7 +56,7 @@ def styled() -> Iterator[None]:
         yield
 
 
-def figure_of(width: float, height: float, columns: int = 1, **layout: Any) -> tuple[Any, Any]:
+def figure_of(height: float, width: float = WIDTH, columns: int = 1, **layout: Any) -> tuple[Any, Any]:
     """Return an empty figure (inches) and its axes; call it within `styled`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -66,7 +68,7 @@ def figure_of(width: float, height: float, columns: int = 1, **layout: Any) -> t
     for each in [axes] if columns == 1 else axes:
         each.set_facecolor("none")
         each.spines[["top", "right"]].set_visible(False)
-        each.tick_params(length=0)
+        each.tick_params(length=0, pad=6)
         each.set_axisbelow(True)
     return figure, axes
 
@@ -78,6 +80,7 @@ def told(*sentences: str) -> str:
 
 def png_of(figure: Any, file: Path | io.BytesIO, dpi: int = 110) -> None:
     """Write the figure as a PNG on white, the same bytes each time."""
+    _lay_out(figure, dpi)
     figure.patch.set(alpha=1, facecolor="white")
     figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
 
@@ -87,6 +90,7 @@ def svg_of(figure: Any, title: str) -> Markup:
 
     It scales with the page, has a name for those who cannot see it, and no ``style`` of its own, which the page's policy would refuse.
     """
+    _lay_out(figure, 72)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     body = text.getvalue()
@@ -97,6 +101,12 @@ def svg_of(figure: Any, title: str) -> Markup:
     body = re.sub(r"\s*\n\s*", " ", re.sub(r'<g id="[^"]*"', "<g", body))
     width, height = (72 * inches for inches in figure.get_size_inches())
     return Markup(f'<svg class="chart" role="img" aria-label="{escape(title)}" viewBox="0 0 {width:g} {height:g}">{body}')  # noqa: S704  # matplotlib escapes
+
+
+def _lay_out(figure: Any, dpi: int) -> None:
+    """Lay a figure out once before it is drawn: the numbers of an axis may be longer in the size that it gets."""
+    figure.set_dpi(dpi)
+    figure.get_layout_engine().execute(figure)
 
 
 def _attributes(style: str) -> str:

@@ -162,8 +162,9 @@ def name_days(axes: Any, days: Sequence[date], most: int = 8) -> None:
     """Name days below an axis of their ordinals, the newest always."""
     shown = list(days)[:: -max(1, -(-len(days) // most))][::-1]
     axes.set_xticks([day.toordinal() for day in shown], [f"{day.day} {day:%b}" for day in shown])
-    if len(days) == 1:
-        axes.set_xlim(days[0].toordinal() - 1, days[0].toordinal() + 1)
+    first, last = (day.toordinal() for day in (days[0], days[-1]))
+    beside = (last - first) / 25 or 1
+    axes.set_xlim(first - beside, last + beside)
 
 
 def name_rows(axes: Any, labels: Sequence[str]) -> None:
@@ -178,8 +179,7 @@ def legend_above(axes: Any) -> None:
     """Put a legend above the axes, each name once."""
     handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     if handles:
-        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.4, "columnspacing": 1.2}
-        axes.legend(handles.values(), handles, ncols=4, **place)
+        axes.legend(handles.values(), handles, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, ncols=4)
 
 
 def _column(points: Sequence[Interval | None], field: str) -> list[float]:

@@ -69,7 +69,7 @@ def newcomer_png(
 
 
 def _drawn(cells: Mapping[tuple[str, str], Interval], groups: Sequence[str], names: Sequence[str], metric: str) -> Any:
-    figure, axes = figure_of(8.6, 4.2)
+    figure, axes = figure_of(4.6)
     said = {group: f"{known(group)}\n{_persons(cells, group, names)}" for group in groups}
     draw_dots(axes, cells, said, {name: form_label(name) for name in names}, upright=True, unit="persons")
     if TOGETHER in groups:

@@ -33,7 +33,7 @@ def draw_plots(folder: Path, rows: Sequence[Mapping[str, Any]], quality: Mapping
 
 
 def _course(rows: Sequence[Mapping[str, Any]], metric_k: int) -> Any:
-    figure, left = figure_of(7, 4)
+    figure, left = figure_of(4, 7)
     steps = [row["step"] for row in rows]
     left.plot(steps, [np.nan if row["loss"] is None else row["loss"] for row in rows], color=BLUE, marker=".")
     left.set(xlabel="step", ylabel="training loss")
@@ -46,7 +46,7 @@ def _course(rows: Sequence[Mapping[str, Any]], metric_k: int) -> Any:
 
 
 def _by_k(quality: Mapping[str, Any], metric: str) -> Any:
-    figure, axes = figure_of(8, 4)
+    figure, axes = figure_of(4, 8)
     learners = list(quality)
     buckets = list(quality[learners[0]][metric])
     width = 0.8 / len(learners)

@@ -68,12 +68,11 @@ def sections(curves: Curves, k: int) -> list[Section]:
 @styled()
 def curve_svg(metric: str, cohort: str, days: tuple[date, ...], series: Series, top: float) -> Markup:
     """Return one chart: a line and its band of intervals a series, up to a height that charts share."""
-    figure, axes = figure_of(3.7, 2.3)
+    figure, axes = figure_of(2.4, 3.7)
     if any(point is not None and point.value is not None for _, points in series for point in points):
         draw_lines(axes, days, dict(series), most_days=4)
     else:
         draw_lines(axes, days, {}, most_days=4)
-        axes.set_xlim(days[0].toordinal() - 1, days[-1].toordinal() + 1)
         axes.text(0.5, 0.5, "too few users to say", ha="center", color=SOFT, transform=axes.transAxes)
     axes.set_ylim(0, 1.05 * top)
     axes.set(xlabel="day of the lists", ylabel=metric)

@@ -62,7 +62,7 @@ def who_is_served(settings: Settings, rows: Sequence[Row]) -> Groups | None:
 
 @styled()
 def _shown_plot(groups: Sequence[str], rows: dict[tuple[str, str], Row], metric: str) -> Markup:
-    figure, axes = figure_of(8.6, 0.36 * len(groups) + 1.1)
+    figure, axes = figure_of(0.36 * len(groups) + 1.1)
     for y, group in enumerate(groups):
         for name, title, below, shade, size in (
             (metric, "exposure", 0.0, "green", 7),
@@ -83,7 +83,7 @@ def _shown_plot(groups: Sequence[str], rows: dict[tuple[str, str], Row], metric:
 
 @styled()
 def _served_plot(rows: Sequence[Row], metric: str) -> Markup:
-    figure, axes = figure_of(8.6, 0.34 * len(rows) + 1.0)
+    figure, axes = figure_of(0.34 * len(rows) + 1.0)
     groups = {row["group"]: f"{row['group']} ({row['users']:,})" for row in rows}
     draw_dots(axes, {(row["group"], "lists"): point_of(row) for row in rows}, groups, {"lists": metric})
     axes.set_xlabel(f"{metric}, mean over users, 95 % interval")

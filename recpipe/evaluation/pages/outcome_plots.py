@@ -25,7 +25,7 @@ def cohort_plot(points: Mapping[tuple[str, str], Point], metric: str) -> Markup:
         Name on the axis.
     """
     cohorts = {cohort: cohort for cohort, _ in points}
-    figure, axes = figure_of(8.6, 0.62 * len(cohorts) + 1.0)
+    figure, axes = figure_of(0.62 * len(cohorts) + 1.1)
     draw_dots(axes, points, cohorts, {name: label(name) for name in BESIDE_BASELINES})
     axes.set_xlabel(f"{metric}, mean over users, 95 % interval")
     return svg_of(figure, f"{metric} of each cohort beside the baselines")
@@ -44,7 +44,7 @@ def trend_plot(days: Sequence[date], series: Mapping[str, Sequence[Point | None]
     metric
         Name on the axis.
     """
-    figure, axes = figure_of(8.6, 2.7)
+    figure, axes = figure_of(3.0)
     draw_lines(axes, days, series)
     legend_above(axes)
     axes.set_ylabel(metric)
@@ -54,7 +54,7 @@ def trend_plot(days: Sequence[date], series: Mapping[str, Sequence[Point | None]
 @styled()
 def drift_plot(drift: Drift, limit: float, days: Sequence[date], values: Sequence[float | None]) -> Markup:
     """Draw the parts of the drift signal against the limit, and the signal over the evaluated days."""
-    figure, (left, right) = figure_of(8.6, 2.3, columns=2)
+    figure, (left, right) = figure_of(2.6, columns=2)
     parts = {"items met": drift.items, "kinds of events": drift.event_types, "users who came": drift.supports}
     bars = left.barh(list(parts), list(parts.values()), color=[RED if v > limit else GREEN for v in parts.values()], height=0.55)
     left.bar_label(bars, fmt="%.2f", padding=4)
@@ -67,6 +67,6 @@ def drift_plot(drift: Drift, limit: float, days: Sequence[date], values: Sequenc
     right.axhline(limit, color=RED, linestyle="--", linewidth=1.2, label="limit")
     right.set_ylim(0, 1.35 * max([limit, *(value for value in values if value is not None)]))
     right.grid(axis="y")
-    name_days(right, days, most=5)
-    legend_above(right)
+    name_days(right, days, most=6)
+    right.legend(loc="upper left")
     return svg_of(figure, "Parts of the drift signal, and the signal over the evaluated days")
