@@ -80,6 +80,7 @@ def told(*sentences: str) -> str:
 
 def png_of(figure: Any, file: Path | io.BytesIO, dpi: int = 110) -> None:
     """Write the figure as a PNG on white, the same bytes each time."""
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     _lay_out(figure, dpi)
     figure.patch.set(alpha=1, facecolor="white")
     figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})

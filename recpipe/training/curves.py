@@ -39,6 +39,7 @@ def _course(rows: Sequence[Mapping[str, Any]], metric_k: int) -> Any:
     left.set(xlabel="step", ylabel="training loss")
     right = left.twinx()
     right.spines[["top", "left"]].set_visible(False)
+    right.tick_params(length=0)
     right.plot(steps, [row["val_ndcg"] for row in rows], color=GREEN, marker=".")
     right.set_ylabel(f"nDCG@{metric_k} on the later weeks")
     left.set_title("loss (blue) and nDCG (green)")
@@ -57,6 +58,7 @@ def _by_k(quality: Mapping[str, Any], metric: str) -> Any:
         axes.bar(np.arange(len(buckets)) + number * width, means, width, yerr=reach, capsize=2, label=learner)
     users = [quality[learners[0]][metric][bucket]["users"] for bucket in buckets]
     axes.set_xticks(np.arange(len(buckets)) + 0.4 - width / 2, [f"{b}\n{n} users" for b, n in zip(buckets, users, strict=True)])
-    axes.set(ylabel=metric, title="by items in the support, with 95 % intervals over users")
+    axes.set_ylabel(metric)
+    figure.suptitle("by items in the support, with 95 % intervals over users")
     legend_above(axes)
     return figure
