@@ -96,7 +96,7 @@ def svg_of(figure: Any, title: str) -> Markup:
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     body = text.getvalue()
     body = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", body[body.index("<g ") :], flags=re.S)
-    body = re.sub(r' style="([^"]*)"', lambda found: _attributes(found[1]), body)
+    body = re.sub(r'(<\w[^<>]*) style="([^"]*)"', lambda found: found[1] + _attributes(found[2]), body)
     body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body).replace("xlink:href", "href")
     body = re.sub(rf'<g id="{_TOLD}([^"]*)">(.*?</g>)', lambda found: _telling(found[1], found[2]), body, flags=re.S)
     body = re.sub(r"\s*\n\s*", " ", re.sub(r'<g id="[^"]*"', "<g", body))
