@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from recpipe.dataset.history import Evidence
 from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.files import to_json
+from recpipe.metrics.cluster_intervals import clustered_interval
 from recpipe.models.base import Learner
 from recpipe.models.io import load, read_config
 from recpipe.models.torch_forms import Placed
@@ -184,19 +185,15 @@ def paired(
     seed
         Of the draws.
     """
-    rows = np.unique(user, return_inverse=True)[1]
-    gain, count = np.bincount(rows, after - before), np.bincount(rows)
-    random = np.random.default_rng(seed)
-    drawn = (random.integers(0, len(count), len(count)) for _ in range(DRAWS))
-    low, high = np.percentile([gain[chosen].sum() / count[chosen].sum() for chosen in drawn], [2.5, 97.5])
+    found = clustered_interval(after - before, user, DRAWS, np.random.default_rng(seed), 1)
     return {
         "before": float(before.mean()),
         "after": float(after.mean()),
-        "difference": float((after - before).mean()),
-        "low": float(low),
-        "high": float(high),
-        "episodes": len(rows),
-        "users": len(count),
+        "difference": found.value,
+        "low": found.low,
+        "high": found.high,
+        "episodes": len(user),
+        "users": found.users,
     }
 
 
