@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from html import escape
-from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 from recpipe.config.settings import Settings
+from recpipe.files import write_whole
 
 STYLE: Final = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
@@ -29,17 +28,10 @@ def write_report(settings: Settings, counts: Mapping[str, Any]) -> str:
     run = settings.run_name
     name = f"local-{now:%Y%m%dT%H%M%S%f}" if run == "local" else run
     folder = settings.reports / "erasures"
-    folder.mkdir(parents=True, exist_ok=True)
     whole = {"run": name, "at": now.isoformat(timespec="seconds"), **counts}
-    _write(folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
-    _write(folder / f"{name}.html", "\n".join(_page(whole)) + "\n")
+    write_whole(folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
+    write_whole(folder / f"{name}.html", "\n".join(_page(whole)) + "\n")
     return str(folder / f"{name}.html")
-
-
-def _write(file: Path, text: str) -> None:
-    part = file.with_name(f".{file.name}.{uuid4().hex[:12]}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
 
 
 def headline(counts: Mapping[str, Any]) -> str:

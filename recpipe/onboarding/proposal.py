@@ -11,6 +11,7 @@ from typing import Any, Final
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from recpipe.files import whole_file
 from recpipe.onboarding.guesses.column_guesses import SURE, Guess
 from recpipe.onboarding.guesses.name_scores import event_type_of
 from recpipe.onboarding.guesses.samples import Column
@@ -291,8 +292,6 @@ def _one_line(text: str) -> str:
 
 def write_environment(file: Path, lines: list[Line]) -> None:
     """Write the environment file, for its owner alone; it appears whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_name(f".{file.name}.half")
-    half.touch(0o600)
-    half.write_text(environment(lines), encoding="utf-8")
-    half.replace(file)
+    with whole_file(file) as half:
+        half.touch(0o600)
+        half.write_text(environment(lines), encoding="utf-8")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from recpipe.config.settings import Settings
 from recpipe.contract import TABLES
-from recpipe.validation.verdicts import Check, Verdict, newest_verdicts, number_text, write_whole
+from recpipe.files import write_whole
+from recpipe.validation.verdicts import Check, Verdict, newest_verdicts, number_text
 
 INDEX_DAYS = 35
 """Newest days of each table on the index page."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import date, timedelta
 from html import escape
@@ -13,6 +12,7 @@ from recpipe.config.settings import Settings
 from recpipe.evaluation.outcomes import ALL, BASELINES, DRIFT, GROUPS, Outcomes, of_lists, value_of
 from recpipe.evaluation.pages.fairness_page import served_note, served_section, shown_note, shown_section
 from recpipe.evaluation.pages.outcome_plots import LABELS, Point, cohort_plot, drift_plot, trend_plot
+from recpipe.files import write_whole
 from recpipe.lake.lake import Lake
 from recpipe.metrics.intervals import Gain
 from recpipe.reports.charts import COLOURS
@@ -41,12 +41,8 @@ margin:10px 0 0}.dot{display:inline-block;width:.7em;height:.7em;border-radius:5
 def write_report(settings: Settings, found: Outcomes, warnings: Sequence[str]) -> Path:
     """Write the page of a day, whole or not at all, and return its path. It holds no user id and loads nothing."""
     history = _history(settings, found.day)
-    page = report_page(settings, found, warnings, history)
     path = settings.reports / f"outcomes-{found.day}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    write_whole(path, report_page(settings, found, warnings, history))
     return path
 
 

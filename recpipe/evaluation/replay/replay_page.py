@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -14,6 +13,7 @@ from recpipe.evaluation.replay.replay_groups import GROUPS, TOGETHER
 from recpipe.evaluation.replay.replay_measures import Replay
 from recpipe.evaluation.replay.replay_plot import group_label, label, replay_png, replay_svg, short
 from recpipe.evaluation.replay.replay_stages import BASELINES, names_of
+from recpipe.files import write_whole
 
 Row = Mapping[str, Any]
 
@@ -23,9 +23,8 @@ def write_report(settings: Settings, found: Replay) -> Path:
     rows = found.rows.to_pylist()
     names = names_of(list(dict.fromkeys(row["name"] for row in rows)))
     page = settings.reports / f"replay-{found.day}.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    _write(page.with_suffix(".png"), replay_png(rows, settings.metric_k, names, picture_note(settings, found)))
-    _write(page, report_page(settings, found, names).encode())
+    write_whole(page.with_suffix(".png"), replay_png(rows, settings.metric_k, names, picture_note(settings, found)))
+    write_whole(page, report_page(settings, found, names))
     return page
 
 
@@ -130,9 +129,3 @@ def _how(settings: Settings) -> str:
         "nothing known the night serves what is popular in the country, whichever model there is. Popularity and item kNN count in "
         "the form that is best at each size, chosen afterwards. 1 to 10: the mean over 1, 3, 5 and 10 items."
     )
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(data)
-    part.replace(path)
