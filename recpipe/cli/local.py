@@ -70,3 +70,12 @@ def env() -> None:
 
     for name, value in sorted(airflow_environment(load_settings()).items()):
         say(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def dags() -> None:
+    """Print the folder of the DAG files, for an Airflow of your own: AIRFLOW__CORE__DAGS_FOLDER="$(recpipe dags)"."""
+    from recpipe.config.settings import load_settings
+    from recpipe.local.dag_files import dag_files
+
+    say(str(dag_files(load_settings().dags_folder)))

@@ -483,8 +483,10 @@ class Settings(BaseSettings):
         "",
         description="address of MLflow's pages as a browser opens it; RECPIPE_MLFLOW_URI if that is http, else the embedded home's",
     )
-    dags_folder: str = Field("", description="folder of the DAG files; dags/ beside the package if empty")
-    plugins_folder: str = Field("", description="folder of the Airflow plugins; plugins/ beside the package if empty")
+    dags_folder: str = Field(
+        "", description="folder of the DAG files; those that recpipe brings if empty (`recpipe dags` prints it)"
+    )
+    plugins_folder: str = Field("", description="folder of further Airflow plugins; plugins/ beside the package if empty")
     parallel_tasks: int = Field(4, gt=0, le=10_000, description="tasks that run at a time on this machine")
     gpus: int = Field(
         0, ge=0, le=1_024, description="GPUs of this machine, 0: counted; the pool gpu gets that many slots, at least one"

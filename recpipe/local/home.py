@@ -1,4 +1,4 @@
-"""What stands in the embedded home: Airflow's configuration, keys and login, written before anything starts."""
+"""The files of the embedded home: Airflow's configuration, keys and login, written before anything starts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import SecretStr
 import recpipe
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
+from recpipe.local.dag_files import dag_files, existing_folder
 
 USER = "admin"
 SQLITE = "sqlite:///"
@@ -190,11 +191,12 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _folder(given: str, name: str) -> str:
-    folder = Path(given).resolve() if given else Path(recpipe.__file__).resolve().parent.parent / name
-    if not folder.is_dir():
-        raise BadSetting(f"There is no folder {folder}: set RECPIPE_{name.upper()}_FOLDER to the folder {name}/ of recpipe.")
-    return str(folder)
+def _plugins_folder(settings: Settings) -> Path:
+    """Return the folder of further plugins: that of the settings, that of a checkout, or Airflow's own, which may be missing."""
+    beside = Path(recpipe.__file__).resolve().parent.parent / "plugins"
+    if settings.plugins_folder:
+        return existing_folder(settings.plugins_folder, "plugins")
+    return beside if beside.is_dir() else airflow_home(settings) / "plugins"
 
 
 def _configuration(settings: Settings, keys: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -202,8 +204,8 @@ def _configuration(settings: Settings, keys: dict[str, str]) -> dict[str, dict[s
     home = airflow_home(settings)
     return {
         "core": {
-            "dags_folder": _folder(settings.dags_folder, "dags"),
-            "plugins_folder": _folder(settings.plugins_folder, "plugins"),
+            "dags_folder": str(dag_files(settings.dags_folder)),
+            "plugins_folder": str(_plugins_folder(settings)),
             "executor": "LocalExecutor",
             "parallelism": str(settings.parallel_tasks),
             "load_examples": "False",

@@ -1,4 +1,4 @@
-"""Whether this machine is fit: Python, libraries, disk, clock, GPU."""
+"""Checks of this machine: Python, libraries, disk, clock, GPU."""
 
 from __future__ import annotations
 
@@ -46,20 +46,33 @@ def python(settings: Settings) -> Iterator[Finding]:
 
 
 def versions(settings: Settings, lock: Path = LOCK) -> Iterator[Finding]:
-    """Say whether the libraries are those of the lock; those that recpipe does not name itself only warn."""
+    """Say whether the libraries are those of the lock; those that recpipe does not name itself only warn.
+
+    Where no lock lies beside the package, since it was installed from a wheel, the ranges of the package itself are looked at.
+    """
+    ranges = _ranges()
     if not lock.is_file():
-        yield warn("versions", "there is no requirements.txt beside the package to compare with", "Install from the repository.")
+        yield _within(ranges)
         return
     pins = dict(_pins(lock))
-    direct = {_name(line) for line in _lines(lock.with_suffix(".in"))}
     differ = [(name, pin, found) for name, pin in pins.items() if (found := _installed(name)) != pin]
-    for level, names in ((wrong, direct), (warn, pins.keys() - direct)):
+    for level, names in ((wrong, ranges.keys()), (warn, pins.keys() - ranges.keys())):
         told = [f"{name} {found or 'is missing'} (lock: {pin})" for name, pin, found in differ if name in names]
         if told:
             remedy = f"{sys.executable} -m pip install -r requirements.txt"
             yield level("versions", f"not as in the lock: {', '.join(told[:8])}{' …' if len(told) > 8 else ''}", remedy)
     if not differ:
         yield ok("versions", f"{len(pins)} libraries as in the lock")
+
+
+def _within(ranges: dict[str, SpecifierSet]) -> Finding:
+    """Say whether the libraries are in the ranges that were run together."""
+    found = {name: _installed(name) for name in ranges}
+    outside = [name for name, version in found.items() if not version or version not in ranges[name]]
+    told = [f"{name} {found[name] or 'is missing'} (wanted: {ranges[name] or 'any'})" for name in outside]
+    if told:
+        return wrong("versions", f"not as recpipe needs them: {', '.join(told[:8])}", f"{sys.executable} -m pip install recpipe")
+    return ok("versions", f"{len(ranges)} libraries in the ranges that recpipe names")
 
 
 def environment(settings: Settings) -> Iterator[Finding]:
@@ -146,14 +159,17 @@ def _pins(lock: Path) -> Iterator[tuple[str, str]]:
             continue
         pin = next((entry.version for entry in asked.specifier if entry.operator == "=="), "")
         if pin and (asked.marker is None or asked.marker.evaluate()):
-            yield asked.name.lower().replace("_", "-"), pin
+            yield _name(asked), pin
 
 
-def _name(line: str) -> str:
-    try:
-        return Requirement(line).name.lower().replace("_", "-")
-    except InvalidRequirement:
-        return ""
+def _ranges() -> dict[str, SpecifierSet]:
+    """Return what recpipe itself needs on this machine, without extras: the range of each library, by its name."""
+    asked = [Requirement(line) for line in metadata.requires("recpipe") or []]
+    return {_name(one): one.specifier for one in asked if one.marker is None or one.marker.evaluate({"extra": ""})}
+
+
+def _name(asked: Requirement) -> str:
+    return asked.name.lower().replace("_", "-")
 
 
 def _installed(name: str) -> str:
