@@ -18,6 +18,7 @@ from recpipe.onboarding.guesses.samples import Column
 from recpipe.onboarding.guesses.time_forms import form_of
 from recpipe.onboarding.sample_rows import Shape
 from recpipe.onboarding.table_choice import Chosen
+from recpipe.printable import printable
 
 SETTING: Final = {"events": "event_columns", "items": "item_columns", "users": "user_columns"}
 OPTION: Final = {"events": "--column events.", "items": "--column items.", "users": "--column users."}
@@ -266,7 +267,7 @@ def environment(lines: list[Line]) -> str:
     """Return the lines of an environment file, each setting under what speaks for it."""
     told: list[str] = []
     for line in lines:
-        told += [f"# {_one_line(text)}" for text in (line.evidence, line.question) if text]
+        told += [f"# {printable(text)}" for text in (line.evidence, line.question) if text]
         if line.value is not None:
             told.append(f"RECPIPE_{line.name.upper()}={_value(line.value)}")
         told.append("")
@@ -284,10 +285,6 @@ def _value(value: Any) -> str:
         else str(value)
     )
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'" if not isinstance(value, int | float) else text
-
-
-def _one_line(text: str) -> str:
-    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def write_environment(file: Path, lines: list[Line]) -> None:
