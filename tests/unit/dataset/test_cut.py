@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from recpipe.dataset.episodes import as_of, choose, cut_as_new, cut_episodes, shorten, without_users
 from recpipe.dataset.history import History
 from recpipe.dataset.support import build_support, support_weights, take
-from recpipe.metrics.intervals import bootstrap
 from recpipe.training.quality import measure_in
 
 CUT = np.datetime64("2011-08-01", "us")
@@ -206,14 +205,6 @@ def test_ndcg_and_recall_by_hand(evidence):
     np.testing.assert_allclose(quality.ndcg, [(1 + 1 / 2) / ideal, 0])
     np.testing.assert_allclose(quality.recall, [1.0, 0.0])
     assert measure_in(Popularity(), space, available & (np.arange(6) > 2), found, 3).ndcg[1] == 1
-
-
-def test_the_interval_is_of_users_drawn_again(evidence):
-    low, high = bootstrap(np.r_[np.zeros(50), np.ones(50)])
-    assert 0.38 < low < 0.43
-    assert 0.57 < high < 0.62
-    assert bootstrap(np.ones(9)) == (1.0, 1.0)
-    assert np.isnan(bootstrap(np.zeros(0))).all()
 
 
 @pytest.mark.parametrize("k", [3, 10])
