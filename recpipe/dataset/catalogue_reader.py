@@ -40,7 +40,7 @@ def read_catalogue(reader: Reader, settings: Settings, day: date) -> Catalogue:
     return Catalogue(
         item_ids=ids[last].astype(object),
         texts=texts,
-        vectors=load_encoder(settings.encoder, settings.work / "encoder").encode(texts),
+        vectors=load_encoder(settings.text.encoder, settings.places.work / "encoder").encode(texts),
         first_day=rows["day"].to_numpy()[first].astype("datetime64[D]"),
         available=_flags(newest["available"]),
         price=newest["price"].to_numpy().astype(np.float32),

@@ -26,9 +26,9 @@ def write_report(settings: Settings, counts: Mapping[str, Any]) -> str:
     A run that is tried again replaces its report; runs by hand have one each.
     """
     now = datetime.now(UTC)
-    run = settings.run_name
+    run = settings.run.run_name
     name = f"local-{now:%Y%m%dT%H%M%S%f}" if run == "local" else run
-    folder = settings.reports / "erasures"
+    folder = settings.places.reports / "erasures"
     folder.mkdir(parents=True, exist_ok=True)
     whole = {"run": name, "at": now.isoformat(timespec="seconds"), **counts}
     _write(folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")

@@ -89,8 +89,8 @@ def day_of(plan: Plan) -> date:
 
 def run_folder(settings: Settings, task: Task[Any], plan: Plan) -> Path:
     """Return the folder of a run's staged files: of this run alone, so that runs of one day do not meet."""
-    run = "-".join(part for part in (settings.run_name, plan.get(BY_HAND)) if part)
-    return settings.work / "nights" / str(plan["day"]) / run / task.name
+    run = "-".join(part for part in (settings.run.run_name, plan.get(BY_HAND)) if part)
+    return settings.places.work / "nights" / str(plan["day"]) / run / task.name
 
 
 def by_hand(plan: Plan, shards: int) -> Plan:

@@ -94,7 +94,7 @@ class Task(Generic[State]):
     earlier: tuple[str, ...] = ()
     suite: Callable[[Settings], Suite] | None = None
     obeys: bool = False
-    shards: Callable[[Settings], int] = lambda settings: settings.shards
+    shards: Callable[[Settings], int] = lambda settings: settings.lists.shards
     measure: Callable[[Settings, Reader, date, date], Sequence[Metric]] | None = None
 
     @property

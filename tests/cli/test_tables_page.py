@@ -81,7 +81,7 @@ def test_the_queries_for_pandas_and_duckdb_read_the_newest_complete_lists(engine
 def test_the_query_of_each_table_runs(table: str, lake_settings: Settings) -> None:
     db = duckdb.connect()
     for name in TABLES:
-        db.register(name, DeltaTable(f"{lake_settings.lake_root}/{name}").to_pyarrow_dataset())
+        db.register(name, DeltaTable(f"{lake_settings.places.lake_root}/{name}").to_pyarrow_dataset())
     query = block(table, "sql").replace("2011-09-08", "2011-09-01")
     assert len(db.sql(query).fetchall()) >= 1
 
@@ -91,7 +91,7 @@ def test_the_query_for_spark_is_python() -> None:
 
 
 def test_the_words_on_the_page_name_the_settings_and_their_values() -> None:
-    text, fields = section("What the words mean"), Settings.model_fields
+    text, fields = section("What the words mean"), Settings.fields()
     found = {"lookback_days": "400 days", "last_events": "200 events", "new_user_days": "28 days", "few_items": "10 distinct",
              "horizon_days": "7 days", "metric_k": "(10)"}  # fmt: skip
     for name, said in found.items():

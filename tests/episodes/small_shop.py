@@ -47,13 +47,13 @@ def empty_registry() -> bytes:
     """Return the SQLite file of an MLflow store that knows the model, and no version of it; its tables are made once."""
     with TemporaryDirectory() as scratch:
         settings = load_settings(home=Path(scratch))
-        client(settings).create_registered_model(settings.registered_model)
-        return (settings.home / "mlflow" / "mlflow.db").read_bytes()
+        client(settings).create_registered_model(settings.promotion.registered_model)
+        return (settings.places.home / "mlflow" / "mlflow.db").read_bytes()
 
 
 def registry_of(settings: Settings):
     """Return the registry of a home, made if it is not there."""
-    file = settings.home / "mlflow" / "mlflow.db"
+    file = settings.places.home / "mlflow" / "mlflow.db"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(empty_registry())
@@ -85,8 +85,8 @@ class Shop:
         """Put the vectors of texts into the encoder's cache: a colour is a direction, everything else the fourth."""
         if not texts:
             return
-        encoder = load_encoder(self.settings.encoder)
-        cache = VectorCache(self.settings.work / "encoder" / f"{encoder.fingerprint[:16]}.sqlite", 4)
+        encoder = load_encoder(self.settings.text.encoder)
+        cache = VectorCache(self.settings.places.work / "encoder" / f"{encoder.fingerprint[:16]}.sqlite", 4)
         cache.add([hashlib.sha256(text.encode()).digest() for text in texts], np.stack([vector(text) for text in texts]))
 
     def plan(self, learner: object, day: date, shards: int = 1, version: str = "1") -> dict:
@@ -102,14 +102,14 @@ class Shop:
 
     def folder(self, learner: object, version: str = "1", encoder: str = "") -> str:
         """Lay a model folder where a fetched version lies."""
-        folder = self.settings.work / "models" / version
-        save(learner, folder, {"encoder": encoder or load_encoder(self.settings.encoder).fingerprint})
+        folder = self.settings.places.work / "models" / version
+        save(learner, folder, {"encoder": encoder or load_encoder(self.settings.text.encoder).fingerprint})
         return str(folder)
 
     def model(self, learner: object, version: str = "1", encoder: str = "") -> str:
         """Lay a model folder, and let the registry know it as a version."""
         folder = self.folder(learner, version, encoder)
-        store, name = registry_of(self.settings), self.settings.registered_model
+        store, name = registry_of(self.settings), self.settings.promotion.registered_model
         tags = {"content": content_hash(Path(folder)), "trained_until": "2000-01-01", "fitted_until": "2000-01-01"}
         while len(store.search_model_versions(f"name='{name}'")) < int(version):
             store.create_model_version(name, folder, tags=tags)

@@ -73,7 +73,7 @@ def filled_home(tmp_path_factory) -> Path:
     from recpipe.dataset.as_of import build_evidence
 
     build_evidence(lake.reader(), settings, LISTS)  # the texts are encoded once
-    return settings.home
+    return settings.places.home
 
 
 @pytest.fixture

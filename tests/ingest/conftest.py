@@ -25,7 +25,7 @@ def event(user: Any = "u1", item: Any = "i1", kind: Any = "purchase", hour: int 
 def drop(settings: Settings, day: date = DAY, **tables: Tables) -> None:
     """Deliver a day: a table, a list of tables (one file each), rows as dictionaries, or None (nothing happened)."""
     for name in ("events", "items", "users"):
-        folder = settings.landing_root / name / f"day={day}"
+        folder = settings.places.landing_root / name / f"day={day}"
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("*.parquet"):
             old.unlink()
@@ -69,4 +69,4 @@ def an_event() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def part() -> Callable[[Settings, str], Path]:
     """Path of the first file that was dropped for a table."""
-    return lambda settings, table: settings.landing_root / table / f"day={DAY}" / "part-0.parquet"
+    return lambda settings, table: settings.places.landing_root / table / f"day={DAY}" / "part-0.parquet"

@@ -138,7 +138,7 @@ def test_what_is_set_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_what_goes_along_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SECRETS.items():
-        if not name.startswith("RECPIPE_") or name.removeprefix("RECPIPE_").lower() in Settings.model_fields:
+        if not name.startswith("RECPIPE_") or name.removeprefix("RECPIPE_").lower() in Settings.fields():
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("RECPIPE_TIMEZONE", "Europe/London")
     monkeypatch.setenv("RECPIPE_EVENT_WEIGHTS", '{"view": 0.5}')
@@ -148,6 +148,7 @@ def test_what_goes_along_holds_no_secret(tmp_path: Path, monkeypatch: pytest.Mon
         "HOME": "/tmp",
         "PYTHONUNBUFFERED": "1",
         "RECPIPE_ENV_FILE": "",
+        "RECPIPE_CONFIG_FILE": "",
         "RECPIPE_HOME": str(tmp_path),
         "RECPIPE_TIMEZONE": "Europe/London",
         "RECPIPE_EVENT_WEIGHTS": '{"view": 0.5}',
@@ -159,7 +160,7 @@ def test_what_goes_along_holds_no_secret(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
-    assert load_settings().event_weights == settings.event_weights
+    assert load_settings().history.event_weights == settings.history.event_weights
 
 
 def test_every_try_has_the_same_name_and_another_run_another() -> None:

@@ -28,7 +28,7 @@ def fill(home: Path, attributes: dict[str, str], country: dict[str, str], **sett
     shop = open_shop(home, top_k=3, min_users=1, min_country_users=1, bootstrap_draws=20, **settings)
     file = home / "campaigns.jsonl"
     file.write_text(json.dumps(CAMPAIGN) + "\n")
-    shop = Shop(shop.settings.model_copy(update={"campaigns": str(file)}))
+    shop = Shop(shop.settings.changed(campaigns=str(file)))
     shop.know("red", "blue", "green")
     shelf = tuple(item(f"{colour}{n}", colour, [colour], price=1.0 + n) for colour in ("red", "blue", "green") for n in range(4))
     accounts = tuple(user(name, "2026-03-01", country[name]) | {"attributes": [("sex", attributes[name])]} for name in PEOPLE)
@@ -81,7 +81,7 @@ def test_a_task_sees_the_attributes_that_are_named_and_no_others(tmp_path):
     found = read_attributes(shop.lake.reader(), shop.settings, DAY).to_pylist()
     assert found[:1] == [{"user_id": "u0", "sex": "U0", "age": None}]
     assert len(found) == 8
-    nothing = shop.settings.model_copy(update={"use_attributes": []})
+    nothing = shop.settings.changed(use_attributes=[])
     reader = shop.lake.reader()
     assert read_attributes(reader, nothing, DAY).column_names == ["user_id"]
     assert reader.inputs == []

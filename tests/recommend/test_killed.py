@@ -48,7 +48,7 @@ else:
 
 def kill(shop, point: str, plan: dict, files: list[str]) -> None:
     """Run a step in a process of its own that is killed at a point."""
-    command = [sys.executable, "-c", CHILD, point, str(shop.settings.home), json.dumps(plan), json.dumps(files)]
+    command = [sys.executable, "-c", CHILD, point, str(shop.settings.places.home), json.dumps(plan), json.dumps(files)]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 

@@ -65,7 +65,7 @@ def filled_home(tmp_path_factory) -> Path:
     fill(Lake.from_settings(settings))
     client(settings).search_experiments()
     build_evidence(Lake.from_settings(settings).reader(), settings, WEEK)  # the texts are encoded once
-    return settings.home
+    return settings.places.home
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def tables(request: Request) -> Response:
             for entry in found
         ]
         absent = page_words.absent_tables([entry.table for entry in found])
-        return {"due": due, "rows": rows, "absent": absent, "stands_still": settings.clock_day == due}
+        return {"due": due, "rows": rows, "absent": absent, "stands_still": settings.shop.clock_day == due}
 
     return _page(request, "tables.html", read, rows=[], absent="", due=None, stands_still=False)
 
@@ -121,15 +121,15 @@ def quality(request: Request) -> Response:
     def read(settings: Settings) -> dict[str, Any]:
         curves = read_curves(settings, QUALITY_DAYS)
         replayed, pooled = read_replay(settings), read_pooled(settings)
-        drawn = newcomer_chart.draw(replayed, settings.metric_k) if replayed else None
+        drawn = newcomer_chart.draw(replayed, settings.evaluation.metric_k) if replayed else None
         return {
-            "sections": page_charts.sections(curves, settings.metric_k),
-            "horizon": settings.horizon_days,
+            "sections": page_charts.sections(curves, settings.evaluation.metric_k),
+            "horizon": settings.evaluation.horizon_days,
             "replayed": replayed,
             "drawn": drawn,
             "ratios": newcomer_chart.ratios(replayed) if replayed else [],
             "pooled": [newcomer_chart.table_of(window) for window in pooled],
-            "k": settings.metric_k,
+            "k": settings.evaluation.metric_k,
         }
 
     nothing: dict[str, Any] = {"sections": [], "replayed": None, "drawn": None, "ratios": [], "pooled": []}

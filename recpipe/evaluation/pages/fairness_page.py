@@ -17,13 +17,13 @@ HALF_ROW: Final = 0.3
 
 def shown_section(settings: Settings, rows: Sequence[Row]) -> str:
     """Return plot, table and note of the groups of items; empty if there are none."""
-    metric = f"exposure@{settings.metric_k}"
+    metric = f"exposure@{settings.evaluation.metric_k}"
     groups = [row["group"] for row in rows if row["metric"] == metric]
     if not groups:
         return ""
     by_group = {(row["group"], row["metric"]): row for row in rows}
-    columns = [metric, "catalogue_share", "sales_share", "met_share", f"exposure_to_sales@{settings.metric_k}"]
-    columns.append(f"exposure_to_met@{settings.metric_k}")
+    columns = [metric, "catalogue_share", "sales_share", "met_share", f"exposure_to_sales@{settings.evaluation.metric_k}"]
+    columns.append(f"exposure_to_met@{settings.evaluation.metric_k}")
     plot = _shown_plot(groups, by_group, metric)
     return plot + _table(
         ("group", "exposure", "of the catalogue", "of sales", "of what was met", "exposure / sales", "exposure / met"),
@@ -34,7 +34,7 @@ def shown_section(settings: Settings, rows: Sequence[Row]) -> str:
 def shown_note(settings: Settings) -> str:
     """Say what the numbers of item groups are."""
     return (
-        f"Exposure: share of the attention in the first {settings.metric_k} places, where a place of rank r has 1 / log2(r + 1). Beside "
+        f"Exposure: share of the attention in the first {settings.evaluation.metric_k} places, where a place of rank r has 1 / log2(r + 1). Beside "
         f"it the group's share of the items on sale, of all events up to the lists (sales), and of what these users newly met since. "
         f"A ratio above 1: shown more than it sells, or is met. 95 % intervals over users. docs/fairness.md has the definitions."
     )
@@ -42,23 +42,23 @@ def shown_note(settings: Settings) -> str:
 
 def served_section(settings: Settings, rows: Sequence[Row]) -> str:
     """Return plot and note of the groups of users; empty if there are none."""
-    metric = f"group_ndcg@{settings.metric_k}"
+    metric = f"group_ndcg@{settings.evaluation.metric_k}"
     mine = [row for row in rows if row["metric"] == metric]
     if not mine:
         return ""
-    names = [f"{name}@{settings.metric_k}" for name in ("group_ndcg", "group_recall", "group_hit_rate")]
+    names = [f"{name}@{settings.evaluation.metric_k}" for name in ("group_ndcg", "group_recall", "group_hit_rate")]
     by_group = {(row["group"], row["metric"]): row for row in rows}
-    gaps = [row for row in rows if row["metric"] == f"gap_ndcg@{settings.metric_k}"]
-    head = ("group", "users", *(f"{name}@{settings.metric_k}" for name in ("nDCG", "recall", "hit rate")))
+    gaps = [row for row in rows if row["metric"] == f"gap_ndcg@{settings.evaluation.metric_k}"]
+    head = ("group", "users", *(f"{name}@{settings.evaluation.metric_k}" for name in ("nDCG", "recall", "hit rate")))
     lines = [(row["group"], [row["users"], *(by_group.get((row["group"], name)) for name in names)]) for row in mine]
     said = "".join(f"<p>{_gap(settings, row)}</p>" for row in gaps)
-    return said + _served_plot(mine, f"nDCG@{settings.metric_k}") + _table(head, lines)
+    return said + _served_plot(mine, f"nDCG@{settings.evaluation.metric_k}") + _table(head, lines)
 
 
 def served_note(settings: Settings) -> str:
     """Say what the numbers of user groups are."""
     return (
-        f"Users of each group who newly met an item. Fewer than {settings.min_users}: too few. Groups of fewer than so many users with a "
+        f"Users of each group who newly met an item. Fewer than {settings.evaluation.min_users}: too few. Groups of fewer than so many users with a "
         f"list stand in the rest. The gap's interval is of all pairs at once: 0 in it says that the groups may be alike."
     )
 
@@ -66,10 +66,10 @@ def served_note(settings: Settings) -> str:
 def _gap(settings: Settings, row: Row) -> str:
     kind = escape(row["group"])
     if row["value"] is None:
-        return f"By {kind}: fewer than two groups have {settings.min_users} users, so there is no gap to speak of."
+        return f"By {kind}: fewer than two groups have {settings.evaluation.min_users} users, so there is no gap to speak of."
     verdict = "more than chance" if row["ci_low"] > 0 else "no more than chance can make"
     return (
-        f"By {kind}: the greatest gap of nDCG@{settings.metric_k} between two groups is <b>{row['value']:.4f}</b> "
+        f"By {kind}: the greatest gap of nDCG@{settings.evaluation.metric_k} between two groups is <b>{row['value']:.4f}</b> "
         f"(95 % interval {row['ci_low']:.4f} to {row['ci_high']:.4f}): {verdict}."
     )
 

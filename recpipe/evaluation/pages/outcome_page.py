@@ -42,7 +42,7 @@ def write_report(settings: Settings, found: Outcomes, warnings: Sequence[str]) -
     """Write the page of a day, whole or not at all, and return its path. It holds no user id and loads nothing."""
     history = _history(settings, found.day)
     page = report_page(settings, found, warnings, history)
-    path = settings.reports / f"outcomes-{found.day}.html"
+    path = settings.places.reports / f"outcomes-{found.day}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(page, encoding="utf-8")
@@ -93,17 +93,17 @@ def _history(settings: Settings, day: date) -> dict[date, list[dict[str, Any]]]:
 
 
 def _lead(settings: Settings, found: Outcomes) -> str:
-    metric, rows = f"ndcg@{settings.metric_k}", found.rows.to_pylist()
+    metric, rows = f"ndcg@{settings.evaluation.metric_k}", found.rows.to_pylist()
     mine = value_of(rows, ALL, metric, found.model_version)
     popular = value_of(rows, ALL, metric, "popularity")
-    listed = value_of(rows, ALL, f"coverage@{settings.metric_k}", found.model_version)
+    listed = value_of(rows, ALL, f"coverage@{settings.evaluation.metric_k}", found.model_version)
     if mine is None or popular is None or listed is None:
         return "<p class='lead'>No list was published for that night.</p>"
     return (
         f"<p class='lead'>{listed['users']:,} users had a list; {mine['users']:,} of them met an item in the "
-        f"{settings.horizon_days} days after it that was new to them. {_compared(found.gain)}</p>"
-        f"<div class='tiles'>{_tile(mine, f'nDCG@{settings.metric_k} of the lists')}"
-        f"{_tile(popular, f'nDCG@{settings.metric_k} of popularity')}"
+        f"{settings.evaluation.horizon_days} days after it that was new to them. {_compared(found.gain)}</p>"
+        f"<div class='tiles'>{_tile(mine, f'nDCG@{settings.evaluation.metric_k} of the lists')}"
+        f"{_tile(popular, f'nDCG@{settings.evaluation.metric_k} of popularity')}"
         f"{_tile(listed, 'of the catalogue shown', '.1%')}"
         f"{_tile(value_of(rows, ALL, DRIFT, found.model_version), 'drift signal', '.2f')}</div>"
     )
@@ -144,21 +144,21 @@ def _groups(settings: Settings, found: Outcomes) -> list[str]:
 
 
 def _cohorts(settings: Settings, found: Outcomes) -> str:
-    metric, rows = f"ndcg@{settings.metric_k}", found.rows.to_pylist()
+    metric, rows = f"ndcg@{settings.evaluation.metric_k}", found.rows.to_pylist()
     points = {
         (f"{cohort} ({_users(rows, cohort, metric):,})", series): point
         for cohort in GROUPS
         for series in COLOURS
         if (point := _point(rows, cohort, metric, series)) is not None
     }
-    return cohort_plot(points, list(dict.fromkeys(cohort for cohort, _ in points)), f"nDCG@{settings.metric_k}")
+    return cohort_plot(points, list(dict.fromkeys(cohort for cohort, _ in points)), f"nDCG@{settings.evaluation.metric_k}")
 
 
 def _newcomers(settings: Settings, found: Outcomes) -> list[str]:
     """Return the section about pooled nights, where these were read."""
     if found.pooled is None:
         return []
-    metric, rows = f"pooled_ndcg@{settings.metric_k}", found.pooled.to_pylist()
+    metric, rows = f"pooled_ndcg@{settings.evaluation.metric_k}", found.pooled.to_pylist()
     mine = [row for row in rows if row["metric"] == metric]
     points = {
         (f"{row['cohort']}, {row['window_days']} days ({row['users']:,})", row["name"]): _point_of(row)
@@ -173,19 +173,19 @@ def _newcomers(settings: Settings, found: Outcomes) -> list[str]:
         f"Nights with a measured newcomer: {of} of lists up to {_long(found.lists_day)}. In brackets the persons; a person stands in several "
         "nights, so the interval draws persons with all their lists."
     )
-    drawn = cohort_plot(points, list(dict.fromkeys(cohort for cohort, _ in points)), f"nDCG@{settings.metric_k}")
+    drawn = cohort_plot(points, list(dict.fromkeys(cohort for cohort, _ in points)), f"nDCG@{settings.evaluation.metric_k}")
     return [_section("Newcomers of the last weeks together", drawn, note)]
 
 
 def _trend(settings: Settings, history: dict[date, list[dict[str, Any]]]) -> str:
-    metric = f"ndcg@{settings.metric_k}"
+    metric = f"ndcg@{settings.evaluation.metric_k}"
     series = {name: [_point(rows, ALL, metric, name) for rows in history.values()] for name in COLOURS}
-    return trend_plot(list(history), series, f"nDCG@{settings.metric_k}, all users")
+    return trend_plot(list(history), series, f"nDCG@{settings.evaluation.metric_k}, all users")
 
 
 def _drift(settings: Settings, found: Outcomes, history: dict[date, list[dict[str, Any]]]) -> str:
     values = [next((row["value"] for row in rows if row["metric"] == DRIFT), None) for rows in history.values()]
-    return drift_plot(found.drift, settings.max_drift, list(history), values)
+    return drift_plot(found.drift, settings.evaluation.max_drift, list(history), values)
 
 
 def _users(rows: list[dict[str, Any]], cohort: str, metric: str) -> int:
@@ -209,7 +209,7 @@ def _series(name: str) -> str:
 
 
 def _table(settings: Settings, found: Outcomes) -> str:
-    k, rows = settings.metric_k, found.rows.to_pylist()
+    k, rows = settings.evaluation.metric_k, found.rows.to_pylist()
     metrics = [f"{name}@{k}" for name in ("ndcg", "recall", "hit_rate", "coverage", "novelty")]
     head = "".join(
         f"<th>{name}</th>" for name in ("users", f"nDCG@{k}", f"recall@{k}", f"hit rate@{k}", "coverage", "novelty, bits")
@@ -256,23 +256,23 @@ def _made_from(found: Outcomes) -> str:
 
 def _what(settings: Settings) -> str:
     return (
-        f"In brackets the users measured: those with a list who newly met an item in the {settings.horizon_days} days. "
+        f"In brackets the users measured: those with a list who newly met an item in the {settings.evaluation.horizon_days} days. "
         f"Baselines rank for the same users, by the same rules, from what was known on the lists' day. Fewer than "
-        f"{settings.min_users} users: too few."
+        f"{settings.evaluation.min_users} users: too few."
     )
 
 
 def _about_drift(settings: Settings) -> str:
     return (
-        f"How far the newest {settings.horizon_days} days are from the {settings.drift_days} days before the lists: which "
+        f"How far the newest {settings.evaluation.horizon_days} days are from the {settings.evaluation.drift_days} days before the lists: which "
         f"items are met (by how well they sold earlier), which kinds of events there are, how well known the users are who "
         f"come (against as many days before). 0 is no change; below 0.1 nothing happened, above 0.25 look into it. The signal is the greatest of the three; "
-        f"the dashed line is the limit of {settings.max_drift:g}."
+        f"the dashed line is the limit of {settings.evaluation.max_drift:g}."
     )
 
 
 def _about_metrics(settings: Settings) -> str:
-    k = settings.metric_k
+    k = settings.evaluation.metric_k
     return (
         f"nDCG@{k}: hits count more the higher they stand, 1 is a perfect list. Recall@{k}: hits of what could stand in {k} "
         f"places. Hit rate@{k}: users with a hit. Coverage: share of the catalogue that stands in any list. Novelty: bits; "

@@ -22,9 +22,9 @@ def write_report(settings: Settings, found: Replay) -> Path:
     """Write the page and the picture of a replay, each whole or not at all; return the path of the page."""
     rows = found.rows.to_pylist()
     names = names_of(list(dict.fromkeys(row["name"] for row in rows)))
-    page = settings.reports / f"replay-{found.day}.html"
+    page = settings.places.reports / f"replay-{found.day}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    _write(page.with_suffix(".png"), replay_png(rows, settings.metric_k, names, picture_note(settings, found)))
+    _write(page.with_suffix(".png"), replay_png(rows, settings.evaluation.metric_k, names, picture_note(settings, found)))
     _write(page, report_page(settings, found, names).encode())
     return page
 
@@ -39,7 +39,7 @@ def picture_note(settings: Settings, found: Replay) -> str:
 
 def report_page(settings: Settings, found: Replay, names: Sequence[str]) -> str:
     """Return the page as HTML; it holds no user id and loads nothing."""
-    rows, k = found.rows.to_pylist(), settings.metric_k
+    rows, k = found.rows.to_pylist(), settings.evaluation.metric_k
     title = f"Newcomers, replayed up to {found.day}"
     body = [
         f"<h1>{title}</h1><p class='sub'>{found.came:,} persons who registered after {found.trained_until}, served as if new by a "
@@ -47,7 +47,7 @@ def report_page(settings: Settings, found: Replay, names: Sequence[str]) -> str:
         *(f"<p class='lead'>{escape(sentence)}</p>" for sentence in headline(rows, k)),
         f"<section><h2>By what is known of the newcomer</h2>{replay_svg(rows, k, names)}<p class=note>{_how(settings)}</p></section>",
         f"<section><h2>All numbers</h2>{_table(rows, k, names)}<p class=note>Small numbers: 95 % interval over persons. Fewer "
-        f"than {settings.min_users} persons: too few.</p></section>",
+        f"than {settings.evaluation.min_users} persons: too few.</p></section>",
     ]
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
@@ -126,7 +126,7 @@ def _cell(row: Row | None) -> str:
 def _how(settings: Settings) -> str:
     return (
         "Each person is served by the night of the last day of training as if nothing were known but the first 0, 1, 3, 5 or 10 "
-        f"items, and judged by what was newly met in the {settings.replay_horizon_days} days after, up to the last day looked at. With "
+        f"items, and judged by what was newly met in the {settings.replay.replay_horizon_days} days after, up to the last day looked at. With "
         "nothing known the night serves what is popular in the country, whichever model there is. Popularity and item kNN count in "
         "the form that is best at each size, chosen afterwards. 1 to 10: the mean over 1, 3, 5 and 10 items."
     )

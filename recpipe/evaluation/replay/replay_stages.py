@@ -54,7 +54,7 @@ class Stage:
             "model_sha256": content_hash(folder),
         }
         night = Night(self.settings, plan, self.known, users, self.rules, self.quotas)
-        item_ids, k = self.known.evidence.catalogue.item_ids, self.settings.metric_k
+        item_ids, k = self.known.evidence.catalogue.item_ids, self.settings.evaluation.metric_k
         made = published(rank_blocks(night, 0, 1), item_ids, k)
         lists = np.full((len(users), k), PAD, np.int64)
         lists[np.searchsorted(users.user_ids, made.user_ids)] = made.lists
