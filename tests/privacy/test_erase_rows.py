@@ -273,10 +273,10 @@ def test_killed_anywhere_and_run_again_it_ends_in_the_same_state(tmp_path: Path,
     erase(whole, erasure_tokens(whole, [GONE]))
     tokens = erasure_tokens(killed, [GONE])
     for at in (1, 7, 12):
-        words = [sys.executable, "-c", KILLED_AT, str(killed.home), str(at), *tokens]
+        words = [sys.executable, "-c", KILLED_AT, str(killed.places.home), str(at), *tokens]
         assert subprocess.run(words, capture_output=True, check=False).returncode == -9
     erase(killed, tokens)
-    assert find_bytes(killed.home, [GONE, "marzipan"]) == []
+    assert find_bytes(killed.places.home, [GONE, "marzipan"]) == []
     assert everything(killed) == everything(whole)
     registers = [
         [(one.table, one.day, one.rows, one.status) for one in Lake.from_settings(home).days()] for home in (whole, killed)

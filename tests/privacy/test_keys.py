@@ -84,7 +84,7 @@ def test_the_key_is_in_nothing_that_is_shown_or_kept(keyed):
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(keyed)
     assert process_environment(keyed)["RECPIPE_USER_KEY"] == KEY
-    assert copy.deepcopy(keyed).user_key == keyed.changed(run_id="x").privacy.user_key == keyed.privacy.user_key
+    assert copy.deepcopy(keyed).privacy.user_key == keyed.changed(run_id="x").privacy.user_key == keyed.privacy.user_key
 
 
 # --- the lake -----------------------------------------------------------------------------------------------------
