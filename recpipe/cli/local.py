@@ -75,7 +75,7 @@ def env() -> None:
 @app.command()
 def dags() -> None:
     """Print the folder of the DAG files, for an Airflow of your own: AIRFLOW__CORE__DAGS_FOLDER="$(recpipe dags)"."""
-    from recpipe.config import load_settings
+    from recpipe.config.settings import load_settings
     from recpipe.local.dag_files import dag_files
 
     say(str(dag_files(load_settings().local.dags_folder)))

@@ -14,7 +14,7 @@ from recpipe.dataset.catalogue_reader import item_texts
 from recpipe.tables.profiles.preferences import Evidence, Family, Floats, Ints, Keys, family_of
 from recpipe.tables.profiles.profile_events import Catalogue, Happened, met
 from recpipe.text.encoder import load_encoder
-from recpipe.user_ids.personal import is_personal
+from recpipe.text.queries import is_personal
 
 INTERESTS: Final = ("category", "brand", "topic")
 BANDS: Final = ("low", "middle", "high")

@@ -1,4 +1,4 @@
-"""What each kind of evidence counts in a search: learned from what was met right after searches, beside a prior."""
+"""The weights of evidence in a search: learned from the items met right after searches, beside a prior."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from recpipe.tables.search.search_answers import FEATURES, Floats, ask, eligible
 from recpipe.tables.search.search_catalogue import Goods, wish_for
 from recpipe.tables.search.search_words import SearchWords
 from recpipe.text.encoder import load_encoder
-from recpipe.text.queries import normalise
-from recpipe.user_ids.personal import is_personal
+from recpipe.text.queries import is_personal, normalise
 
 PRIOR: Final = (12.4, 4.3, 9.0, 1.9)
 """Weights of `FEATURES` where the log has no searches: learned on Online Retail II by ``python -m benchmarks.search FOLDER fit``."""

@@ -1,3 +1,1 @@
 """Learners that share their items and differ in their head."""
-
-from __future__ import annotations
