@@ -194,7 +194,7 @@ def test_a_declaration_becomes_the_task_of_its_place() -> None:
 
 def test_the_default_place_imports_nothing_of_the_others() -> None:
     code = (
-        "import sys; import airflow.sdk; before = set(sys.modules); import recpipe.airflow.jobs as jobs; "
+        "import sys; import airflow.sdk; before = set(sys.modules); from recpipe.airflow.jobs import job_operator as jobs; "
         "from recpipe.config import load_settings; jobs.job(load_settings(), task_id='t', command=['x']); "
         "new = set(sys.modules) - before; print({m.split('.')[0] for m in new} & {'docker', 'kubernetes', 'requests'}, "
         "[m for m in new if m.startswith('recpipe.airflow.jobs.') and m.endswith(('docker_job', 'kubernetes_job'))])"
