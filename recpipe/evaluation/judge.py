@@ -61,4 +61,4 @@ def judge_learners(settings: Settings, learners: Sequence[Learner], as_of: date,
     rules = day_rules(ours, reader, as_of, catalogue.item_ids, catalogue.categories, *people)
     quotas = read_quotas(settings, known.evidence, rules.categories, reader, as_of)
     found = [rank_lists(learner, known.evidence, users, rows, seen, settings, rules, quotas) for learner in learners]
-    return [ndcg(hits(lists, truth), truth.size, settings.metric_k) for lists in found]
+    return [ndcg(hits(lists, truth), truth.size, settings.evaluation.metric_k) for lists in found]

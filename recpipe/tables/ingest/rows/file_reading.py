@@ -95,10 +95,10 @@ def read_batches(settings: Settings, file: LandedFile, shown: str, opened: pq.Pa
         If the file breaks off, is damaged, changes while it is read, or gives another number of rows than it says it has.
     """
     before = _state(file)
-    instants = _instants(opened) if settings.int96_times == "utc" else None
+    instants = _instants(opened) if settings.shop.int96_times == "utc" else None
     seen = 0
     try:
-        for batch in _batches(opened, settings.batch_rows):
+        for batch in _batches(opened, settings.intake.batch_rows):
             rows, broken = plain_batch(batch if instants is None else _with_instants(batch, instants))
             seen += rows.num_rows
             yield Batch(rows, broken)
@@ -197,7 +197,7 @@ def _culprit(settings: Settings, opened: pq.ParquetFile, seen: int) -> str:
         leaves = [opened.schema.column(leaf).path for leaf in range(len(opened.schema))]
         mine = [leaf for leaf in leaves if leaf == name or leaf.startswith(f"{name}.")]
         try:
-            for batch in opened.iter_batches(settings.batch_rows, columns=mine, use_threads=False):
+            for batch in opened.iter_batches(settings.intake.batch_rows, columns=mine, use_threads=False):
                 plain_batch(batch)
         except FAULTS:
             column = shown_columns(settings, opened.schema_arrow.names[: place + 1]).rpartition(", ")[2]
