@@ -23,11 +23,9 @@ from recpipe.tables.ingest.landed.landing import LandedFile
 from recpipe.tables.ingest.landed.stores import reached
 from recpipe.tables.ingest.rows.plain_types import Path, plain_batch
 from recpipe.tables.ingest.rows.shop_readings import Mask
-from recpipe.tables.ingest.rows.stored_schema import WithoutStoredTypes, holds_fixed_lists
+from recpipe.tables.ingest.rows.stored_schema import FAULTS, WithoutStoredTypes, holds_fixed_lists
 from recpipe.user_ids.masked_texts import shown_columns
 
-FAULTS: Final = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, TypeError, IndexError, MemoryError)
-"""What Arrow raises where the bytes of a file make no sense."""
 UNDATED: Final = "is_from_converted_type=true"
 """In the name of a logical type: the writer knew no other way to say that a timestamp is an instant in UTC."""
 
@@ -131,9 +129,6 @@ def _holds_dictionaries(kind: pa.DataType, inside: bool) -> bool:
     return any(_holds_dictionaries(kind.field(at).type, True) for at in range(kind.num_fields))
 
 
-# --- what the parquet file says of times ------------------------------------------------------------------------------
-
-
 def _instants(opened: pq.ParquetFile) -> pa.Schema | None:
     """Return the file's schema with a zone for the times that are instants though Arrow does not say so; None if all is said."""
     schema = opened.schema_arrow
@@ -166,9 +161,6 @@ def _with_instants(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         for column, field in zip(batch.columns, schema, strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
-# --- what is wrong with a file ---------------------------------------------------------------------------------------
 
 
 def _state(file: LandedFile) -> tuple[int | None, int | None]:
