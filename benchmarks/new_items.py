@@ -32,8 +32,9 @@ from recpipe.evidence.text_neighbours import weigh_words
 from recpipe.experiments.split import Split, item_rows, moments
 from recpipe.experiments.split_evidence import split_evidence, type_weights
 from recpipe.metrics.intervals import Interval, ends, seed_of, sum_draws
+from recpipe.metrics.ndcg import ndcg
 from recpipe.metrics.off_policy import Logged, effective_rows, ips, naive, snips
-from recpipe.metrics.ranking import Truth, hits, ndcg, recall
+from recpipe.metrics.ranking import Truth, hits, recall
 from recpipe.models.base import ItemSpace, Learner, Matrix, score_users
 from recpipe.models.io import load
 from recpipe.models.text_prototype import TextPrototype

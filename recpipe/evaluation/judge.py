@@ -16,7 +16,8 @@ from recpipe.evaluation.outcomes import require_events
 from recpipe.evaluation.ranked_lists import rank_lists
 from recpipe.evaluation.truth import new_items, seen_items
 from recpipe.lake.lake import Lake
-from recpipe.metrics.ranking import hits, ndcg
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import hits
 from recpipe.models.base import Learner
 from recpipe.ranking.exposure import read_quotas
 from recpipe.rules.day_rules import day_rules

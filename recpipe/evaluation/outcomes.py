@@ -30,7 +30,8 @@ from recpipe.lake.lake import Lake
 from recpipe.lake.reader import Reader
 from recpipe.metrics.beyond_accuracy import coverage, novelty
 from recpipe.metrics.intervals import Gain, Interval, mean_interval, paired_gain, seed_of
-from recpipe.metrics.ranking import Truth, hit_rate, hits, ndcg, recall
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import Truth, hit_rate, hits, recall
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import Popularity
 from recpipe.ranking.exposure import Quotas, read_quotas

@@ -20,7 +20,8 @@ from recpipe.evaluation.replay.replay_stages import BASELINES, Stage, folders_of
 from recpipe.lake.reader import Reader
 from recpipe.metrics.cluster_intervals import clustered_gain, clustered_interval
 from recpipe.metrics.intervals import Gain, Interval, seed_of
-from recpipe.metrics.ranking import hit_rate, hits, ndcg, recall
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import hit_rate, hits, recall
 from recpipe.reports.series import TOGETHER
 
 Values = Mapping[str, NDArray[np.float64]]

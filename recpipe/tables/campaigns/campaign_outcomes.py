@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from recpipe.config.settings import Settings
 from recpipe.contract import CAMPAIGN_AUDIENCES
 from recpipe.lake.reader import Reader
+from recpipe.metrics.calibration import calibration_error
 from recpipe.metrics.intervals import mean_interval, seed_of
-from recpipe.metrics.probability import auc, auc_interval, calibration_error
+from recpipe.metrics.probability import auc, auc_interval
 from recpipe.pipeline.table import Metric
 from recpipe.rules.load import read_rules
 from recpipe.tables.campaigns import responses

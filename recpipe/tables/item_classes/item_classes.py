@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from recpipe.config.settings import Settings
 from recpipe.contract import ITEM_CLASSES
 from recpipe.lake.reader import Reader
+from recpipe.metrics.calibration import calibration_error
 from recpipe.metrics.intervals import mean_interval, seed_of
-from recpipe.metrics.probability import calibration_error
 from recpipe.pipeline.blocks import blocks_of, shard_of
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
@@ -23,7 +23,7 @@ from recpipe.rules.load import read_rules
 from recpipe.rules.model import Tree
 from recpipe.rules.plan_copies import rules_of_plan
 from recpipe.tables.item_classes.labels import CATEGORY, labels_hash, read_labels
-from recpipe.text import class_tree
+from recpipe.text.classes import class_tree
 from recpipe.text.encoder import load_encoder
 from recpipe.text.lsa import beside, learn_words, spread_of
 from recpipe.validation.suites import Suite, whole_suite
