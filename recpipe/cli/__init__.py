@@ -8,7 +8,7 @@ import sys
 from recpipe.cli import (
     benchmark,
     check,
-    config,
+    configuration,
     encoders,
     evaluate,
     ingest,

@@ -5,15 +5,64 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TERMS = (
-    "ndcg recall_or_ranking beyond_accuracy off_policy calibration probability intervals "
-    "maml prototypical attention lstm ridge pair_network ease popularity knn text_prototype "
-    "support episodes history catalogue cohort as_of persons "
-    "encoder tfidf bm25 lexical lsa spelling classifier lora ema adversarial augmentation distil finetune prune "
-    "checkpoint loop tuning transfer cold_start continual "
-    "sensor auth dag_factory backfill secrets notifications plugin "
-    "lake reader register_or_day_record retention tombstones"
-).split()
+TERMS = [
+    "ndcg",
+    "recall_or_ranking",
+    "beyond_accuracy",
+    "off_policy",
+    "calibration",
+    "probability",
+    "intervals",
+    "maml",
+    "prototypical",
+    "attention",
+    "lstm",
+    "ridge",
+    "pair_network",
+    "ease",
+    "popularity",
+    "knn",
+    "text_prototype",
+    "support",
+    "episodes",
+    "history",
+    "catalogue",
+    "cohort",
+    "as_of",
+    "persons",
+    "encoder",
+    "tfidf",
+    "bm25",
+    "lexical",
+    "lsa",
+    "spelling",
+    "classifier",
+    "lora",
+    "ema",
+    "adversarial",
+    "augmentation",
+    "distil",
+    "finetune",
+    "prune",
+    "checkpoint",
+    "loop",
+    "tuning",
+    "transfer",
+    "cold_start",
+    "continual",
+    "sensor",
+    "auth",
+    "dag_factory",
+    "backfill",
+    "secrets",
+    "notifications",
+    "plugin",
+    "lake",
+    "reader",
+    "register_or_day_record",
+    "retention",
+    "tombstones",
+]
 """A term, or several of which one will do."""
 MISSES = 2
 
