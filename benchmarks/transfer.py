@@ -28,7 +28,7 @@ from recpipe.metrics.cluster_intervals import clustered_interval
 from recpipe.metrics.intervals import Interval
 from recpipe.models.base import Learner
 from recpipe.models.io import load
-from recpipe.models.numpy_forms.pair_network import PairNetwork, look
+from recpipe.models.pair_network import HIDDEN, PairNetwork, look, start
 from recpipe.models.text_prototype import TextPrototype
 from recpipe.training.cold_start import AGES, opening
 from recpipe.training.model_selection import ITEM_KNNS, POPULARITIES, Window
@@ -177,10 +177,7 @@ def known(place: Path, window: Window) -> tuple[Scores, Pairs]:
 
 def untaught() -> PairNetwork:
     """Return the network that training from scratch begins with: what every shop has in common, by hand."""
-    from recpipe.models.torch_forms.pair_network import initial_tensors, to_learner
-
-    empty: Any = None  # the view has no part in it
-    return to_learner(initial_tensors(empty, 0, 0, "cpu"), SETTINGS)
+    return PairNetwork(**start(HIDDEN, seed=0), settings=SETTINGS)
 
 
 def show(age: int, scores: Scores, starts_measured: int) -> None:

@@ -21,9 +21,9 @@ from recpipe.files import to_json
 from recpipe.metrics.cluster_intervals import clustered_interval
 from recpipe.models.base import Learner
 from recpipe.models.io import load, read_config
-from recpipe.models.torch_forms import Placed
 from recpipe.registry.model_folder import content_hash
 from recpipe.training.model_selection import Window, measure_views
+from recpipe.training.networks import Placed
 
 if TYPE_CHECKING:
     import torch

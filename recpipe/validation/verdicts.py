@@ -133,7 +133,8 @@ def verdict_folder(settings: Settings) -> Path:
 def store(settings: Settings, verdict: Verdict) -> Path:
     """Store a verdict, in place of an earlier one of that day, and return its file."""
     path = verdict_folder(settings) / verdict.table / f"{verdict.day}.json"
-    write_whole(path, to_json(verdict))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, to_json(verdict).encode())
     return path
 
 

@@ -13,11 +13,11 @@ from recpipe.dataset.folder import read_episodes_folder, write_episodes_folder
 from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.models.io import load, read_config, save
 from recpipe.models.item_knn import ItemKNN
-from recpipe.models.torch_forms import PLACES, find_network
 from recpipe.registry.model_folder import content_hash
 from recpipe.training.config import Config
 from recpipe.training.continual import arrays_of, in_words, paired, pick_window, split_windows, tensors_of
 from recpipe.training.loop import main, train
+from recpipe.training.networks import PLACES, find_network
 from recpipe.training.quality import measure
 from recpipe.training.windows import cut_windows, some_of
 
@@ -238,13 +238,13 @@ def test_a_share_that_is_no_chance_is_refused(training_input, tmp_path):
 @pytest.mark.parametrize("name", PLACES)
 def test_the_tensors_of_every_learner_come_back(name):
     """What a network writes is what it starts from, names, order and shapes; another width is refused with its arrays."""
-    from recpipe.models.numpy_forms.body import View
+    from recpipe.models.representation import View
 
     network = find_network(name)
     shop = View(*(np.zeros((5, width), np.float32) for width in (24, 24, 1, 4)), None, np.zeros((5, 6), np.float32))
     initial = network.initial_tensors(shop, 8, 3, "cpu")
     moved = {n: tensor.detach() + 0.5 for n, tensor in initial.items()}
-    found = tensors_of(network.to_learner(moved, dict(network.settings)), initial)
+    found = tensors_of(network.to_learner(moved), initial)
     assert list(found) == list(initial)
     for n, tensor in found.items():
         assert tensor.requires_grad
@@ -252,7 +252,7 @@ def test_the_tensors_of_every_learner_come_back(name):
         np.testing.assert_array_equal(tensor.detach().numpy(), moved[n].numpy(), err_msg=n)
     if name not in ("pair_network", "stack"):
         with pytest.raises(BadSetting, match=r"own \(24, 8\) for \(24, 6\)"):
-            tensors_of(network.to_learner(moved, dict(network.settings)), network.initial_tensors(shop, 6, 3, "cpu"))
+            tensors_of(network.to_learner(moved), network.initial_tensors(shop, 6, 3, "cpu"))
 
 
 def test_differences_are_paired_and_a_user_s_episodes_are_drawn_together():
