@@ -102,9 +102,8 @@ def svg_of(figure: Any, title: str) -> Markup:
     body = re.sub(rf'<g id="{_TOLD}(\w*)">(.*?</g>)', lambda found: _telling(found[1], found[2]), body, flags=re.S)
     body = re.sub(r"\s*\n\s*", " ", re.sub(r'<g id="[^"]*"', "<g", body))
     width, height = (72 * inches for inches in figure.get_size_inches())
-    return Markup(
-        f'<svg class="chart" role="img" aria-label="{escape(title)}" viewBox="0 0 {width:g} {height:g}">{readable(body)}'
-    )  # noqa: S704  # matplotlib escapes
+    attributes = f'class="chart" role="img" aria-label="{escape(title)}" viewBox="0 0 {width:g} {height:g}"'
+    return Markup(f"<svg {attributes}>{readable(body)}")  # noqa: S704  # matplotlib escapes
 
 
 def _lay_out(figure: Any, dpi: int) -> None:
