@@ -1,4 +1,4 @@
-"""What the training loop asks of a learner; nothing else in the loop knows which one it is."""
+"""The learner as the training loop sees it; nothing else in the loop knows which one it is."""
 
 from __future__ import annotations
 
