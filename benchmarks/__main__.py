@@ -1,4 +1,4 @@
-"""Run the benchmarks and print one line each: what recpipe takes, what the peer takes, and the ratio."""
+"""The benchmarks in one run, a line each: recpipe's time, the peer's time, and their ratio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well are classes told apart that came new, with 1 or 5 labelled items each, by what the shop's other classes teach.
+"""Few-shot accuracy on classes that came new, with 1 or 5 labelled items each, taught by the shop's other classes.
 
 ``python -m benchmarks.few_shot_classes ITEMS CACHE [EPISODES [SEED ...]]``: ITEMS is a parquet file with title and category_path
 ("Beauty > Makeup > Nails"), CACHE takes the vectors. A third of the leaf classes with at least 20 items is asked for; neither

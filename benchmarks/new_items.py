@@ -1,4 +1,4 @@
-"""How well are items ranked that nobody had bought before the cut, on what their texts say.
+"""The ranking of items that nobody had bought before the cut, by their texts.
 
 ``python -m benchmarks.new_items FOLDER CUT HORIZON_DAYS CACHE [MODEL ...]``: FOLDER holds a shop's events.parquet and
 items.parquet, CUT is a date, CACHE takes the vectors of the texts, and each MODEL is a folder that ``recpipe benchmark

@@ -1,4 +1,4 @@
-"""How the benchmarks measure: the best of several turns, work and peer in turn so that both meet the same machine."""
+"""The clock of the benchmarks: the best of several turns, work and peer in turn so that both meet the same machine."""
 
 from __future__ import annotations
 

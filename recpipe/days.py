@@ -1,4 +1,4 @@
-"""What a day is: the one place that turns times into days and runs into days.
+"""The definition of a day: the one place that turns times into days and runs into days.
 
 A day begins at midnight of the shop's zone. Nothing here, and no step anywhere, asks the clock what day it is.
 """

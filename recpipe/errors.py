@@ -1,4 +1,4 @@
-"""Errors are sentences for a person: what happened, where, and what to do about it."""
+"""Errors, as sentences for a person: what happened, where, and what to do about it."""
 
 from __future__ import annotations
 

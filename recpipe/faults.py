@@ -1,4 +1,4 @@
-"""What libraries, the disk and the operating system say of a fault, turned into sentences for a person.
+"""Faults of libraries, the disk and the operating system, as sentences for a person.
 
 A stage that knows which file or table it works on says so by `told`; what is left is caught at the edge (`recpipe.cli.main`, and
 `refusals` of the DAGs), where a fault of a library becomes a sentence and its trace goes into the log.

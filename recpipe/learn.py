@@ -1,4 +1,4 @@
-"""The former names of what a registered model imports: versions of 0.1 bring a model file that asks for them.
+"""The former names that a registered model imports: versions of 0.1 bring a model file that asks for them.
 
 `mlflow.pyfunc.load_model` runs that file beside the recpipe that is installed. Nothing else imports this module.
 """

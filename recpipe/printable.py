@@ -1,4 +1,4 @@
-r"""What others wrote (titles, searches, names of files and columns), made fit for a terminal, a log, a sentence or a page.
+r"""Foreign texts (titles, searches, names of files and columns), made fit for a terminal, a log, a sentence or a page.
 
 Texts of a shop are kept as they were delivered. Where one is shown, signs that steer a terminal (escape sequences, NUL, bell),
 that turn the direction of what follows, or that no encoding holds are written out, as in ``\x1b``.

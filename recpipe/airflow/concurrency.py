@@ -1,4 +1,4 @@
-"""Whether runs of other DAGs of recpipe are under way."""
+"""The other DAGs of recpipe with runs under way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task learns from its run: its day, and how it is refused."""
+"""The context of a task: the day of its run, and its refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the DAGs share: dates and patience from the settings, and how a task learns the day that it works on."""
+"""The defaults of all DAGs: dates and patience from the settings, and the day that a task works on."""
 
 from __future__ import annotations
 

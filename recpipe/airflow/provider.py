@@ -1,4 +1,4 @@
-"""What recpipe adds to Airflow: ``airflow dags backfill``. The only room that imports Airflow.
+"""The addition to Airflow's command line: ``airflow dags backfill``. The only room that imports Airflow.
 
 This module is imported by every ``airflow`` command, so it imports nothing itself.
 """

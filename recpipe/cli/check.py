@@ -1,4 +1,4 @@
-"""Checks of what a shop brings: a delivery, and the files of its rules."""
+"""Checks of a shop's files: a delivery, and the rules."""
 
 from __future__ import annotations
 

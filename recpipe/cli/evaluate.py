@@ -1,4 +1,4 @@
-"""Commands that say whether lists were good."""
+"""Commands that judge lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of recpipe, and what they must be."""
+"""The settings of recpipe, and their checks."""
 
 from recpipe.config.settings import Settings, load_settings
 

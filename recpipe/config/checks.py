@@ -1,4 +1,4 @@
-"""What a setting's value has to be like beyond its type and bounds; each check raises ValueError with a sentence."""
+"""Checks of settings beyond their types and bounds; each raises ValueError with a sentence."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who is new on a day, what are they known by, and what did the shop know then."""
+"""Episodes of a day: its new users, their supports, and the shop's evidence on that day."""

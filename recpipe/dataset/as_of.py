@@ -1,4 +1,4 @@
-"""What was known at the end of a day: the catalogue, the history, and the traces of users that make no history."""
+"""The evidence at the end of a day: the catalogue, the history, and the traces of users that make no history."""
 
 from __future__ import annotations
 

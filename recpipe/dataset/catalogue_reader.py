@@ -1,4 +1,4 @@
-"""Which items existed at the end of a day, and what the encoder makes of their texts."""
+"""The catalogue at the end of a day, and the vectors of its texts."""
 
 from __future__ import annotations
 

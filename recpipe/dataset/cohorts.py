@@ -1,4 +1,4 @@
-"""Who is new on a day, and what every user is known by."""
+"""The cohorts of a day: its new users, and the support of every user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cut the past into episodes: what was known of a user at an instant, and what the user took next."""
+"""Episodes cut from the past: the support of a user at an instant, and the items that the user took next."""
 
 from __future__ import annotations
 

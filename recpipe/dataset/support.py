@@ -1,4 +1,4 @@
-"""The support of a user: what is known of him at an instant, weighted."""
+"""The support of a user: the items known at an instant, weighted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the first items of a newcomer change the list: one user, served as if nothing, one and two items were known."""
+"""The effect of a newcomer's first items on the list: one user, served as if nothing, one and two items were known."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def follow(settings: Settings, day: date, user_id: str) -> Steps:
         A user who has met two items or more by then.
     """
     plan = plan_night(settings, day)
-    night = open_night(settings, plan, Lake.from_settings(settings).reader(plan["versions"]))
+    night = open_night(settings, plan, Lake.from_settings(settings).reader(plan.versions))
     row = int(np.searchsorted(night.users.user_ids, user_id))
     rows = rank_blocks(replace(night, users=_steps_of(night.users, row)), 0, 1)
     lists = tuple(rows.filter(pc.equal(rows["user_id"], _name(step))).sort_by("rank").to_pylist() for step in STEPS)

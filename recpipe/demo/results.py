@@ -1,4 +1,4 @@
-"""What the demo ends with: how newcomers are served, a newcomer's first items, lists, outcomes, and where to look further."""
+"""The results of the demo: newcomers, a newcomer's first items, lists, outcomes, and further pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What serves and why, and what the network would have done: from the figures that the gate and the replay left."""
+"""The serving model with its reason, and the network beside it: from the figures of the gate and the replay."""
 
 from __future__ import annotations
 

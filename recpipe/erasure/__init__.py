@@ -1,1 +1,1 @@
-"""Who stands behind a user id, and what becomes of one who asks to be forgotten."""
+"""The persons behind user ids, and the erasure of one who asks to be forgotten."""

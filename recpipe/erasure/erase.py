@@ -1,4 +1,4 @@
-"""Erase users: out of every table with its files and log, out of scratch and caches, and out of what comes in from now on.
+"""The erasure of users: from every table with its files and log, from scratch and caches, and from all later deliveries.
 
 The order is what makes it safe. The list of the erased is written first: from then on ingest leaves them out, and whoever
 publishes a day looks at the list after the commit (`check_published`). Then vectors go, while the texts that lead to

@@ -1,4 +1,4 @@
-"""What an erasure did, for the shop's records: a page and a file of counts, in which no user is named."""
+"""The report of an erasure, for the shop's records: a page and a file of counts, in which no user is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vectors of what erased users typed and wrote, by the keys of the encoder's cache."""
+"""Vectors of texts of erased users, by the keys of the encoder's cache."""
 
 from __future__ import annotations
 

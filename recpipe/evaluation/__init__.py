@@ -1,1 +1,1 @@
-"""Was it good? Metrics, intervals, baselines, drift and the page about a day."""
+"""The evaluation of a day: metrics, intervals, baselines, drift and its page."""

@@ -1,4 +1,4 @@
-"""Has behaviour moved away from what the lists were made from? The population stability index of three distributions.
+"""The drift of behaviour away from the lists' evidence: the population stability index of three distributions.
 
 PSI = Σ_b (a_b − e_b) · ln(a_b / e_b) over bins b, with e the expected and a the actual share: the symmetric
 Kullback-Leibler divergence (Jeffreys 1946) under the name it has in credit scoring (Siddiqi 2006, chapter 8). Rule of

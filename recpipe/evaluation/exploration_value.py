@@ -1,4 +1,4 @@
-"""What logged draws say of rules that were not in force: inverse propensity estimates, and their intervals.
+"""Estimates for rules that were not in force, from logged draws: inverse propensities, with intervals.
 
 Lists give some places to new items by a draw that favours good scores, so the mean over what was drawn is the value of that
 rule alone. Each drawn row, weighed by what the rule asked about would have made of it, over the probability that it had

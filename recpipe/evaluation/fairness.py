@@ -1,4 +1,4 @@
-"""Who is shown, and who is served: exposure by group of items, quality by group of users (docs/fairness.md).
+"""Exposure by group of items, and quality by group of users (docs/fairness.md).
 
 Exposure is Singh & Joachims' (2018, "Fairness of exposure in rankings", section 3): a place of rank r gets the attention
 1 / log2(r + 1), that of nDCG, and a group has the share of the attention that its items have. It stands beside the group's share of

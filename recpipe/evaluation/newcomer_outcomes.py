@@ -1,4 +1,4 @@
-"""What became of the lists of users without events and with a few, one by one: the rows of ``newcomer_outcomes``.
+"""The outcomes of newcomers' lists, one by one: the rows of ``newcomer_outcomes``.
 
 A night has too few of them to say anything, so nights are pooled (`recpipe.evaluation.pooled`); that needs each user's own
 value, for the same person stands in many nights.

@@ -1,4 +1,4 @@
-"""What became of the lists of a day: the rows of ``outcomes``, beside popularity and item kNN on the same users."""
+"""The outcomes of the lists of a day: the rows of ``outcomes``, beside popularity and item kNN on the same users."""
 
 from __future__ import annotations
 

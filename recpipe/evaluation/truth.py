@@ -1,4 +1,4 @@
-"""What users really took after the day of a list, and what they had met before it."""
+"""The truth of a list: the items that users took after its day, and those that they had met before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one item says for another, by several kinds of evidence, and what a support says for its candidates."""
+"""Evidence of one item for another, of several kinds, and of a support for its candidates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of items from behaviour: popularity that fades, and which items meet in the same hands."""
+"""The evidence on items from behaviour: popularity that fades, and items that meet in the same hands."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The public protocols as functions: a split folder in, lists or predictions out; nothing here scores (docs/benchmarks.md)."""
+"""The public protocols as functions: a split folder in, lists or predictions out; nothing here scores (docs/benchmarks)."""

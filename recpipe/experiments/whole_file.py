@@ -1,4 +1,4 @@
-"""A file of results appears whole or not at all, and two runs that are given one name do not write into each other."""
+"""Files of results that appear whole or not at all; two runs that are given one name do not write into each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Under which key of user ids a lake is kept: said once, beside the tables, and held against every writer."""
+"""The key of user ids of a lake: said once, beside the tables, and held against every writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read tables as of a day, replace a day atomically, and keep the register ``days``.
+"""The lake: tables read as of a day, days replaced atomically, and the register ``days``.
 
 Replacing a day is one Delta commit followed by one row in the register. The register is append-only: of the rows
 of one (table, day) the one with the highest table version counts, so writers never meet there, a lost race is

@@ -1,4 +1,4 @@
-"""Keep tables small: join small files, remove files that no version within the retention needs, shorten the log.
+"""The retention of tables: small files joined, files without a needed version removed, the log shortened.
 
 Each function takes one table, changes no row that a reader sees, and can be killed anywhere and run again. A commit that
 joins files has no row in the register and needs none: a reader that meets its version finds the same rows as before.

@@ -1,4 +1,4 @@
-"""Which published days were made from something that has been replaced since."""
+"""Stale days: those that were made from something that has been replaced since."""
 
 from __future__ import annotations
 

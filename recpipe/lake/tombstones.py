@@ -1,4 +1,4 @@
-"""Who is erased: a list of hashes in the lake, of which ingestion and every published day take notice.
+"""The erased users: a list of hashes in the lake, of which ingestion and every published day take notice.
 
 An *erasure token* is ``erase-`` and the HMAC-SHA-256 of what stands in the tables for a user, under a secret made from the
 shop's key; of a shop without one, under a salt that lies with the list. A token names a user to who holds that secret, and to

@@ -1,4 +1,4 @@
-"""Where the DAG files are: beside the package in a checkout, under the environment's share/ where a wheel was installed."""
+"""The place of the DAG files: beside the package in a checkout, under the environment's share/ where a wheel was installed."""
 
 from __future__ import annotations
 

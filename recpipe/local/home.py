@@ -1,4 +1,4 @@
-"""What stands in the embedded home: Airflow's configuration, keys and login, written before anything starts."""
+"""The files of the embedded home: Airflow's configuration, keys and login, written before anything starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start, watch and stop the services of the embedded home.
+"""The services of the embedded home: start, watch, stop.
 
 A service is a process that leads a session of its own; everything it starts (executor workers, tasks, jobs) stays in
 that session and is stopped with it. ``HOME/run/NAME.json`` says which process it is, ``HOME/logs/NAME.log`` what it said.

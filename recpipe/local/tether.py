@@ -1,4 +1,4 @@
-"""Run a command that does not outlive its starter: ``python -m recpipe.local.tether COMMAND…``.
+"""A command that does not outlive its starter: ``python -m recpipe.local.tether COMMAND…``.
 
 The starter holds the other end of standard input. When that end closes, because the starter ended or was killed with -9, the
 command's whole process group is stopped. A signal handler could not do that: SIGKILL cannot be caught.

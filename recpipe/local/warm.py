@@ -1,4 +1,4 @@
-"""Start an ``airflow`` service that has imported the dear modules: ``python -m recpipe.local.warm MODULES ARGS…``.
+"""An ``airflow`` service that has imported the dear modules: ``python -m recpipe.local.warm MODULES ARGS…``.
 
 MODULES is a list with commas, or ``default`` for those of ``RECPIPE_PRELOAD``. The scheduler's LocalExecutor and a worker of
 Celery fork processes, and those fork the tasks: what is imported here, each task finds imported. Great Expectations alone

@@ -1,1 +1,1 @@
-"""What has to be swept from time to time, and whether an installation is sound."""
+"""The upkeep of an installation: sweeping from time to time, and a check of its soundness."""

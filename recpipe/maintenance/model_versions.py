@@ -1,4 +1,4 @@
-"""Remove model versions that nobody used: never promoted, no alias, nothing published by them, and old.
+"""The removal of model versions that nobody used: never promoted, no alias, nothing published by them, and old.
 
 The version goes last, so that a killed sweep finds it again and finishes it.
 """

@@ -1,4 +1,4 @@
-"""Remove the scratch of runs that are over: folders under ``work/`` that were not touched for days and that nobody works in.
+"""The removal of scratch: folders under ``work/`` that were not touched for days and that nobody works in.
 
 A folder is renamed before it is removed, so that a killed sweep leaves no half of one under its name.
 """

@@ -1,4 +1,4 @@
-"""What a step of the upkeep says of itself."""
+"""The report of a step of the upkeep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure a mean over users is: the bootstrap over users (Efron & Tibshirani 1993, chapters 6 and 13).
+"""Intervals of means over users, by the bootstrap (Efron & Tibshirani 1993, chapters 6 and 13).
 
 Drawing n users with replacement and averaging is the same as drawing how often each *distinct* value comes, from one
 multinomial. Ranking metrics take few distinct values, so a million users cost no more than a thousand.

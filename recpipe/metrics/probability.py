@@ -1,4 +1,4 @@
-"""How good are probabilities? The area under the ROC curve with its interval, and the distance from the rates."""
+"""The quality of probabilities: the area under the ROC curve with its interval, and the distance from the rates."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How a support becomes a user vector, and how that is learned."""
+"""Learners: user vectors from supports, and their training."""

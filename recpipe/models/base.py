@@ -1,4 +1,4 @@
-"""What a learner is: items and users become vectors, and their product ranks."""
+"""The learner: items and users become vectors, and their product ranks."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How are people told? A notice says what happened, on which day, and what to do; channels carry it."""
+"""Notices to people: each says what happened, on which day, and what to do; channels carry it."""

@@ -1,4 +1,4 @@
-"""Where notices go: the log always, a webhook and a mailbox where the settings name them.
+"""The channels of notices: the log always, a webhook and a mailbox where the settings name them.
 
 A channel that fails is logged by the kind of its error alone, since addresses may hold a secret; it stops nothing.
 """

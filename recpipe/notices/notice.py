@@ -1,4 +1,4 @@
-"""What people are told."""
+"""The notice that people get."""
 
 from __future__ import annotations
 

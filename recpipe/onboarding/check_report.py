@@ -1,4 +1,4 @@
-"""What a check found, for a person at a terminal: short sentences, and two small tables."""
+"""The report of a check, for a person at a terminal: short sentences, and two small tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look at a shop's files, propose the settings that take them in, try them on real days, and cut a log into days."""
+"""The check of a shop's files: settings that take them in, a trial on real days, and a log cut into days."""
 
 from __future__ import annotations
 

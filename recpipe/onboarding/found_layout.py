@@ -1,4 +1,4 @@
-"""Which layout of a landing the folders of sources have, if they are laid by day."""
+"""The layout of a landing that the folders of sources have, if they are laid by day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A log is cut into days as a shop would have delivered them: events of the day, items and users on their first day."""
+"""A log cut into days as a shop would have delivered them: events of the day, items and users on their first day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes an event unique: a delivered id, columns that are one together, or all that was delivered of it."""
+"""The identity of an event: a delivered id, columns that are one together, or all that was delivered of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files lie under a path, and which of them belong together: one source is what one table is made of."""
+"""The sources under a path: files that belong together, and make one table."""
 
 from __future__ import annotations
 

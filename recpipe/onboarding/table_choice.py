@@ -1,4 +1,4 @@
-"""Which source is events, which items, which users, and which none of them."""
+"""The match of sources with tables: events, items, users, or none of them."""
 
 from __future__ import annotations
 

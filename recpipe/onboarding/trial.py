@@ -1,4 +1,4 @@
-"""What would become of days: they are staged for real, in a scratch home, and the facts are read off."""
+"""The trial of some days: they are staged for real, in a scratch home, and the facts are read off."""
 
 from __future__ import annotations
 

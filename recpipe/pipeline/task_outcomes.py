@@ -1,4 +1,4 @@
-"""What became of the rows of an earlier day: the rows of ``outcomes`` that speak of a task's table."""
+"""The outcomes of a task's earlier rows: the rows of ``outcomes`` on its table."""
 
 from __future__ import annotations
 

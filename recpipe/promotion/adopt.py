@@ -1,4 +1,4 @@
-"""Adopt another shop's model: registered and promoted without comparison, so that this shop serves from its first night."""
+"""The adoption of another shop's model: promoted without comparison, so that this shop serves from its first night."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person is asked before a version is promoted: the gate's comparison in words and in pictures."""
+"""The question to a person before a promotion: the gate's comparison in words and in pictures."""
 
 from __future__ import annotations
 

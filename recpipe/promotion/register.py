@@ -1,4 +1,4 @@
-"""What a week registers: its candidate, and before the very first one a champion to compare it with."""
+"""The registrations of a week: its candidate, and before the very first one a champion to compare it with."""
 
 from __future__ import annotations
 

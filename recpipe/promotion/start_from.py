@@ -1,4 +1,4 @@
-"""What a training run goes on from: the champion, a version, a model folder, or a version of another registered model."""
+"""The start of a training run: the champion, a version, a model folder, or a version of another registered model."""
 
 from __future__ import annotations
 

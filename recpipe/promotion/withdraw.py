@@ -1,4 +1,4 @@
-"""Taking back a promotion: a version that turned out bad serves no further night."""
+"""The withdrawal of a promotion: a version that turned out bad serves no further night."""
 
 from __future__ import annotations
 

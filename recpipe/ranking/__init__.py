@@ -1,1 +1,1 @@
-"""Which items, in which order, for which reason: the lists of a night."""
+"""The lists of a night: items, their order, and their reasons."""

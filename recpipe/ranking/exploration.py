@@ -1,4 +1,4 @@
-r"""Some places of a list are given to new items by a draw whose probabilities are written down.
+r"""Exploration: places of a list given to new items, by a draw whose probabilities are written down.
 
 Nobody has bought an item that came today, so nothing but its text speaks for it, and where it is never shown nobody ever
 will. `explore` gives the places of a list's end to items drawn from those that are new and eligible for the user. The

@@ -1,4 +1,4 @@
-"""Scores and rules become lists: the whole catalogue for a block of users at a time."""
+"""Lists from scores and rules: the whole catalogue for a block of users at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the things a user met brought an item into the list."""
+"""Reasons: the items that a user met and that brought an item into the list."""
 
 from __future__ import annotations
 

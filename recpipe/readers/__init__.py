@@ -1,1 +1,1 @@
-"""What the readers of the tables ask for: a user's list in words, a day as a file, freshness, quality, quarantine."""
+"""The answers to readers of the tables: a user's list in words, a day as a file, freshness, quality, quarantine."""

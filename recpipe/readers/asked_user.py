@@ -1,4 +1,4 @@
-"""Who is meant when a person types the id of a user."""
+"""The user meant by an id that a person types."""
 
 from __future__ import annotations
 

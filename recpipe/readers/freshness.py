@@ -1,4 +1,4 @@
-"""How fresh each table is."""
+"""The freshness of each table."""
 
 from __future__ import annotations
 

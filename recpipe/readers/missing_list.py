@@ -1,4 +1,4 @@
-"""Why a user has no list."""
+"""The reason for a missing list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good the lists were, day by day: the rows of ``outcomes`` as curves."""
+"""The quality of the lists, day by day: the rows of ``outcomes`` as curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was not taken in, and why: the rows of ``quarantine`` as counts. No delivered value is in it."""
+"""The rows that were not taken in, and the reasons: ``quarantine`` as counts. No delivered value is in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that is known of one user's list: what stands in it, what it was made from, and how it differs from the day before."""
+"""The report on one user's list: its items, its inputs, and its difference from the day before."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which model version serves a day, and who was promoted when."""
+"""The registry: the model version of each day, and its promotions."""

@@ -1,4 +1,4 @@
-"""Whether a model was trained on the vectors of the encoder that the settings name; no other model can serve."""
+"""The bond of a model to the encoder that the settings name; no other model can serve."""
 
 from __future__ import annotations
 

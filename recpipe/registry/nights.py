@@ -1,4 +1,4 @@
-"""Which nights a registered version made: told from the register, and noted beside the version in MLflow."""
+"""The nights that a registered version made: told from the register, and noted beside the version in MLflow."""
 
 from __future__ import annotations
 

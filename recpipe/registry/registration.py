@@ -1,4 +1,4 @@
-"""Log a trained model folder as an MLflow run and register it as a version, once."""
+"""The registration of a trained model folder: an MLflow run and a version, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which version serves a day, and its files on this machine."""
+"""The version that serves a day, and its files on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log a search for settings to MLflow: one run for the search, and in it one for each trial."""
+"""The log of a search for settings in MLflow: one run for the search, and in it one for each trial."""
 
 from __future__ import annotations
 

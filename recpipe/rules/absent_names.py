@@ -1,4 +1,4 @@
-"""What the files name and the catalogue does not have: nothing is refused for that, but somebody should hear of it."""
+"""Names in the files that the catalogue does not have: nothing is refused for them, but somebody should hear of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How old a user is for certain, by what an attribute says."""
+"""The certain age of a user, by an attribute."""
 
 from __future__ import annotations
 

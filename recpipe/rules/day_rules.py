@@ -1,4 +1,4 @@
-"""What knowledge says of the catalogue and the users of one day, as arrays."""
+"""The rules for the catalogue and the users of one day, as arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a folder of files to what they say: every fault at once, or all of it."""
+"""The reading of a folder of rule files: every fault at once, or every rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the shop knows beforehand, as the files say it: plain values, without any day or table."""
+"""The rules of the shop as its files say them: plain values, without any day or table."""
 
 from __future__ import annotations
 

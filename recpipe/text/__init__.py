@@ -1,1 +1,1 @@
-"""Text becomes vectors: an encoder from a local folder, and a cache by content."""
+"""Vectors of texts: an encoder from a local folder, and a cache by content."""

@@ -1,4 +1,4 @@
-"""What the name of a class says of its texts, learned from the other classes.
+"""The evidence in the name of a class for its texts, learned from the other classes.
 
 The means of classes are a Gaussian process over the vectors of their names: classes with like names have like means, and a mean lies
 where its name does, as far as that holds for the classes that are known (Rasmussen & Williams 2006, section 2.7, with one explicit

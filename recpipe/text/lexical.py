@@ -1,4 +1,4 @@
-"""How well short texts meet longer ones: by words (BM25), by letters (trigrams) and by meaning (vectors)."""
+"""The match of short texts with longer ones: by words (BM25), by letters (trigrams) and by meaning (vectors)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Texts as a few numbers by the words they share: latent semantic analysis, beside what an encoder makes of them.
 
 A pretrained encoder knows what words mean and blurs which ones stand there; a shop's own titles tell its kinds of products apart by
-single words. The two side by side tell more than either (docs/benchmarks.md, "Few-shot classes that come new").
+single words. The two side by side tell more than either (docs/benchmarks/text-classes.md).
 """
 
 from __future__ import annotations

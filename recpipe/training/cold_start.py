@@ -30,7 +30,7 @@ WINDOW_DAYS = 7
 """Days after such an instant in which a user's order is waited for."""
 SHARE_KEPT = 0.25
 """Of what openings taught, so much is kept: what helps one shop misleads another. Of a quarter, a half, three quarters and all, a quarter
-harmed least between Beauty and a sample of completejourney, in both directions (docs/benchmarks.md)."""
+harmed least between Beauty and a sample of completejourney, in both directions (docs/benchmarks/other-shops.md)."""
 LEAST_EPISODES = 100
 """Where fewer users come back within the horizon, it is doubled: shops differ in how often one comes."""
 LONGEST_HORIZON, LONGEST_SHARE = 120.0, 1 / 8

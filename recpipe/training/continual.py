@@ -1,4 +1,4 @@
-"""Go on from a model with what happened since: its numbers are the start, old weeks are replayed, forgetting is measured.
+"""Continual training from a model: its numbers are the start, old weeks are replayed, forgetting is measured.
 
 Replay is the oldest remedy against catastrophic forgetting, and a hard one to beat (Rolnick et al. 2019, "Experience Replay
 for Continual Learning", NeurIPS). The training input still holds the old weeks, so that nothing has to be kept beside it.

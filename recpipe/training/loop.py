@@ -1,4 +1,4 @@
-"""Train a learner that is taught by gradients: one file, from top to bottom, whatever the learner.
+"""The training of a learner that is taught by gradients: one file, from top to bottom, whatever the learner.
 
 ``python -m recpipe.training.loop --episodes DIR --out DIR``. Reads the training input, cuts the past into episodes at
 several instants, learns on the earlier ones, looks at the later ones to stop, and writes into the folder ``out``:

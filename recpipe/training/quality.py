@@ -1,4 +1,4 @@
-"""How good a learner's lists are, a number a user, on training's own window."""
+"""The quality of a learner's lists, a number a user, on training's own window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says of the learners that it measured: means with intervals, by metric and size of the support."""
+"""The summary of a run's learners: means with intervals, by metric and size of the support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start a shop from the model of another one, and go on from it as far as what the shop has seen allows.
+"""Transfer: a shop starts from the model of another one, and goes on from it as far as its own log allows.
 
 The numbers of the other shop's model are a prior whose strength falls with the episodes at hand (L2-SP, Li et al. 2018, "Explicit
 Inductive Bias for Transfer Learning with Convolutional Networks", section 3, equation 3; divided by the number of episodes it is the

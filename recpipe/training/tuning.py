@@ -1,4 +1,4 @@
-"""Search for the settings of a training run: which learner, how wide, how fast. Optuna proposes and stops, we train.
+"""The search for settings of a training run: learner, width, rates. Optuna proposes and stops, we train.
 
 The folder ``out`` holds ``study.sqlite`` (what was tried; from there a killed search goes on), a model folder
 ``trial-NNN`` a trial, ``trials.csv`` and ``best.json``, the settings of the best trial as `recpipe.training.config.Config`.

@@ -1,4 +1,4 @@
-"""How the past becomes what a run learns from: windows at earlier instants, newest first, and batches of their episodes."""
+"""The windows that a run learns from: earlier instants, newest first, and batches of their episodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an id is: one canonical text for it, wherever it comes from and whoever asks.
+"""Ids: one canonical text for each, wherever it comes from and whoever asks.
 
 Two systems of a shop write one id in many ways: with blanks around it, with a byte order mark or a zero-width sign that
 nobody sees, composed or decomposed, as the number 12345 or, out of a table with gaps, as the text ``12345.0``. All of these

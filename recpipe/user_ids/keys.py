@@ -1,4 +1,4 @@
-"""Who stands behind a user id: with a key, ids are HMAC-SHA-256 from ingestion on, and only who has the key can tell.
+"""Keys of user ids: with a key, ids are HMAC-SHA-256 from ingestion on, and only its holder can map them.
 
 A user id becomes ``HMAC-SHA-256(key, id)`` in 64 hexadecimal digits, which any engine can compute. Other ids (sessions,
 orders, events) and hashes of rows have keys of their own, made from the shop's one, so that the same text under two

@@ -1,4 +1,4 @@
-"""What free texts may not say of a person: mail addresses, and the writer's own id."""
+"""The masks of free texts: mail addresses, and the writer's own id."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Is a staged day good enough to publish? Great Expectations decides; verdicts and pages hold counts, never values."""
+"""The validation of staged days: Great Expectations decides; verdicts and pages hold counts, never values."""

@@ -1,4 +1,4 @@
-"""Hold staged days against their suite, store the verdicts, and write their pages."""
+"""The audit of staged days against their suite, with its verdicts and their pages."""
 
 from __future__ import annotations
 

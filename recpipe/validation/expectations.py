@@ -1,4 +1,4 @@
-"""What a shop expects of its tables beyond recpipe's own rules: a folder of suites of Great Expectations, read as data.
+"""A shop's own expectations of its tables: a folder of suites of Great Expectations, read as data.
 
 Nothing of a suite runs as code: types are looked up in the list below, kwargs hold numbers, texts and lists, and
 conditions name a column, an operator and a value. What a suite cannot mean here is refused by file and expectation.

@@ -1,4 +1,4 @@
-"""What the expectations look at: a batch as a flat frame, and the counts over a whole day."""
+"""The frames that expectations look at: a batch as a flat frame, and the counts over a whole day."""
 
 from __future__ import annotations
 

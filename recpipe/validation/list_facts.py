@@ -1,4 +1,4 @@
-"""Count what may be wrong with the lists of a night: the facts behind the suite of ``recommendations``."""
+"""The counts of faults in the lists of a night: the facts behind the suite of ``recommendations``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shop's own expectations become rules beside recpipe's: Great Expectations decides on both alike."""
+"""Rules from the shop's own expectations, beside recpipe's: Great Expectations decides on both alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a rule is made: one expectation of Great Expectations with its words."""
+"""The making of a rule: one expectation of Great Expectations with its words."""
 
 from __future__ import annotations
 

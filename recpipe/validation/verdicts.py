@@ -1,4 +1,4 @@
-"""What an audit found: counts and sentences, stored beside the table; no value of any row is in it."""
+"""The verdict of an audit: counts and sentences, stored beside the table; no value of any row is in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who works on a run that stands as queued or running: a scheduler, a process that was called with ``--local``, or nobody.
+"""The worker of a run that is queued or running: a scheduler, a process that was called with ``--local``, or nobody.
 
 A process that was killed leaves its run as it was. So a run of ``--local`` says which process works on it, and its earliest
 start (``run_after``) lies a little ahead as long as that process lives: a scheduler leaves such a run alone.

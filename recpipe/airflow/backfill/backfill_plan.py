@@ -1,4 +1,4 @@
-"""Which runs a backfill means: the range, the runs that stand there already, and what is refused."""
+"""The runs of a backfill: its range, the runs that exist already, and the refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make an embedded home ready in one process: database, pools, DAGs. ``python -m recpipe.airflow.backfill.database_setup SLOTS``.
+"""The preparation of an embedded home: database, pools, DAGs. ``python -m recpipe.airflow.backfill.database_setup SLOTS``.
 
 Three ``airflow`` commands would do the same, at three times the start-up cost.
 """

@@ -1,4 +1,4 @@
-"""Follow a backfill until its runs are done, and say what happened to them."""
+"""The watch over a backfill until its runs are done, and the words on each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a backfill was seen done: the days of its tables in the lake's register, and the tasks of its runs.
+"""The proof of a backfill: the days of its tables in the lake's register, and the tasks of its runs.
 
 The state of a run is no proof: Airflow calls a run whose tasks were all skipped a success, and a day may have been published
 by a run long before the one that should replace it.

@@ -1,4 +1,4 @@
-"""Say how an Airflow installation stands, as JSON, for `recpipe doctor`: ``python -m recpipe.airflow.backfill.setup_probe``.
+"""The state of an Airflow installation as JSON, for `recpipe doctor`: ``python -m recpipe.airflow.backfill.setup_probe``.
 
 In a process of its own, since it imports Airflow and every DAG file. It changes nothing, and says no value of any secret.
 """

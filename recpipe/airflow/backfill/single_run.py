@@ -1,4 +1,4 @@
-"""Run one run of a DAG in this process, beside whatever scheduler there is.
+"""One run of a DAG in this process, beside whatever scheduler there is.
 
 ``dag.test()`` of Airflow dates its run by the logical date, so that a scheduler finds the time limit of a past day exceeded
 and skips its tasks, and it marks tasks as scheduled, which a scheduler then hands out as well. Here the run is dated by the

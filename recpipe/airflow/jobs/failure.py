@@ -1,4 +1,4 @@
-"""How a job ends badly, wherever it ran: which error, and what it says."""
+"""The failures of a job, wherever it ran: the error, and its sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of Docker or Kubernetes for a job, as plain values: everything that is submitted is made here."""
+"""The requests to Docker or Kubernetes for a job, as plain values: everything that is submitted is made here."""
 
 from __future__ import annotations
 

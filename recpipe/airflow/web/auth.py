@@ -1,4 +1,4 @@
-"""Who may enter: whoever may read the DAG of the lists, by Airflow's own auth manager; nobody else gets a byte.
+"""The login of the page: whoever may read the DAG of the lists, by Airflow's own auth manager; nobody else gets a byte.
 
 Airflow does not protect what a plugin adds. Every route of the page therefore depends on `MAY_READ`, which asks the auth
 manager that the installation has (its neutral interface: SimpleAuthManager, FAB and others answer it).

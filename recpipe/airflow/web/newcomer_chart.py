@@ -1,4 +1,4 @@
-"""How newcomers are served: the chart of the newest replay, and the pooled nights as a table."""
+"""The service to newcomers: the chart of the newest replay, and the pooled nights as a table."""
 
 from __future__ import annotations
 

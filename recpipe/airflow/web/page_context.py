@@ -1,4 +1,4 @@
-"""What surrounds the page: the settings of this installation, and where its other pages stand."""
+"""The surroundings of the page: the settings of this installation, and the addresses of its other pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page says in words."""
+"""The words of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where something came from: each time that a day of a table was written, and what MLflow has of a model version."""
+"""The origin of rows and models: each writing of a day of a table, and MLflow's record of a model version."""
 
 from __future__ import annotations
 

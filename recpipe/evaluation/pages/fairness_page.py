@@ -1,4 +1,4 @@
-"""What the page of a day says of groups: who is shown, and who is served."""
+"""The groups on the page of a day: exposure of items, and quality for users."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How would the shop have served newcomers? Who registered after a cut, served as if new, by a model of the days before it."""
+"""The replay: users who registered after a cut, served as if new, by a model of the days before it."""

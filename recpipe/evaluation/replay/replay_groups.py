@@ -1,4 +1,4 @@
-"""The groups of newcomers that are replayed, by what is known of them."""
+"""The groups of newcomers that are replayed, by the number of their known items."""
 
 from __future__ import annotations
 

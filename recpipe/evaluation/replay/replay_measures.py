@@ -1,4 +1,4 @@
-"""What a replay measured: the rows of ``replays``."""
+"""The measures of a replay: the rows of ``replays``."""
 
 from __future__ import annotations
 

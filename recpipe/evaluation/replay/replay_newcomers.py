@@ -1,4 +1,4 @@
-"""Who came after a cut, and is served as if new: at k = 0, 1, 3, 5 and 10 items, with what was met afterwards."""
+"""Users who came after a cut, as if new: at k = 0, 1, 3, 5 and 10 items, with the items met afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make the environments of the peers and run their scripts in them."""
+"""The environments of the peers, and the runs of their scripts in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an installation is sound: each check is one function of a table; it says what it found and what to do."""
+"""The soundness of an installation: each check is one function of a table; it says what it found and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether Airflow is set up as recpipe needs it: asked in a process of its own, which imports Airflow (`recpipe.airflow.backfill.setup_probe`)."""
+"""The set-up of Airflow, asked in a process of its own, which imports Airflow (`recpipe.airflow.backfill.setup_probe`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check found: one line for a person, and what to do about it. Never a secret, an address with one, or an id."""
+"""The finding of a check: one line for a person, and the remedy. Never a secret, an address with one, or an id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this machine is fit: Python, libraries, disk, clock, GPU."""
+"""Checks of this machine: Python, libraries, disk, clock, GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether recpipe can write where it has to, safely, and its secrets are its own."""
+"""Checks of recpipe's places: write access, safety, and secrets of its own."""
 
 from __future__ import annotations
 

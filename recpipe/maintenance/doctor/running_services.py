@@ -1,4 +1,4 @@
-"""Whether the services answer and are healthy, and who can reach them."""
+"""Checks of the services: answers, health, and exposure."""
 
 from __future__ import annotations
 

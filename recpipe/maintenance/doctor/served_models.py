@@ -1,4 +1,4 @@
-"""Whether there is a model, its encoder loads, and the key of user ids is the lake's."""
+"""Checks of the model, its encoder, and the key of user ids."""
 
 from __future__ import annotations
 

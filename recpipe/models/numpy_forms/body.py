@@ -1,4 +1,4 @@
-r"""What the learners with heads share: items placed by text, sales and factors, and the plain evidence beside a head.
+r"""The body that learners with heads share: items placed by text, sales and factors, and the plain evidence beside a head.
 
 An item is the row :math:`x_i = [z_i, f_i]`. Its place :math:`z_i = unit([t_i A + g_i m_i B,\; h_i c_i])` joins its own
 text vector t and the mean text vector m of the items it is bought with (as in `recpipe.models.numpy_forms.prototypical`) to its

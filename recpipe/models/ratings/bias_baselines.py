@@ -1,4 +1,4 @@
-"""What is known without learning to adapt: the rows that a learner has to beat."""
+"""Baselines without adaptation: the rows that a learner has to beat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of whatever kind become blocks of features whose inner products say how alike two rows are."""
+"""Blocks of features from columns of any kind; their inner products say how alike two rows are."""
 
 from __future__ import annotations
 

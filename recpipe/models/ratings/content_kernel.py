@@ -1,4 +1,4 @@
-"""What the catalogue says of an item predicts its bias and its factors: Gaussian processes over blocks of features."""
+"""The catalogue's prediction of an item's bias and factors: Gaussian processes over blocks of features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From mean and spread to a distribution over the levels of the scale, and its median.
+"""The distribution over the levels of the scale, from mean and spread, and its median.
 
 The mean absolute error is least at the median of what may come, not at the mean; on a scale of levels that is a level.
 """

@@ -1,4 +1,4 @@
-"""What a predictor of ratings sees: known ratings, what is said of items and users, and tasks."""
+"""The data of a predictor of ratings: known ratings, columns of items and users, and tasks."""
 
 from __future__ import annotations
 

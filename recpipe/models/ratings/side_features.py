@@ -1,4 +1,4 @@
-"""What is known of every item before a task begins: once with its ratings, once as if it were new."""
+"""The evidence on every item before a task begins: once with its ratings, once as if it were new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which delivered column is which of the contract: by its name, and by what it holds."""
+"""The match of delivered columns with those of the contract: by name, and by content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How shops name what the contract has: general synonyms of columns and of kinds of events, nothing of any one shop."""
+"""The names that shops use: general synonyms of columns and of kinds of events, nothing of any one shop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which columns of two sources hold the same ids: what a catalogue has one row for, a log names again and again."""
+"""The columns of two sources that hold the same ids: a catalogue has one row for each, a log names it again and again."""
 
 from __future__ import annotations
 

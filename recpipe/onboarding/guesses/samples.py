@@ -1,4 +1,4 @@
-"""What the columns of a source hold, from a sample of its rows that is spread over its files."""
+"""The contents of a source's columns, from a sample of its rows that is spread over its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In which form a column holds times: timestamps, instants, INT96, numbers since 1970, texts; and where the day is cut."""
+"""The form of a column's times: timestamps, instants, INT96, numbers since 1970, texts; and the hour at which a day is cut."""
 
 from __future__ import annotations
 

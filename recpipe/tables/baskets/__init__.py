@@ -1,1 +1,1 @@
-"""What completes an item or a cart."""
+"""The items that complete an item or a cart."""

@@ -1,4 +1,4 @@
-"""What is known at the end of a day of users, their purchases, and the campaigns that began: what a probability is learned from."""
+"""The history of campaigns at the end of a day: users, their purchases, and the campaigns that began."""
 
 from __future__ import annotations
 

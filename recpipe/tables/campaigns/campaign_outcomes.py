@@ -1,4 +1,4 @@
-"""What became of a campaign's audience over the days that it ran."""
+"""The outcomes of a campaign's audience over the days that it ran."""
 
 from __future__ import annotations
 

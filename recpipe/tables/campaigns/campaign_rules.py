@@ -1,4 +1,4 @@
-"""Whom a campaign may address: its candidates, without suppressed users and those whom knowledge bars, under the cap."""
+"""The users whom a campaign may address: its candidates, without suppressed and barred users, under the cap."""
 
 from __future__ import annotations
 

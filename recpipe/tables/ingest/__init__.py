@@ -1,1 +1,1 @@
-"""Landing files become clean events, items and users; what is not taken in goes to quarantine with its reason."""
+"""Clean events, items and users from landing files; rows that are not taken in go to quarantine with their reason."""

@@ -1,4 +1,4 @@
-"""Publish staged days: audit first, then one commit a table, and a row a day in the register."""
+"""The publication of staged days: audit first, then one commit a table, and a row a day in the register."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take days in: one, or a long history in one process with several days a commit."""
+"""The intake of days: one, or a long history in one process with several days a commit."""
 
 from __future__ import annotations
 

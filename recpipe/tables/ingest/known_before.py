@@ -1,4 +1,4 @@
-"""Which items exist: what events are held against where a shop asks for that."""
+"""The items that exist: events are held against them where a shop asks for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an export is cut at another midnight than the shop's: told from the half hours in which its events happened."""
+"""The midnight at which an export is cut: told from the half hours in which its events happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage days: delivered files are read a batch at a time, judged, and written in the contract's schema for the audit."""
+"""The staging of days: delivered files read a batch at a time, judged, and written in the contract's schema for the audit."""
 
 from __future__ import annotations
 

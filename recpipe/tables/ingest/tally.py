@@ -1,4 +1,4 @@
-"""What became of the delivered rows of a table and day, in numbers, and the share of bad rows above which a day is refused."""
+"""The count of delivered rows of a table and day by result, and the share of bad rows above which a day is refused."""
 
 from __future__ import annotations
 

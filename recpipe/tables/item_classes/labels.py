@@ -1,4 +1,4 @@
-"""Which class an item has: its own category, and the labels of a file that the shop keeps."""
+"""The labels of items: their own category, and those of a file that the shop keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""How much more there is of something in one user than in the others: weights of tags, and what they rest on.
+r"""The excess of a tag in one user over the others: weights of tags, and the evidence under them.
 
 A user has seen :math:`n_t` of evidence under tag t, of :math:`N` in all; the other users have the share :math:`q_t` of theirs
 under it, so :math:`E_t = q_t N` is what an average other user would have. The weight of the tag is

@@ -1,4 +1,4 @@
-"""What a tag rests on, as a sentence that speaks of its user alone."""
+"""The evidence of a tag, as a sentence that speaks of its user alone."""
 
 from __future__ import annotations
 

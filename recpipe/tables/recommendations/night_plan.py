@@ -1,15 +1,16 @@
-"""What a night reads and which model it asks: resolved once, and passed on to every task of the night."""
+"""The plan of a night: its inputs and its model, resolved once, and passed on to every task of the night."""
 
 from __future__ import annotations
 
 from datetime import date
 
 from recpipe.config.settings import Settings
-from recpipe.pipeline.plan import Plan, plan_day
+from recpipe.pipeline.plan import plan_day
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.tables.recommendations.night_shards import LISTS
 
 
-def plan_night(settings: Settings, day: date, model_version: str = "") -> Plan:
+def plan_night(settings: Settings, day: date, model_version: str = "") -> RunPlan:
     """Say what a night works on, as JSON.
 
     Parameters

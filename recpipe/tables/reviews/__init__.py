@@ -1,1 +1,1 @@
-"""What reviews say, by aspect, and digests of them."""
+"""The insights of reviews, by aspect, and digests of them."""

@@ -1,4 +1,4 @@
-"""What reviews speak of: a declarative file of aspects with the words that name them, and the clauses of a text."""
+"""The aspects of reviews: a declarative file with the words that name them, and the clauses of a text."""
 
 from __future__ import annotations
 

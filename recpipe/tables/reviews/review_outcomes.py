@@ -1,4 +1,4 @@
-"""What became of what was said of reviews: the ratings that they came with, or got since."""
+"""The outcomes of review insights: the ratings that reviews came with, or got since."""
 
 from __future__ import annotations
 

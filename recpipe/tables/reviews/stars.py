@@ -1,4 +1,4 @@
-"""How many stars a text stands for, learned from a handful of rated texts a star."""
+"""The stars that a text stands for, learned from a handful of rated texts a star."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Lists for what users search for."""
+"""Lists for the texts that users search for."""

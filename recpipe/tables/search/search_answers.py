@@ -1,4 +1,4 @@
-"""From a wish to the items that answer it: filters, what is relaxed where they leave nothing, order, and reasons."""
+"""The answers to a wish: filters, those given up where they leave nothing, order, and reasons."""
 
 from __future__ import annotations
 

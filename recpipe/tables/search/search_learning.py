@@ -1,4 +1,4 @@
-"""What each kind of evidence counts in a search: learned from what was met right after searches, beside a prior."""
+"""The weights of evidence in a search: learned from the items met right after searches, beside a prior."""
 
 from __future__ import annotations
 

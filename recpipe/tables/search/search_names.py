@@ -1,4 +1,4 @@
-"""Which categories and brands of the catalogue a search text names."""
+"""The categories and brands of the catalogue that a search text names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search text asks for: limits of the price, what must not be in it, and the words that are left to look for."""
+"""The wishes in a search text: limits of the price, words to do without, and the words left to look for."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How the encoder itself is taught, on the texts of episodes."""
+"""The fine-tuning of the encoder, on the texts of episodes."""

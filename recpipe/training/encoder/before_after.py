@@ -1,4 +1,4 @@
-"""What fine-tuning came to: text prototypes by the frozen and by the taught vectors, on a window that taught nothing."""
+"""The gain of fine-tuning: text prototypes by the frozen and by the taught vectors, on a window that taught nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fine-tune an encoder on episodes: from top to bottom.
+"""One fine-tuning run of an encoder on episodes, from top to bottom.
 
 Reads the training input of ``recpipe train`` with its texts, cuts the past into windows, learns on the earlier ones, and
 compares text prototypes from the frozen and from the fine-tuned vectors on the last window. Into the folder ``out``:

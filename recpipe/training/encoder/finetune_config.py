@@ -1,4 +1,4 @@
-"""What can be set about fine-tuning."""
+"""The settings of fine-tuning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an encoder is taught: to bring users' prototypes to the items they took next, or to tell such pairs from others."""
+"""The objectives of fine-tuning: users' prototypes near the items they took next, or such pairs told from others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is taught, what teaches it, and how a killed run goes on."""
+"""The state of a fine-tuning run: its parameters, its data, and its checkpoint for a killed run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def begin(config: Config, source: Encoder) -> Course:
 
     from recpipe.text.loaders import open_model
     from recpipe.training.encoder import methods
-    from recpipe.training.encoder.averaging import Average, EmbeddingNoise
+    from recpipe.training.encoder.adversarial import EmbeddingNoise
+    from recpipe.training.encoder.ema import Average
 
     model = open_model(source.folder)
     sizes = methods.Sizes(config.top_layers, config.rank, config.adapter_size, config.prefix_tokens)

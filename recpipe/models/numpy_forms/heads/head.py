@@ -1,4 +1,4 @@
-"""What a head is."""
+"""The head of a learner."""
 
 from __future__ import annotations
 

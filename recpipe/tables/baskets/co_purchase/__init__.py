@@ -1,4 +1,4 @@
-"""What completes an order: what is bought in one order with what, beside what the same users buy in different orders.
+"""Complements of an order: items bought in one order, beside items that the same users buy in different orders.
 
 Complements stand in the same order; substitutes are bought by the same users in different orders. Both are counted for
 each pair of items, and a few weights, learned from single lines that were held out of later orders, make one number of

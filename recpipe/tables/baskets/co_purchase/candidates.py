@@ -1,4 +1,4 @@
-"""What is known on a day, and what may complete a cart of that day."""
+"""The evidence of a day, and the candidates that may complete a cart of that day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What items say of each other: bought in one order, beside how often chance alone would have it."""
+"""Evidence between items: bought in one order, beside how often chance alone would have it."""
 
 from __future__ import annotations
 

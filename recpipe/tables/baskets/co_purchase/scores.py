@@ -1,4 +1,4 @@
-"""How well an item completes a cart: a sum over the items of the cart, the user's habits and how it sells."""
+"""The score of an item for a cart: a sum over the items of the cart, the user's habits and the item's sales."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who answers a campaign: what a user's history says of a campaign's items, and a logistic regression over earlier ones.
+"""The answers to a campaign: a user's history with a campaign's items, and a logistic regression over earlier campaigns.
 
 A campaign is a weight for each item. What speaks for a user is counted as of the day on which the campaign's audience is
 made: recency, frequency and value (Hughes 1994), how often the user answered before, and how close what the user bought

@@ -1,4 +1,4 @@
-"""What a user's history says of a campaign's items, as of the day on which the audience is made."""
+"""The evidence of a user's history on a campaign's items, as of the day on which the audience is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a user is addressed: the items that the user bought and without which the log odds would fall the most, or habits."""
+"""The reasons for addressing a user: bought items without which the log odds would fall the most, or habits."""
 
 from __future__ import annotations
 

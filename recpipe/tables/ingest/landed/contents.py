@@ -1,4 +1,4 @@
-"""What lies in a day's folder: files that are read, what is hidden, and what is neither, which refuses the day."""
+"""The contents of a day's folder: files that are read, files that are hidden, and others, which refuse the day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shop dropped for a day: the files of each table, whether they are all there, and whether anything lies there that is not read."""
+"""The delivery of a day: the files of each table, their completeness, and files that nothing reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands beside a day's folder and may be the day's delivery, in another spelling or without a folder: nothing reads it."""
+"""Neighbours of a day's folder that may be the day's delivery, in another spelling or without a folder: nothing reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the landing lies, by its address: a disk, an object store that the lake could lie in, or what fsspec knows.
+"""The store of the landing, by its address: a disk, an object store that the lake could lie in, or what fsspec knows.
 
 Object stores (s3, gs, abfs, …) are reached as the lake is: by the same library, with options and credentials of the same
 names. Everything else (sftp, hdfs, …) is fsspec's.

@@ -1,4 +1,4 @@
-"""Delivered columns become the contract's columns: which is which, and what every file must have."""
+"""The contract's columns from delivered ones: the match, and the columns that every file must have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes two rows the same: the delivered id, the columns that a shop names, or every delivered column."""
+"""The identity of rows: the delivered id, the columns that a shop names, or every delivered column."""
 
 from __future__ import annotations
 

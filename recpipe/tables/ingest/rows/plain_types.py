@@ -1,4 +1,4 @@
-r"""Columns as they lie in a file become columns of plain types: no views, dictionaries, run ends or extensions, all text UTF-8.
+r"""Columns of plain types from columns of a file: no views, dictionaries, run ends or extensions, all text UTF-8.
 
 Text that is not UTF-8 is written with its bytes as ``\xe9``, and its rows are marked: whether that decides the fate of a row
 is for others to say. Nested columns are settled at every depth.

@@ -1,4 +1,4 @@
-"""Where ids go behind the door: with a key of user ids, nothing that a row holds beyond here says whose it is."""
+"""The pseudonyms of rows: with a key of user ids, nothing that a row holds beyond here says whose it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reading a column of delivered values gives: the values of the contract, and where one could not be read."""
+"""The reading of a delivered column: the values of the contract, and the places where one could not be read."""
 
 from __future__ import annotations
 

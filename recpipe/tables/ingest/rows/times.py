@@ -1,4 +1,4 @@
-"""Delivered times become moments in UTC: timestamps, dates, bare numbers since 1970, and texts as engines write them.
+"""Moments in UTC from delivered times: timestamps, dates, bare numbers since 1970, and texts as engines write them.
 
 A time without a zone is the shop's. Of an hour that comes twice the first is meant; an hour that the clock skips is taken as
 the moment of the skip.

@@ -1,4 +1,4 @@
-"""Delivered values become the contract's values, an array at a time; what cannot be read becomes null and is marked."""
+"""The contract's values from delivered ones, an array at a time; what cannot be read becomes null and is marked."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How an encoder becomes small and fast: distillation, pruning, int8."""
+"""The compression of an encoder: distillation, pruning, int8."""
