@@ -24,7 +24,6 @@ Step by step: docs/operations.md (a failed day, a wrong model, a full disk).
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
@@ -64,33 +63,36 @@ def recommend_nightly() -> None:
 
         with run_day() as (settings, day):
             night = plan_night(settings, day, get_current_context()["params"]["model_version"])
-        return [{"night": night, "shard": shard} for shard in range(night["shards"])]
+        return [{"night": night.as_json(), "shard": shard} for shard in range(night.shards)]
 
     @task(outlets=[table(SETTINGS, "episodes")])
     def episodes(plans: list[dict[str, Any]]) -> int:
         """Publish cohorts and supports of the new users; returns the rows."""
+        from recpipe.pipeline.run_plan import RunPlan
         from recpipe.tables.recommendations.night_publish import publish_episodes
 
         with refusals():
-            return publish_episodes(run_settings(), plans[0]["night"])
+            return publish_episodes(run_settings(), RunPlan.from_json(plans[0]["night"]))
 
     @task(map_index_template="shard {{ task.op_kwargs['part']['shard'] }}")
     def rank(part: dict[str, Any]) -> str:
         """Rank the catalogue for one shard of the users; returns the staged file."""
+        from recpipe.pipeline.run_plan import RunPlan
         from recpipe.tables.recommendations.night_shards import rank_shard
 
         with refusals():
-            return rank_shard(run_settings(), part["night"], part["shard"])
+            return rank_shard(run_settings(), RunPlan.from_json(part["night"]), part["shard"])
 
     @task(outlets=[table(SETTINGS, "recommendations")])
     def publish(plans: list[dict[str, Any]], files: list[str]) -> int:
         """Audit the lists and publish them; returns the rows."""
+        from recpipe.pipeline.run_plan import RunPlan
         from recpipe.tables.recommendations.night_publish import publish_night
 
         with refusals():
-            settings, night = run_settings(), plans[0]["night"]
+            settings, night = run_settings(), RunPlan.from_json(plans[0]["night"])
             rows = publish_night(settings, night, list(files))
-            metrics.tell(settings, date.fromisoformat(night["day"]), "recommendations", "episodes")
+            metrics.tell(settings, night.day, "recommendations", "episodes")
         return rows
 
     plans = link(plan(), *model_links(lambda plans: plans[0]["night"]["model_version"]))

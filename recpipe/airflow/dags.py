@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 
 from airflow.sdk import DAG, Param, dag, get_current_context, task
@@ -93,7 +92,7 @@ def _plan(settings: Settings, name: str, reads: Sequence[str]) -> Any:
         with run_day() as (now, day):
             version = get_current_context()["params"].get("model_version", "")
             planned = plan_day(now, task_of(name), day, version)
-        return [{"plan": planned, "shard": shard} for shard in range(planned["shards"])]
+        return [{"plan": planned.as_json(), "shard": shard} for shard in range(planned.shards)]
 
     return plan
 
@@ -102,11 +101,12 @@ def _make(name: str) -> Any:
     @task(map_index_template="shard {{ task.op_kwargs['part']['shard'] }}")
     def make(part: dict[str, Any]) -> str:
         """Make the rows of one shard; returns the staged file."""
+        from recpipe.pipeline.run_plan import RunPlan
         from recpipe.pipeline.shards import stage_shard
         from recpipe.tables.families import task_of
 
         with refusals():
-            return stage_shard(run_settings(), task_of(name), part["plan"], part["shard"])
+            return stage_shard(run_settings(), task_of(name), RunPlan.from_json(part["plan"]), part["shard"])
 
     return make
 
@@ -116,12 +116,13 @@ def _publish(settings: Settings, name: str) -> Any:
     def publish(plans: list[dict[str, Any]], files: list[str]) -> int:
         """Audit the rows and publish them; returns their number."""
         from recpipe.pipeline.publish import publish_day
+        from recpipe.pipeline.run_plan import RunPlan
         from recpipe.tables.families import task_of
 
         with refusals():
-            now, planned = run_settings(), plans[0]["plan"]
+            now, planned = run_settings(), RunPlan.from_json(plans[0]["plan"])
             rows = publish_day(now, task_of(name), planned, list(files))
-            metrics.tell(now, date.fromisoformat(planned["day"]), name)
+            metrics.tell(now, planned.day, name)
         return rows
 
     return publish

@@ -34,7 +34,7 @@ def tasks() -> None:
     from recpipe.tables.families import TASKS
 
     for name, task in TASKS.items():
-        say(f"{name}: {task.says} Reads {', '.join(task.reads)}.")
+        say(f"{name}: {task.description} Reads {', '.join(task.reads)}.")
 
 
 @app.command()

@@ -78,7 +78,7 @@ def follow(settings: Settings, day: date, user_id: str) -> Steps:
         A user who has met two items or more by then.
     """
     plan = plan_night(settings, day)
-    night = open_night(settings, plan, Lake.from_settings(settings).reader(plan["versions"]))
+    night = open_night(settings, plan, Lake.from_settings(settings).reader(plan.versions))
     row = int(np.searchsorted(night.users.user_ids, user_id))
     rows = rank_blocks(replace(night, users=_steps_of(night.users, row)), 0, 1)
     lists = tuple(rows.filter(pc.equal(rows["user_id"], _name(step))).sort_by("rank").to_pylist() for step in STEPS)

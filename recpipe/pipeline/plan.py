@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from recpipe.config.settings import Settings
-from recpipe.days import parse_day
 from recpipe.errors import BadSetting
 from recpipe.lake.lake import Lake
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Task
 from recpipe.rules.plan_copies import keep_rules
 
-BY_HAND: Final = "by_hand"
 
-
-Plan = dict[str, Any]
-"""JSON: ``day``, ``model_version``, ``versions`` (Delta version by table), ``shards``; ``model_folder`` and ``model_sha256`` (of the
-model's files, in the registry) where registered; ``knowledge`` where the task obeys files of it, and there are any: their sha256."""
-
-
-def plan_day(settings: Settings, task: Task[Any], day: date, model_version: str = "") -> Plan:
-    """Say what a run of a task works on, as JSON.
+def plan_day(settings: Settings, task: Task[Any], day: date, model_version: str = "") -> RunPlan:
+    """Say what a run of a task works on.
 
     Parameters
     ----------
@@ -50,14 +44,10 @@ def plan_day(settings: Settings, task: Task[Any], day: date, model_version: str 
     lake = Lake.from_settings(settings)
     for table in task.reads:
         lake.require(table, day)
-    sha256 = keep_rules(settings) if task.obeys else ""
-    return {
-        "day": day.isoformat(),
-        **_version(settings, task, lake, day, model_version, sha256),
-        "versions": lake.versions_now((*task.reads, *task.earlier)),
-        "shards": task.shards(settings),
-        **({"knowledge": sha256} if sha256 else {}),
-    }
+    sha256 = keep_rules(settings) if task.uses_rules else ""
+    made_by = _version(settings, task, lake, day, model_version, sha256)
+    versions = lake.versions_now((*task.reads, *task.reads_history))
+    return RunPlan(day=day, versions=versions, shards=task.shards(settings), knowledge=sha256, **made_by)
 
 
 def _version(settings: Settings, task: Task[Any], lake: Lake, day: date, asked: str, sha256: str) -> dict[str, str]:
@@ -82,24 +72,19 @@ def _published(lake: Lake, task: Task[Any], day: date) -> str | None:
     return record.model_version if record and record.complete else None
 
 
-def day_of(plan: Plan) -> date:
-    """Return the day that a plan is for."""
-    return parse_day(plan["day"])
-
-
-def run_folder(settings: Settings, task: Task[Any], plan: Plan) -> Path:
+def run_folder(settings: Settings, task: Task[Any], plan: RunPlan) -> Path:
     """Return the folder of a run's staged files: of this run alone, so that runs of one day do not meet."""
-    run = "-".join(part for part in (settings.run_name, plan.get(BY_HAND)) if part)
-    return settings.work / "nights" / str(plan["day"]) / run / task.name
+    run = "-".join(part for part in (settings.run_name, plan.by_hand) if part)
+    return settings.work / "nights" / str(plan.day) / run / task.name
 
 
-def by_hand(plan: Plan, shards: int) -> Plan:
+def by_hand(plan: RunPlan, shards: int) -> RunPlan:
     """Return a plan that one process does from end to end: its folder is named after no run, for it may be one of several at once."""
-    return {**plan, "shards": shards or plan["shards"], BY_HAND: uuid4().hex[:8]}
+    return replace(plan, shards=shards or plan.shards, by_hand=uuid4().hex[:8])
 
 
-def sweep(settings: Settings, task: Task[Any], plan: Plan) -> None:
+def sweep(settings: Settings, task: Task[Any], plan: RunPlan) -> None:
     """Remove the staged files of a run that one process did, and that is published: nobody comes back for them."""
     folder = run_folder(settings, task, plan)
-    if plan.get(BY_HAND):
+    if plan.by_hand:
         shutil.rmtree(folder.parent, ignore_errors=True)

@@ -14,7 +14,8 @@ from recpipe.faults import told
 from recpipe.lake.day_record import Input
 from recpipe.lake.lake import Lake
 from recpipe.pipeline.erased_texts import check_published
-from recpipe.pipeline.plan import Plan, by_hand, day_of, plan_day, sweep
+from recpipe.pipeline.plan import by_hand, plan_day, sweep
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.shards import open_task, read_shards, write_shard
 from recpipe.pipeline.table import Task
 from recpipe.registry.nights import note_night
@@ -26,7 +27,7 @@ from recpipe.validation.suites import Suite
 log = logging.getLogger(__name__)
 
 
-def publish_day(settings: Settings, task: Task[Any], plan: Plan, files: Sequence[str]) -> int:
+def publish_day(settings: Settings, task: Task[Any], plan: RunPlan, files: Sequence[str]) -> int:
     """Audit the staged rows of a day, publish them in one commit, and return their number.
 
     Parameters
@@ -47,12 +48,12 @@ def publish_day(settings: Settings, task: Task[Any], plan: Plan, files: Sequence
     """
     rows, parts, inputs = read_shards(task, plan, files)
     suite = task.suite(settings) if task.suite else None
-    version = str(plan["model_version"])
+    version = plan.model_version
     facts = sum_facts(parts)
-    publish_rows(settings, task.name, day_of(plan), rows, facts=facts, inputs=inputs, model_version=version, suite=suite)
+    publish_rows(settings, task.name, plan.day, rows, facts=facts, inputs=inputs, model_version=version, suite=suite)
     if task.registered:
-        note_night(settings, task.name, day_of(plan))
-    log.info("Published %d rows of %s for %s by version %s.", rows.num_rows, task.name, plan["day"], version)
+        note_night(settings, task.name, plan.day)
+    log.info("Published %d rows of %s for %s by version %s.", rows.num_rows, task.name, plan.day, version)
     return int(rows.num_rows)
 
 
@@ -110,7 +111,7 @@ def run_day(settings: Settings, task: Task[Any], day: date, model_version: str =
     """
     plan = by_hand(plan_day(settings, task, day, model_version), shards)
     opened = open_task(settings, task, plan)
-    files = [write_shard(opened, shard) for shard in range(plan["shards"])]
+    files = [write_shard(opened, shard) for shard in range(plan.shards)]
     rows = publish_day(settings, task, plan, files)
     sweep(settings, task, plan)
-    return {"task": task.name, "day": plan["day"], "model_version": plan["model_version"], "rows": rows}
+    return {"task": task.name, "day": str(plan.day), "model_version": plan.model_version, "rows": rows}

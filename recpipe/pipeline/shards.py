@@ -20,13 +20,13 @@ from recpipe.faults import told
 from recpipe.lake.day_record import Input
 from recpipe.lake.lake import Lake
 from recpipe.lake.reader import Reader
-from recpipe.pipeline.plan import Plan, day_of, own_version, run_folder
+from recpipe.pipeline.plan import own_version, run_folder
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, State, Task
 from recpipe.user_ids.keys import has_key
 
 log = logging.getLogger(__name__)
 
-SAME_RUN = ("day", "model_version", "versions", "shards", "knowledge")
 NOTE = b"recpipe"
 LOOK_AT_TABLES = (
     "Look at the file that is named: restore it from a backup of the lake, or take the day that it belongs to in again (`recpipe ingest`); "
@@ -40,7 +40,7 @@ class Opened(Generic[State]):
 
     settings: Settings
     task: Task[State]
-    plan: Plan
+    plan: RunPlan
     state: State
     reader: Reader
 
@@ -50,7 +50,7 @@ class Opened(Generic[State]):
         return tuple(dict.fromkeys(self.reader.inputs))
 
 
-def open_task(settings: Settings, task: Task[State], plan: Plan) -> Opened[State]:
+def open_task(settings: Settings, task: Task[State], plan: RunPlan) -> Opened[State]:
     """Read what a task works on, at the table versions of its plan.
 
     Raises
@@ -58,16 +58,16 @@ def open_task(settings: Settings, task: Task[State], plan: Plan) -> Opened[State
     RecpipeError
         If the settings name another version than the plan does: rows of two versions would stand in one day.
     """
-    now = "" if task.registered else own_version(settings, task, day_of(plan), plan.get("knowledge", ""))
-    if now and now != plan["model_version"]:
+    now = "" if task.registered else own_version(settings, task, plan.day, plan.knowledge)
+    if now and now != plan.model_version:
         raise RecpipeError(
-            f"{task.name} of {plan['day']} was planned with version {plan['model_version']}, but the settings of this machine "
+            f"{task.name} of {plan.day} was planned with version {plan.model_version}, but the settings of this machine "
             f"make version {now}: give every worker the same settings, and run again from the plan on."
         )
-    reader = Lake.from_settings(settings).reader(plan["versions"])
-    tables = ", ".join(f"{table} at version {plan['versions'].get(table, 'none')}" for table in task.reads)
+    reader = Lake.from_settings(settings).reader(plan.versions)
+    tables = ", ".join(f"{table} at version {plan.versions.get(table, 'none')}" for table in task.reads)
     with told(
-        f"What {task.name} of {plan['day']} is made from ({tables}, in {settings.lake_root}) cannot be read",
+        f"What {task.name} of {plan.day} is made from ({tables}, in {settings.lake_root}) cannot be read",
         LOOK_AT_TABLES,
         keep_back=has_key(settings),
     ):
@@ -75,7 +75,7 @@ def open_task(settings: Settings, task: Task[State], plan: Plan) -> Opened[State
     return Opened(settings, task, plan, state, reader)
 
 
-def stage_shard(settings: Settings, task: Task[Any], plan: Plan, shard: int) -> str:
+def stage_shard(settings: Settings, task: Task[Any], plan: RunPlan, shard: int) -> str:
     """Make and stage the rows of one shard.
 
     Parameters
@@ -85,25 +85,25 @@ def stage_shard(settings: Settings, task: Task[Any], plan: Plan, shard: int) -> 
     task, plan
         As `plan_day` made it for the task.
     shard
-        0 to ``plan["shards"]`` − 1.
+        0 to ``plan.shards`` − 1.
 
     Returns
     -------
     str
         The parquet file; it appears whole or not at all, and a rerun replaces it.
     """
-    if not 0 <= shard < plan["shards"]:
-        raise RecpipeError(f"{task.name} of {plan['day']} has shards 0 to {plan['shards'] - 1}; there is no shard {shard}.")
+    if not 0 <= shard < plan.shards:
+        raise RecpipeError(f"{task.name} of {plan.day} has shards 0 to {plan.shards - 1}; there is no shard {shard}.")
     return write_shard(open_task(settings, task, plan), shard)
 
 
 def write_shard(opened: Opened[Any], shard: int) -> str:
     """Make and stage one shard of an opened task (see `stage_shard`)."""
     task, plan = opened.task, opened.plan
-    rows, facts = task.make(opened.state, shard, plan["shards"])
+    rows, facts = task.build(opened.state, shard, plan.shards)
     note = {
         "task": task.name,
-        **{name: plan.get(name, "") for name in SAME_RUN},
+        **_same_run(plan),
         "shard": shard,
         "inputs": [_as_json(entry) for entry in opened.inputs],
         "facts": facts,
@@ -111,7 +111,7 @@ def write_shard(opened: Opened[Any], shard: int) -> str:
     folder = run_folder(opened.settings, task, plan)
     file = folder / f"shard-{shard}.parquet"
     part = folder / f".shard-{shard}.{uuid4().hex[:12]}.part"
-    what = f"Shard {shard} of {task.name} of {plan['day']} could not be written to {file}"
+    what = f"Shard {shard} of {task.name} of {plan.day} could not be written to {file}"
     with told(what, "Look at the folder, then run this again.", keep_back=has_key(opened.settings)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -119,11 +119,11 @@ def write_shard(opened: Opened[Any], shard: int) -> str:
             part.replace(file)
         finally:
             part.unlink(missing_ok=True)
-    log.info("%s, shard %d of %d: %d rows staged.", task.name, shard + 1, plan["shards"], rows.num_rows)
+    log.info("%s, shard %d of %d: %d rows staged.", task.name, shard + 1, plan.shards, rows.num_rows)
     return str(file)
 
 
-def read_shards(task: Task[Any], plan: Plan, files: Sequence[str]) -> tuple[pa.Table, list[Facts], tuple[Input, ...]]:
+def read_shards(task: Task[Any], plan: RunPlan, files: Sequence[str]) -> tuple[pa.Table, list[Facts], tuple[Input, ...]]:
     """Return the rows of a whole day by the table's key, the facts of each shard, and what was read.
 
     Raises
@@ -133,14 +133,14 @@ def read_shards(task: Task[Any], plan: Plan, files: Sequence[str]) -> tuple[pa.T
     """
     tables, notes = zip(*(_read_shard(task, plan, Path(file)) for file in files), strict=True) if files else ((), ())
     for file, note in zip(files, notes, strict=True):
-        if note["task"] != task.name or any(note[name] != plan.get(name, "") for name in SAME_RUN):
+        if note["task"] != task.name or any(note[name] != value for name, value in _same_run(plan).items()):
             raise RecpipeError(
-                f"{Path(file).name} was made for another plan than this one of {task.name} for {plan['day']}: make it again."
+                f"{Path(file).name} was made for another plan than this one of {task.name} for {plan.day}: make it again."
             )
     found = sorted(note["shard"] for note in notes)
-    if found != list(range(plan["shards"])):
+    if found != list(range(plan.shards)):
         raise RecpipeError(
-            f"{task.name} of {plan['day']} needs shards 0 to {plan['shards'] - 1}, each once, but was given {found}: make those "
+            f"{task.name} of {plan.day} needs shards 0 to {plan.shards - 1}, each once, but was given {found}: make those "
             f"that are missing."
         )
     rows = pa.concat_tables(table.cast(task.table.schema) for table in tables)
@@ -148,13 +148,24 @@ def read_shards(task: Task[Any], plan: Plan, files: Sequence[str]) -> tuple[pa.T
     return rows.sort_by([(name, "ascending") for name in task.table.key]), [note["facts"] for note in notes], tuple(inputs)
 
 
-def _read_shard(task: Task[Any], plan: Plan, file: Path) -> tuple[pa.Table, dict[str, Any]]:
+def _read_shard(task: Task[Any], plan: RunPlan, file: Path) -> tuple[pa.Table, dict[str, Any]]:
     """Return the rows of a staged shard and its note; a file that is gone or damaged is named."""
     remedy = "Make this shard again (clear its task), or run the day again; what was published before stays."
-    with told(f"The staged shard {file} of {task.name} of {plan['day']} cannot be read", remedy):
+    with told(f"The staged shard {file} of {task.name} of {plan.day} cannot be read", remedy):
         table = pq.read_table(file)
         note = json.loads((table.schema.metadata or {}).get(NOTE, b""))
     return table, note
+
+
+def _same_run(plan: RunPlan) -> dict[str, Any]:
+    """Return what all shards of a day have in common."""
+    return {
+        "day": str(plan.day),
+        "model_version": plan.model_version,
+        "versions": dict(plan.versions),
+        "shards": plan.shards,
+        "knowledge": plan.knowledge,
+    }
 
 
 def _as_json(entry: Input) -> dict[str, object]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 
 from recpipe.config.settings import Settings
 from recpipe.contract import Table
 from recpipe.lake.reader import Reader
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.validation.suites import Suite
 
 Facts = dict[str, int]
@@ -57,14 +58,14 @@ class Task(Generic[State]):
         The table of the contract that it writes, whose name is the task's name.
     reads
         Tables that it reads, whose day has to be published before; their versions are fixed once a run.
-    says
+    description
         What it does, as one sentence.
-    earlier
+    reads_history
         Tables whose earlier days it reads, its own among them where it does; versions are fixed, but no day has to be there.
     open
         (settings, plan, reader) to whatever the rows are made from. It reads the lake through the reader alone, nothing
         after the plan's day, and is a pure function of what it is given.
-    make
+    build
         (state, shard, shards) to the rows of one shard, in the table's schema, and their facts. Rows must not depend on
         how many shards there are: `recpipe.pipeline.blocks` helps.
     version
@@ -74,7 +75,7 @@ class Task(Generic[State]):
         and a day that was published keeps its own.
     suite
         What is expected of a day (`recpipe.validation.suites.whole_suite`); None: the suite that the table has in `quality.suites`.
-    obeys
+    uses_rules
         Whether it obeys the shop's files of knowledge: then the plan holds their sha256 where there are any, and a version
         that is none of the registry has it as a part (`recpipe.rules`).
     shards
@@ -86,14 +87,14 @@ class Task(Generic[State]):
 
     table: Table
     reads: tuple[str, ...]
-    says: str
-    open: Callable[[Settings, dict[str, Any], Reader], State]
-    make: Callable[[State, int, int], tuple[pa.Table, Facts]]
+    description: str
+    open: Callable[[Settings, RunPlan, Reader], State]
+    build: Callable[[State, int, int], tuple[pa.Table, Facts]]
     version: Callable[[Settings, date], str]
     registered: bool = False
-    earlier: tuple[str, ...] = ()
+    reads_history: tuple[str, ...] = ()
     suite: Callable[[Settings], Suite] | None = None
-    obeys: bool = False
+    uses_rules: bool = False
     shards: Callable[[Settings], int] = lambda settings: settings.shards
     measure: Callable[[Settings, Reader, date, date], Sequence[Metric]] | None = None
 

@@ -6,7 +6,7 @@ import logging
 import pathlib
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from datetime import date
 
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting, RecpipeError
@@ -32,7 +32,7 @@ def keep_rules(settings: Settings) -> str:
     return sha256
 
 
-def rules_of_plan(settings: Settings, plan: Mapping[str, Any]) -> Knowledge:
+def rules_of_plan(settings: Settings, sha256: str, day: date) -> Knowledge:
     """Return what a run was planned with; `NOTHING` where that was nothing.
 
     Raises
@@ -40,19 +40,16 @@ def rules_of_plan(settings: Settings, plan: Mapping[str, Any]) -> Knowledge:
     RecpipeError
         If the copy is gone, or is no longer what it was.
     """
-    sha256 = plan.get("knowledge", "")
     if not sha256:
         return NOTHING
     place = _place(settings, sha256)
     try:
         files = read_files(place)
     except BadSetting:
-        raise RecpipeError(
-            f"The files of knowledge of {plan['day']} are gone from {place}: run again from the plan on."
-        ) from None
+        raise RecpipeError(f"The files of knowledge of {day} are gone from {place}: run again from the plan on.") from None
     if hash_of(files) != sha256:
         raise RecpipeError(
-            f"The files of knowledge in {place} are not those that {plan['day']} was planned with: remove the folder, and run "
+            f"The files of knowledge in {place} are not those that {day} was planned with: remove the folder, and run "
             f"again from the plan on."
         )
     return understand(files, settings.category_separator)

@@ -16,6 +16,7 @@ from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
 from recpipe.lake.lake import Lake
 from recpipe.models.io import save
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.registry.model_folder import content_hash
 from recpipe.registry.store import client
 from recpipe.text.cache import VectorCache
@@ -89,16 +90,11 @@ class Shop:
         cache = VectorCache(self.settings.work / "encoder" / f"{encoder.fingerprint[:16]}.sqlite", 4)
         cache.add([hashlib.sha256(text.encode()).digest() for text in texts], np.stack([vector(text) for text in texts]))
 
-    def plan(self, learner: object, day: date, shards: int = 1, version: str = "1") -> dict:
+    def plan(self, learner: object, day: date, shards: int = 1, version: str = "1") -> RunPlan:
         """Return the plan of a night with a learner that no registry knows of."""
-        return {
-            "day": day.isoformat(),
-            "model_version": version,
-            "model_folder": (folder := self.folder(learner, version)),
-            "model_sha256": content_hash(Path(folder)),
-            "versions": self.lake.versions_now(["events", "items", "users"]),
-            "shards": shards,
-        }
+        folder = self.folder(learner, version)
+        versions = self.lake.versions_now(["events", "items", "users"])
+        return RunPlan(day, version, versions, shards, folder, content_hash(Path(folder)))
 
     def folder(self, learner: object, version: str = "1", encoder: str = "") -> str:
         """Lay a model folder where a fetched version lies."""

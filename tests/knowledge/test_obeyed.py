@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from recpipe.evaluation.outcomes import measure_day
 from recpipe.models.popularity import Popularity
 from recpipe.pipeline.plan import plan_day
 from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Task
 from recpipe.rules.day_rules import DayRules
 from recpipe.rules.load import read_rules
@@ -88,7 +90,7 @@ def test_the_limit_of_a_category_counts_the_paths_of_the_tree(tmp_path):
 
 def test_without_a_folder_no_byte_changes(three):
     plan = plan_night(three.settings, DAY, "1")
-    assert "knowledge" not in plan
+    assert "knowledge" not in plan.as_json()
     before = pq.read_table(rank_shard(three.settings, plan, 0))
     shop = knows(three, blocked="# nothing")
     assert pq.read_table(rank_shard(shop.settings, plan, 0)).equals(before)
@@ -99,21 +101,21 @@ def test_without_a_folder_no_byte_changes(three):
 def test_shards_read_the_copy_of_the_plan(three):
     shop = knows(three, blocked="items: [b]")
     plan = plan_night(shop.settings, DAY, "1")
-    assert plan["knowledge"] == read_rules(shop.settings).sha256
-    assert json.loads(json.dumps(plan)) == plan
+    assert plan.knowledge == read_rules(shop.settings).sha256
+    assert RunPlan.from_json(json.loads(json.dumps(plan.as_json()))) == plan
     before = pq.read_table(rank_shard(shop.settings, plan, 0))
     shop = knows(shop, blocked="items: [a, b, c, e]")
     assert pq.read_table(rank_shard(shop.settings, plan, 0)).equals(before)
     assert "b" not in before["item_id"].to_pylist()
     other = plan_night(shop.settings, DAY, "1")
     with pytest.raises(RecpipeError, match="another plan"):
-        publish_night(shop.settings, other | {"shards": 1}, [rank_shard(shop.settings, plan | {"shards": 1}, 0)])
+        publish_night(shop.settings, replace(other, shards=1), [rank_shard(shop.settings, replace(plan, shards=1), 0)])
 
 
 def test_a_copy_that_is_gone_or_differs_is_refused(three):
     shop = knows(three, blocked="items: [b]")
     plan = plan_night(shop.settings, DAY, "1")
-    copy = shop.settings.work / "knowledge" / plan["knowledge"]
+    copy = shop.settings.work / "knowledge" / plan.knowledge
     (copy / "blocked.yaml").write_text("items: [c]")
     with pytest.raises(RecpipeError, match="not those that 2026-03-02 was planned with"):
         rank_shard(shop.settings, plan, 0)
@@ -139,7 +141,7 @@ def test_a_fault_stops_the_plan(three):
 )
 def test_a_night_that_forgets_the_rules_is_refused(three, monkeypatch, files):
     shop = knows(three, **files)
-    honest, plan = DayRules.barred, plan_night(shop.settings, DAY, "1") | {"shards": 1}
+    honest, plan = DayRules.barred, replace(plan_night(shop.settings, DAY, "1"), shards=1)
     monkeypatch.setattr(DayRules, "barred", lambda self, rows: np.zeros_like(honest(self, rows)))
     with pytest.raises(AuditFailed, match="files of knowledge bar"):
         publish_night(shop.settings, plan, [rank_shard(shop.settings, plan, 0)])

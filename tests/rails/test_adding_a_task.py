@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,13 @@ def test_the_task_of_the_page_writes_its_table(page, shop, shards):
 def test_its_steps_are_those_of_its_dag(page, shop):
     task = page["SALES"]
     plan = plan_day(shop.settings, task, DAY)
-    assert (plan["shards"], set(plan["versions"])) == (shop.settings.shards, {"days", "events"})
-    files = [stage_shard(shop.settings, task, plan, shard) for shard in range(plan["shards"])]
+    assert (plan.shards, set(plan.versions)) == (shop.settings.shards, {"days", "events"})
+    files = [stage_shard(shop.settings, task, plan, shard) for shard in range(plan.shards)]
     assert publish_day(shop.settings, task, plan, files[::-1]) == 2
     with pytest.raises(RecpipeError, match="each once, but was given"):
         publish_day(shop.settings, task, plan, files[:1])
     with pytest.raises(RecpipeError, match="another plan"):
-        publish_day(shop.settings, task, plan | {"model_version": "count-2"}, files)
+        publish_day(shop.settings, task, replace(plan, model_version="count-2"), files)
     with pytest.raises(RecpipeError, match="there is no shard 2"):
         stage_shard(shop.settings, task, plan, 2)
 
@@ -83,7 +84,7 @@ def test_its_steps_are_those_of_its_dag(page, shop):
 def test_a_plan_sees_the_tables_as_they_were(page, shop):
     plan = plan_day(shop.settings, page["SALES"], DAY)
     shop.deliver("2026-03-02", events=(event("u0", "b", "purchase", "2026-03-02 10:00"),))
-    files = [stage_shard(shop.settings, page["SALES"], plan, shard) for shard in range(plan["shards"])]
+    files = [stage_shard(shop.settings, page["SALES"], plan, shard) for shard in range(plan.shards)]
     publish_day(shop.settings, page["SALES"], plan, files)
     assert rows(shop) == [("a", 3), ("b", 1)]
 
@@ -98,7 +99,7 @@ def test_a_day_that_is_amiss_is_not_published(page, shop):
 
     run_day(shop.settings, task, DAY)
     with pytest.raises(AuditFailed, match="nobody bought"):
-        run_day(shop.settings, replace(task, make=none_bought), DAY)
+        run_day(shop.settings, replace(task, build=none_bought), DAY)
     assert rows(shop) == [("a", 3), ("b", 1)]
 
 

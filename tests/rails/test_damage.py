@@ -31,7 +31,7 @@ def three(tmp_path) -> Shop:
 
 
 def ranked(shop: Shop, plan: dict[str, Any]) -> list[str]:
-    return [rank_shard(shop.settings, plan, shard) for shard in range(plan["shards"])]
+    return [rank_shard(shop.settings, plan, shard) for shard in range(plan.shards)]
 
 
 def cut(file: Path) -> None:

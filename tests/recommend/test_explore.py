@@ -143,7 +143,7 @@ def test_without_the_named_item_a_drawn_one_scores_lower_than_without_the_other(
     (row,) = [row for row in staged(shop, words_alone()).to_pylist() if row["reason"]["kind"] == NEW_ITEM]
     assert (row["item_id"], row["reason"]["because_item_ids"]) == ("new", ["r"])
     plan = shop.plan(words_alone(), TODAY)
-    opened = night.open_night(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    opened = night.open_night(shop.settings, plan, shop.lake.reader(plan.versions))
     ids, support = opened.known.evidence.catalogue.item_ids.tolist(), opened.users.support
     left = {}
     for code in support.item:
@@ -210,7 +210,7 @@ def test_how_long_an_item_counts_as_new(tmp_path):
 
 def open_night_of(shop: Shop, day: date) -> tuple[list[str], list[bool]]:
     plan = shop.plan(TEXT, day)
-    opened = night.open_night(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    opened = night.open_night(shop.settings, plan, shop.lake.reader(plan.versions))
     return opened.known.evidence.catalogue.item_ids.tolist(), opened.new.tolist()
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -22,10 +23,11 @@ import json, os, signal, sys
 from recpipe.config import load_settings
 from recpipe.lake.lake import Lake
 from recpipe.pipeline import shards
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.tables.recommendations.night_publish import publish_night
 from recpipe.tables.recommendations.night_shards import rank_shard
 
-point, home, plan, files = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
+point, home, plan, files = sys.argv[1], sys.argv[2], RunPlan.from_json(json.loads(sys.argv[3])), json.loads(sys.argv[4])
 settings = load_settings(home=home, encoder=home + "/encoder", top_k=3)
 
 def die(*_, **__):
@@ -46,9 +48,9 @@ else:
 """
 
 
-def kill(shop, point: str, plan: dict, files: list[str]) -> None:
+def kill(shop, point: str, plan: Any, files: list[str]) -> None:
     """Run a step in a process of its own that is killed at a point."""
-    command = [sys.executable, "-c", CHILD, point, str(shop.settings.home), json.dumps(plan), json.dumps(files)]
+    command = [sys.executable, "-c", CHILD, point, str(shop.settings.home), json.dumps(plan.as_json()), json.dumps(files)]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 

@@ -275,8 +275,8 @@ def test_a_published_night_keeps_its_model_version(three):
     three.model(TEXT, "1")
     three.model(Popularity(), "2")
     recommend_day(three.settings, DAY, "1")
-    assert plan_night(three.settings, DAY)["model_version"] == "1"
-    assert plan_night(three.settings, DAY, "2")["model_version"] == "2"
+    assert plan_night(three.settings, DAY).model_version == "1"
+    assert plan_night(three.settings, DAY, "2").model_version == "2"
 
 
 def test_a_night_of_missing_or_doubled_shards_is_not_published(three):
@@ -318,7 +318,7 @@ def lay_another_model(folder: Path) -> None:
 def test_a_model_that_changed_since_the_night_was_planned_is_refused(three, change):
     three.model(TEXT)
     plan = plan_night(three.settings, DAY, "1")
-    change(Path(plan["model_folder"]))
+    change(Path(plan.model_folder))
     with pytest.raises(
         MissingModel, match=r"Model version 1 in .*/models/1 is not the one that was registered .* remove the folder"
     ):

@@ -402,7 +402,7 @@ BREAKS = [
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     shop = declare(shop, LATER | {"max_users": 2, "suppress": listed(shop, "s.csv", "user_id", "u5")}, campaign_cap=1)
     plan = plan_day(shop.settings, AUDIENCES, DAY)
-    state = campaign_audiences.open_audiences(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    state = campaign_audiences.open_audiences(shop.settings, plan, shop.lake.reader(plan.versions))
     state = replace(state, counts=Counter({"u2": 1}))
     assert set(campaign_audiences.count_faults(state, [GOOD]).values()) == {0}
     assert campaign_audiences.count_faults(state, [GOOD | change])[fact] == 1

@@ -152,17 +152,17 @@ def busy(tmp_path: Path) -> Shop:
 def test_reasons_of_carts_are_faithful(busy):
     """Without the item that is named first the score falls the furthest, without both that are named further than without two others."""
     plan = plan_day(busy.settings, CARTS, DAY)
-    state = CARTS.open(busy.settings, plan, busy.lake.reader(plan["versions"]))
+    state = CARTS.open(busy.settings, plan, busy.lake.reader(plan.versions))
     names = state.baskets.item_ids
 
     def scores(gone: tuple[str, ...] = ()) -> dict[tuple[str, str], float]:
         left = [cart[~np.isin(names[cart], gone)] for cart in state.carts]
         return {
-            (row["user_id"], row["item_id"]): row["score"] for row in CARTS.make(replace(state, carts=left), 0, 1)[0].to_pylist()
+            (row["user_id"], row["item_id"]): row["score"] for row in CARTS.build(replace(state, carts=left), 0, 1)[0].to_pylist()
         }
 
     looked_at = 0
-    for row in CARTS.make(state, 0, 1)[0].to_pylist():
+    for row in CARTS.build(state, 0, 1)[0].to_pylist():
         if row["kind"] == "cart":
             for size in range(1, len(row["because_item_ids"]) + 1):
                 named = frozenset(row["because_item_ids"][:size])
@@ -178,7 +178,7 @@ def test_reasons_of_carts_are_faithful(busy):
 def test_orders_with_both_are_what_makes_a_complement(busy):
     """Faithful: without the orders that ``orders_together`` counts the score falls further than without as many others."""
     plan = plan_day(busy.settings, ITEM_COMPLEMENTS, DAY)
-    baskets, most = ITEM_COMPLEMENTS.open(busy.settings, plan, busy.lake.reader(plan["versions"]))
+    baskets, most = ITEM_COMPLEMENTS.open(busy.settings, plan, busy.lake.reader(plan.versions))
     held = baskets.orders.matrix.toarray() > 0
     place = {name: at for at, name in enumerate(baskets.item_ids)}
     rng = np.random.default_rng(0)
@@ -186,10 +186,10 @@ def test_orders_with_both_are_what_makes_a_complement(busy):
     def score(rows: np.ndarray, pair: tuple[str, str]) -> float:
         orders = baskets.orders.take(rows)
         world = learn.world_of(orders, np.full(9, -1), np.datetime64(DAY), len(baskets.user_ids))
-        made = ITEM_COMPLEMENTS.make((replace(baskets, orders=orders, world=world), most), 0, 1)[0].to_pylist()
+        made = ITEM_COMPLEMENTS.build((replace(baskets, orders=orders, world=world), most), 0, 1)[0].to_pylist()
         return next((row["score"] for row in made if (row["item_id"], row["complement_id"]) == pair), -np.inf)
 
-    for row in ITEM_COMPLEMENTS.make((baskets, most), 0, 1)[0].to_pylist()[::9]:
+    for row in ITEM_COMPLEMENTS.build((baskets, most), 0, 1)[0].to_pylist()[::9]:
         pair = row["item_id"], row["complement_id"]
         both = np.flatnonzero(held[:, [place[name] for name in pair]].all(1))
         assert len(both) == row["orders_together"]
@@ -231,7 +231,7 @@ MODULES = {"complements": complements, "cart_recommendations": cart_recommendati
 def test_a_row_that_is_amiss_is_counted(shop, task, fact, change):
     shop.deliver("2026-03-02", items=(item("gone", available=False),))
     plan = plan_day(shop.settings, task, DAY)
-    state = task.open(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    state = task.open(shop.settings, plan, shop.lake.reader(plan.versions))
     state = state[0] if isinstance(state, tuple) else state
     count, good = MODULES[task.name].count_faults, GOOD[task.name]
     assert set(count(state, [good]).values()) == {0}

@@ -192,7 +192,7 @@ BREAKS = [
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     plan = plan_day(shop.settings, CLASSES, DAY)
-    state = item_classes.open_classes(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    state = item_classes.open_classes(shop.settings, plan, shop.lake.reader(plan.versions))
     assert set(item_classes.count_faults(state, [GOOD], [("category", "x1")]).values()) == {0}
     assert item_classes.count_faults(state, [GOOD | change], [])[fact] == 1
     assert item_classes.count_faults(state, [], [("category", "x1")])["items_without_row"] == 1

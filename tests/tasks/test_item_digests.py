@@ -97,7 +97,7 @@ def test_rows_do_not_depend_on_shards_or_on_later_days(shop):
 def test_the_reviews_that_are_named_are_what_the_share_rests_on(shop):
     """Faithful: without the review of the praise the share of positive ones falls the furthest, without the complaint's it rises."""
     plan = plan_day(shop.settings, DIGESTS, DAY)
-    state = item_digests.open_digests(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    state = item_digests.open_digests(shop.settings, plan, shop.lake.reader(plan.versions))
     key = ("mug", "overall")
     whole = item_digests._digest(state, key)
     left = {}
@@ -182,7 +182,7 @@ BREAKS = [
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     plan = plan_day(shop.settings, DIGESTS, DAY)
-    state = item_digests.open_digests(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    state = item_digests.open_digests(shop.settings, plan, shop.lake.reader(plan.versions))
     good = item_digests._digest(state, ("mug", "overall"))
     assert set(item_digests.count_faults(state, [good], [("mug", "overall")]).values()) == {0}
     assert item_digests.count_faults(state, [good | change], [])[fact] == 1

@@ -226,7 +226,7 @@ BREAKS = [
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     plan = plan_day(shop.settings, INSIGHTS, DAY)
-    state = review_insights.open_reviews(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    state = review_insights.open_reviews(shop.settings, plan, shop.lake.reader(plan.versions))
     assert set(review_insights.count_faults(state, [GOOD], []).values()) == {0}
     assert review_insights.count_faults(state, [GOOD | change], [state.reviews[0]])[fact] == 1
 

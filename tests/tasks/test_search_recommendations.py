@@ -352,7 +352,7 @@ BREAKS = [
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     shop.deliver("2026-03-02")
     plan = plan_day(shop.settings, SEARCHES, DAY)
-    state = SEARCHES.open(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    state = SEARCHES.open(shop.settings, plan, shop.lake.reader(plan.versions))
     assert set(search_recommendations.count_faults(state, [GOOD]).values()) == {0}
     assert search_recommendations.count_faults(state, [GOOD | change])[fact] == 1
 

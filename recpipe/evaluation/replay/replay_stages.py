@@ -21,6 +21,7 @@ from recpipe.models.base import Learner
 from recpipe.models.io import load
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import Popularity
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.ranking.exposure import Quotas, read_quotas
 from recpipe.registry.model_folder import content_hash
 from recpipe.rules.day_rules import DayRules, day_rules
@@ -47,12 +48,7 @@ class Stage:
 
     def lists_of(self, folder: Path, users: UserDay) -> NDArray[np.int64]:
         """Return (users, k) item codes of the lists that a night of the cut's day makes with a model folder, padded."""
-        plan = {
-            "day": self.trained_until,
-            "model_version": "replay",
-            "model_folder": str(folder),
-            "model_sha256": content_hash(folder),
-        }
+        plan = RunPlan(parse_day(self.trained_until), "replay", {}, 1, str(folder), content_hash(folder))
         night = Night(self.settings, plan, self.known, users, self.rules, self.quotas)
         item_ids, k = self.known.evidence.catalogue.item_ids, self.settings.metric_k
         made = published(rank_blocks(night, 0, 1), item_ids, k)

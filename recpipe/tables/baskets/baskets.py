@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
 from recpipe.lake.reader import Reader, window
-from recpipe.pipeline.plan import Plan, day_of
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.rules.day_rules import DayRules, day_rules
 from recpipe.rules.plan_copies import rules_of_plan
 from recpipe.tables.baskets import co_purchase as learn
@@ -66,9 +66,9 @@ class Baskets:
     rules: DayRules
 
 
-def open_baskets(settings: Settings, plan: Plan, reader: Reader, asking: NDArray[np.object_] | None = None) -> Baskets:
+def open_baskets(settings: Settings, plan: RunPlan, reader: Reader, asking: NDArray[np.object_] | None = None) -> Baskets:
     """Read the orders up to the day, and learn from its last weeks what completes one; ``asking`` are users for the rules."""
-    day, ours = day_of(plan), rules_of_plan(settings, plan)
+    day, ours = plan.day, rules_of_plan(settings, plan.knowledge, plan.day)
     items = reader.as_of("items", day, ["day", "item_id", "category", "available"])
     item_ids = objects(items["item_id"])
     delivered = [tuple(level for level in path or () if level) for path in items["category"].to_pylist()]
@@ -80,7 +80,7 @@ def open_baskets(settings: Settings, plan: Plan, reader: Reader, asking: NDArray
     world = learn.world_of(orders, leaf, np.datetime64(day), len(user_ids))
     weights = learned_weights(orders, leaf, np.datetime64(day), len(user_ids), settings.seed)
     available = np.asarray(items["available"].to_numpy(zero_copy_only=False), np.bool_)
-    return Baskets(day, plan["model_version"], item_ids, available, user_ids, orders, world, weights, rules)
+    return Baskets(day, plan.model_version, item_ids, available, user_ids, orders, world, weights, rules)
 
 
 def objects(column: pa.Array | pa.ChunkedArray) -> NDArray[np.object_]:

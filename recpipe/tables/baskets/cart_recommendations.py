@@ -16,7 +16,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import CART_RECOMMENDATIONS
 from recpipe.lake.reader import Reader, window
 from recpipe.pipeline.blocks import blocks_of, shard_of
-from recpipe.pipeline.plan import Plan, day_of
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
 from recpipe.pipeline.task_outcomes import interval
 from recpipe.rules.rule_checks import count_refused, count_substitutes
@@ -60,9 +60,9 @@ class State:
     most: int
 
 
-def open_carts(settings: Settings, plan: Plan, reader: Reader) -> State:
+def open_carts(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     """Read the orders, and the carts of the last days whose items were not bought since."""
-    held, bought = open_lines(reader, *window(day_of(plan), settings.cart_days))
+    held, bought = open_lines(reader, *window(plan.day, settings.cart_days))
     baskets = open_baskets(settings, plan, reader, np.array(sorted(held), np.object_))
     code = {item: at for at, item in enumerate(baskets.item_ids)}
     users = [user for user in sorted(held) if any(item in code for item in held[user])]
@@ -222,11 +222,11 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
 CARTS: Final = Task(
     table=CART_RECOMMENDATIONS,
     reads=("events", "items"),
-    earlier=("users",),
-    obeys=True,
-    says="What completes each cart that was filled in the last days and not bought.",
+    reads_history=("users",),
+    uses_rules=True,
+    description="What completes each cart that was filled in the last days and not bought.",
     open=open_carts,
-    make=make,
+    build=make,
     version=lambda settings, day: RULE,
     suite=suite,
     measure=measure,

@@ -14,7 +14,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import COMPLEMENTS
 from recpipe.lake.reader import Reader
 from recpipe.pipeline.blocks import blocks_of, shard_of
-from recpipe.pipeline.plan import Plan
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
 from recpipe.pipeline.task_outcomes import interval
 from recpipe.rules.rule_checks import count_substitutes, count_worse
@@ -144,18 +144,18 @@ def popular_items(reader: Reader, day: date, most: int) -> list[str]:
     return sorted(count, key=lambda item: (-count[item], item))[:most]
 
 
-def _open(settings: Settings, plan: Plan, reader: Reader) -> tuple[Baskets, int]:
+def _open(settings: Settings, plan: RunPlan, reader: Reader) -> tuple[Baskets, int]:
     return open_baskets(settings, plan, reader), settings.top_k
 
 
 ITEM_COMPLEMENTS: Final = Task(
     table=COMPLEMENTS,
     reads=("events", "items"),
-    says="What completes each item: bought in one order with it, and no substitute.",
+    description="What completes each item: bought in one order with it, and no substitute.",
     open=_open,
-    make=lambda state, shard, shards: make(state[0], shard, shards, state[1]),
+    build=lambda state, shard, shards: make(state[0], shard, shards, state[1]),
     version=lambda settings, day: RULE,
-    obeys=True,
+    uses_rules=True,
     suite=suite,
     measure=measure,
 )

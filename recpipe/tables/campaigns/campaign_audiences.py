@@ -21,7 +21,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import CAMPAIGN_AUDIENCES, USER_PROFILES
 from recpipe.lake.reader import Reader
 from recpipe.pipeline.blocks import stable_hash
-from recpipe.pipeline.plan import Plan, day_of
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Task
 from recpipe.rules import rule_checks
 from recpipe.rules.plan_copies import rules_of_plan
@@ -86,17 +86,17 @@ def version(settings: Settings, day: date) -> str:
     return found
 
 
-def open_audiences(settings: Settings, plan: Plan, reader: Reader) -> State:
+def open_audiences(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     """Choose the audience of every campaign whose day it is."""
-    day = day_of(plan)
+    day = plan.day
     campaigns = read_campaigns(settings)
     asked = [one for one in campaigns if made_on(settings, one) == day]
     counts = addressed_before(settings, reader, campaigns, day)
     if not asked:
-        return State(day, plan["model_version"], np.array([], object), [], {}, counts, settings.campaign_cap, set(), {})
+        return State(day, plan.model_version, np.array([], object), [], {}, counts, settings.campaign_cap, set(), {})
     shop = read_shop(settings, reader, day, [*earlier_of(campaigns, day), *asked])
     suppressed = {one.id: left_out(settings, reader, shop, one, day) for one in asked}
-    rules = rules_of(rules_of_plan(settings, plan), reader, shop, day)
+    rules = rules_of(rules_of_plan(settings, plan.knowledge, plan.day), reader, shop, day)
     turned_away = {one.id: rule_checks.turned_away(rules, shop.items[about(shop, one)]) for one in asked if rules.bars}
     model = learn_model(settings, shop, campaigns, day)
     audiences, given = [], counts.copy()
@@ -109,7 +109,7 @@ def open_audiences(settings: Settings, plan: Plan, reader: Reader) -> State:
     lines = shop.purchases
     mine = np.isin(lines.users, np.concatenate([one.users for one in audiences]))
     bought = set(zip(shop.users[lines.users[mine]], shop.items[lines.items[mine]], strict=True))
-    cap, by = settings.campaign_cap, plan["model_version"]
+    cap, by = settings.campaign_cap, plan.model_version
     return State(day, by, shop.users, audiences, suppressed, counts, cap, bought, turned_away)
 
 
@@ -197,12 +197,12 @@ def suite(settings: Settings) -> Suite:
 AUDIENCES: Final = Task(
     table=CAMPAIGN_AUDIENCES,
     reads=("events", "items", "users"),
-    earlier=(CAMPAIGN_AUDIENCES.name, USER_PROFILES.name),
-    says="Whom each campaign should address, with the probability of an answer.",
+    reads_history=(CAMPAIGN_AUDIENCES.name, USER_PROFILES.name),
+    description="Whom each campaign should address, with the probability of an answer.",
     open=open_audiences,
-    make=make,
+    build=make,
     version=version,
-    obeys=True,
+    uses_rules=True,
     suite=suite,
     measure=measure,
 )

@@ -15,7 +15,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import ITEM_CLASSES
 from recpipe.lake.reader import Reader
 from recpipe.pipeline.blocks import blocks_of, shard_of
-from recpipe.pipeline.plan import Plan, day_of
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
 from recpipe.rules.load import read_rules
 from recpipe.rules.model import Tree
@@ -96,10 +96,10 @@ def version(settings: Settings, day: date) -> str:
     return f"{made}+{own[:8]}" if own else made
 
 
-def open_classes(settings: Settings, plan: Plan, reader: Reader) -> State:
+def open_classes(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     """Fit a tree for each scheme of labels that stands at the end of the day."""
-    day = day_of(plan)
-    items = read_items(reader, day, rules_of_plan(settings, plan).tree)
+    day = plan.day
+    items = read_items(reader, day, rules_of_plan(settings, plan.knowledge, plan.day).tree)
     known = set(items.item_ids)
     labels = {CATEGORY: {item: path for item, path in zip(items.item_ids, items.categories, strict=True) if path}}
     for name, own in read_labels(settings, day).items():
@@ -108,7 +108,7 @@ def open_classes(settings: Settings, plan: Plan, reader: Reader) -> State:
     for name in sorted(set(labels) - set(able)):
         log.warning("Scheme %s has fewer than two classes on %s: no item gets a class of it.", name, day)
     schemes = [_fit(settings, items, name, own) for name, own in sorted(able.items())]
-    return State(day, settings.least_confidence, plan["model_version"], items, able, schemes)
+    return State(day, settings.least_confidence, plan.model_version, items, able, schemes)
 
 
 def read_items(reader: Reader, day: date, tree: Tree) -> Items:
@@ -320,11 +320,11 @@ def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.float64
 CLASSES: Final = Task(
     table=ITEM_CLASSES,
     reads=("items",),
-    says="The class of every item that has none, from a few labelled items a class.",
+    description="The class of every item that has none, from a few labelled items a class.",
     open=open_classes,
-    make=make,
+    build=make,
     version=version,
-    obeys=True,
+    uses_rules=True,
     suite=suite,
     measure=measure,
 )

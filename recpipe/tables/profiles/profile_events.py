@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from recpipe.config.settings import Settings
 from recpipe.contract import POSITIVE_EVENT_TYPES, REVIEW_INSIGHTS
 from recpipe.lake.reader import Reader, window
-from recpipe.pipeline.plan import Plan, day_of
 from recpipe.tables.profiles.preferences import Floats, Ints
 
 COLUMNS: Final = ["day", "event_id", "user_id", "item_id", "event_type", "ts", "query", "rating", "price"]
@@ -63,9 +62,8 @@ class Happened:
         return np.asarray(0.5 ** (age / self.half_life))
 
 
-def read_happened(settings: Settings, plan: Plan, reader: Reader) -> Happened:
-    """Read what the tables know of users at the end of the plan's day; no attribute of a user is looked at."""
-    day = day_of(plan)
+def read_happened(settings: Settings, day: date, reader: Reader) -> Happened:
+    """Read what the tables know of users at the end of a day; no attribute of a user is looked at."""
     first, last = window(day, settings.lookback_days)
     items = read_catalogue(reader, day)
     frame = reader.events(first, last, COLUMNS, ds.field("user_id").is_valid()).to_pandas()

@@ -59,7 +59,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
 def _since(settings: Settings, reader: Reader, made_on: date, day: date) -> Happened:
     """Return what happened after a day and up to another."""
     days = settings.model_copy(update={"lookback_days": (day - made_on).days})
-    return read_happened(days, {"day": day.isoformat()}, reader)
+    return read_happened(days, day, reader)
 
 
 def _narrow(items: Catalogue) -> dict[str, dict[str, list[str]]]:

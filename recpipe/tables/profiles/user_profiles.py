@@ -18,7 +18,7 @@ import pyarrow as pa
 from recpipe.config.settings import Settings
 from recpipe.contract import PROFILE_KINDS, REVIEW_INSIGHTS, USER_PROFILES
 from recpipe.lake.reader import Reader
-from recpipe.pipeline.plan import Plan
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Task
 from recpipe.tables.profiles.preferences import PRIOR, Family, Tagged, weigh
 from recpipe.tables.profiles.profile_events import Happened, read_happened
@@ -53,12 +53,12 @@ def version(settings: Settings, day: date) -> str:
     return f"{RULE}+{load_encoder(settings.encoder).fingerprint[:12]}"
 
 
-def open_profiles(settings: Settings, plan: Plan, reader: Reader) -> State:
+def open_profiles(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     """Read what was known of users, and sum up what the shop's average is."""
-    happened = read_happened(settings, plan, reader)
+    happened = read_happened(settings, plan.day, reader)
     found = families(settings, happened)
     log.info("%d users, %d families of tags, %d tags.", len(happened.user_ids), len(found), sum(len(one.tags) for one in found))
-    return State(plan["model_version"], settings.profile_tags, happened, found)
+    return State(plan.model_version, settings.profile_tags, happened, found)
 
 
 def make(state: State, shard: int, shards: int) -> tuple[pa.Table, Facts]:
@@ -161,10 +161,10 @@ def suite(settings: Settings) -> Suite:
 PROFILES: Final = Task(
     table=USER_PROFILES,
     reads=("events", "items"),
-    earlier=(REVIEW_INSIGHTS.name,),
-    says="What is characteristic of each user, as tags with weight and evidence.",
+    reads_history=(REVIEW_INSIGHTS.name,),
+    description="What is characteristic of each user, as tags with weight and evidence.",
     open=open_profiles,
-    make=make,
+    build=make,
     version=version,
     suite=suite,
     measure=measure,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,7 @@ from recpipe.errors import RecpipeError
 from recpipe.lake.reader import Reader
 from recpipe.models.base import ItemSpace, Learner, score_users
 from recpipe.pipeline.blocks import blocks_of, shard_of, users_a_block
-from recpipe.pipeline.plan import day_of
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.ranking.exploration import Lists, Pool, explore, new_items
 from recpipe.ranking.exposure import Quotas, expose, raised, read_quotas
 from recpipe.ranking.fallback import KINDS, Fallback, open_fallback
@@ -57,7 +56,7 @@ class Night:
     """
 
     settings: Settings
-    plan: dict[str, Any]
+    plan: RunPlan
     known: Known
     users: UserDay
     rules: DayRules
@@ -66,17 +65,17 @@ class Night:
     @property
     def day(self) -> date:
         """The day."""
-        return day_of(self.plan)
+        return self.plan.day
 
     @cached_property
     def learner(self) -> Learner:
         """The model of the night; refused if its files are not those of the registry, or it was trained on another encoder's vectors."""
         from recpipe.models.io import load
 
-        folder = Path(self.plan["model_folder"])
-        require_content(folder, self.plan["model_sha256"], f"Model version {self.plan['model_version']}")
+        folder = Path(self.plan.model_folder)
+        require_content(folder, self.plan.model_sha256, f"Model version {self.plan.model_version}")
         if foreign := foreign_encoder(self.settings, folder):
-            raise RecpipeError(f"Model version {self.plan['model_version']} {foreign}")
+            raise RecpipeError(f"Model version {self.plan.model_version} {foreign}")
         return load(folder)
 
     @cached_property
@@ -121,14 +120,14 @@ class _Lists:
     because: NDArray[np.int64]
 
 
-def open_night(settings: Settings, plan: dict[str, Any], reader: Reader) -> Night:
+def open_night(settings: Settings, plan: RunPlan, reader: Reader) -> Night:
     """Read what a night works on; the reader sees the table versions of its plan."""
-    known = read_known(reader, settings, day_of(plan))
-    users = users_of(known, settings, day_of(plan))
-    catalogue, ours = known.evidence.catalogue, rules_of_plan(settings, plan)
+    known = read_known(reader, settings, plan.day)
+    users = users_of(known, settings, plan.day)
+    catalogue, ours = known.evidence.catalogue, rules_of_plan(settings, plan.knowledge, plan.day)
     people = users.user_ids, users.person_ids
-    rules = day_rules(ours, reader, day_of(plan), catalogue.item_ids, catalogue.categories, *people)
-    quotas = read_quotas(settings, known.evidence, rules.categories, reader, day_of(plan))
+    rules = day_rules(ours, reader, plan.day, catalogue.item_ids, catalogue.categories, *people)
+    quotas = read_quotas(settings, known.evidence, rules.categories, reader, plan.day)
     return Night(settings, plan, known, users, rules, quotas)
 
 
@@ -214,7 +213,7 @@ def _rows(night: Night, users: NDArray[np.intp], lists: _Lists) -> pa.Table:
         pa.array(lists.score[user, place], pa.float64()),
         pa.array(night.users.cohort[users[user]], pa.string()),
         _reasons(lists.kind[user, place], lists.because[user, place], item_ids),
-        pa.array([str(night.plan["model_version"])] * len(user), pa.string()),
+        pa.array([str(night.plan.model_version)] * len(user), pa.string()),
         pa.array(lists.propensity[user, place], pa.float64()),
     ]
     return pa.Table.from_arrays(columns, schema=RECOMMENDATIONS.schema)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date
 
 from recpipe.config.settings import Settings
-from recpipe.pipeline.plan import Plan, plan_day
+from recpipe.pipeline.plan import plan_day
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.tables.recommendations.night_shards import LISTS
 
 
-def plan_night(settings: Settings, day: date, model_version: str = "") -> Plan:
+def plan_night(settings: Settings, day: date, model_version: str = "") -> RunPlan:
     """Say what a night works on, as JSON.
 
     Parameters

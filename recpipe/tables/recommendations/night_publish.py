@@ -7,8 +7,9 @@ from datetime import date
 from typing import Any
 
 from recpipe.config.settings import Settings
-from recpipe.pipeline.plan import Plan, by_hand, sweep
+from recpipe.pipeline.plan import by_hand, sweep
 from recpipe.pipeline.publish import publish_day, publish_rows
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.shards import Opened, open_task, write_shard
 from recpipe.tables.recommendations.episode_rows import episode_rows
 from recpipe.tables.recommendations.night import Night
@@ -16,7 +17,7 @@ from recpipe.tables.recommendations.night_plan import plan_night
 from recpipe.tables.recommendations.night_shards import LISTS
 
 
-def publish_episodes(settings: Settings, plan: Plan) -> int:
+def publish_episodes(settings: Settings, plan: RunPlan) -> int:
     """Publish the supports of the users who are new on a night's day, and return their number.
 
     Raises
@@ -34,7 +35,7 @@ def _publish_episodes(opened: Opened[Night]) -> int:
     return int(rows.num_rows)
 
 
-def publish_night(settings: Settings, plan: Plan, files: Sequence[str]) -> int:
+def publish_night(settings: Settings, plan: RunPlan, files: Sequence[str]) -> int:
     """Audit the staged lists of a night, publish them in one commit, and return the number of rows.
 
     Parameters
@@ -78,7 +79,7 @@ def recommend_day(settings: Settings, day: date, model_version: str = "", shards
     plan = by_hand(plan_night(settings, day, model_version), shards)
     opened = open_task(settings, LISTS, plan)
     episodes = _publish_episodes(opened)
-    files = [write_shard(opened, shard) for shard in range(plan["shards"])]
+    files = [write_shard(opened, shard) for shard in range(plan.shards)]
     rows = publish_night(settings, plan, files)
     sweep(settings, LISTS, plan)
-    return {"day": plan["day"], "model_version": plan["model_version"], "episodes": episodes, "recommendations": rows}
+    return {"day": str(plan.day), "model_version": plan.model_version, "episodes": episodes, "recommendations": rows}

@@ -13,7 +13,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import RECOMMENDATIONS
 from recpipe.dataset.cohorts import met_pairs
 from recpipe.pipeline.blocks import shard_of
-from recpipe.pipeline.plan import Plan
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.shards import stage_shard
 from recpipe.pipeline.table import Facts, Task
 from recpipe.registry.serving import resolve
@@ -22,7 +22,7 @@ from recpipe.tables.recommendations.night import Night, open_night, rank_blocks
 from recpipe.validation.list_facts import recommendation_facts
 
 
-def rank_shard(settings: Settings, plan: Plan, shard: int) -> str:
+def rank_shard(settings: Settings, plan: RunPlan, shard: int) -> str:
     """Rank the users of one shard and stage their lists.
 
     Parameters
@@ -32,7 +32,7 @@ def rank_shard(settings: Settings, plan: Plan, shard: int) -> str:
     plan
         As `plan_night` made it.
     shard
-        0 to ``plan["shards"]`` − 1.
+        0 to ``plan.shards`` − 1.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def _make(night: Night, shard: int, shards: int) -> tuple[pa.Table, Facts]:
 
 def _facts(night: Night, shard: int, rows: pa.Table) -> dict[str, int]:
     """Count what the audit wants to know of this shard's lists, from the tables."""
-    mine = _concatenated(shard_of(night.blocks, shard, night.plan["shards"]))
+    mine = _concatenated(shard_of(night.blocks, shard, night.plan.shards))
     catalogue = night.known.evidence.catalogue
     items = pa.table(
         {
@@ -66,7 +66,7 @@ def _facts(night: Night, shard: int, rows: pa.Table) -> dict[str, int]:
         items=items,
         seen=_seen(night, mine),
         top_k=night.settings.top_k,
-        model_version=str(night.plan["model_version"]),
+        model_version=str(night.plan.model_version),
         max_per_group=night.settings.max_per_category,
         explore_places=night.settings.explore_places,
         barred=refusals(night.rules, mine) if night.rules.bars else None,
@@ -96,10 +96,10 @@ def _concatenated(blocks: list[NDArray[np.intp]]) -> NDArray[np.intp]:
 LISTS = Task(
     table=RECOMMENDATIONS,
     reads=("events", "items", "users"),
-    says="A list of products for every user.",
+    description="A list of products for every user.",
     open=open_night,
-    make=_make,
+    build=_make,
     version=resolve,
     registered=True,
-    obeys=True,
+    uses_rules=True,
 )

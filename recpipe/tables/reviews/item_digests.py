@@ -15,7 +15,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import ITEM_DIGESTS, POLARITIES, REVIEW_INSIGHTS
 from recpipe.lake.reader import Reader
 from recpipe.pipeline.blocks import stable_hash
-from recpipe.pipeline.plan import Plan, day_of
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
 from recpipe.tables.reviews.aspects import OVERALL
 from recpipe.tables.reviews.reviews import Review, read_reviews
@@ -49,14 +49,14 @@ def version(settings: Settings, day: date) -> str:
     return load_encoder(settings.encoder).fingerprint[:12]
 
 
-def open_digests(settings: Settings, plan: Plan, reader: Reader) -> State:
+def open_digests(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     """Read the insights of the last days, and of as many before."""
-    day = day_of(plan)
+    day = plan.day
     rows = read_insights(reader, day - timedelta(days=2 * WINDOW_DAYS - 1), day)
     edge = day - timedelta(days=WINDOW_DAYS)
     encoder = load_encoder(settings.encoder, settings.work / "encoder")
     now, before = ([row for row in rows if (row["day"] > edge) == late] for late in (True, False))
-    return State(day, plan["model_version"], _by_key(now), _by_key(before), encoder)
+    return State(day, plan.model_version, _by_key(now), _by_key(before), encoder)
 
 
 def read_insights(reader: Reader, first: date, last: date) -> list[Row]:
@@ -256,9 +256,9 @@ def _metric(settings: Settings, day: date, name: str, values: np.ndarray[Any, np
 DIGESTS: Final = Task(
     table=ITEM_DIGESTS,
     reads=(REVIEW_INSIGHTS.name,),
-    says="What the reviews of each item come to by aspect: counts, ratings, spans, and the trend of the last four weeks.",
+    description="What the reviews of each item come to by aspect: counts, ratings, spans, and the trend of the last four weeks.",
     open=open_digests,
-    make=make,
+    build=make,
     version=version,
     suite=suite,
     measure=measure,

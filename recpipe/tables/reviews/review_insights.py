@@ -15,7 +15,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import POLARITIES, REVIEW_INSIGHTS
 from recpipe.lake.reader import Reader, window
 from recpipe.pipeline.blocks import blocks_of, shard_of
-from recpipe.pipeline.plan import Plan, day_of
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Task
 from recpipe.tables.reviews.aspects import OVERALL, Aspect, aspects_file, aspects_hash, clauses, read_aspects
 from recpipe.tables.reviews.review_outcomes import measure
@@ -73,12 +73,12 @@ def version(settings: Settings, day: date) -> str:
     return f"{load_encoder(settings.encoder).fingerprint[:12]}+{aspects_hash(settings)[:8]}"
 
 
-def open_reviews(settings: Settings, plan: Plan, reader: Reader) -> State:
+def open_reviews(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     """Read the reviews of the day, and learn from the rated ones of the days before.
 
     Those of the day itself never teach: what is said of a rated one is a prediction, too, and can be measured.
     """
-    day = day_of(plan)
+    day = plan.day
     known = read_reviews(reader, *window(day, settings.lookback_days))
     rated = [review for review in known if review.day < day and review.rating is not None]
     encoder = load_encoder(settings.encoder, settings.work / "encoder")
@@ -94,7 +94,7 @@ def open_reviews(settings: Settings, plan: Plan, reader: Reader) -> State:
     aspects = read_aspects(aspects_file(settings))
     today = [review for review in known if review.day == day]
     return State(
-        day, settings.least_confidence, settings.rating_bounds, plan["model_version"], today, stars, aspects,
+        day, settings.least_confidence, settings.rating_bounds, plan.model_version, today, stars, aspects,
         _directions(aspects, encoder) if today else np.zeros((len(aspects), encoder.dimensions)), encoder,
     )  # fmt: skip
 
@@ -249,9 +249,9 @@ def suite(settings: Settings) -> Suite:
 INSIGHTS: Final = Task(
     table=REVIEW_INSIGHTS,
     reads=("events",),
-    says="Stars, polarity and aspects of every review, each with the span that says so, from a few rated reviews.",
+    description="Stars, polarity and aspects of every review, each with the span that says so, from a few rated reviews.",
     open=open_reviews,
-    make=make,
+    build=make,
     version=version,
     suite=suite,
     measure=measure,

@@ -17,7 +17,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import SEARCH_RECOMMENDATIONS
 from recpipe.lake.reader import Reader
 from recpipe.pipeline.blocks import blocks_of, shard_of, users_a_block
-from recpipe.pipeline.plan import Plan, day_of
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
 from recpipe.rules.day_rules import day_rules
 from recpipe.rules.load import read_rules
@@ -94,10 +94,12 @@ def version(settings: Settings, day: date) -> str:
     return f"{load_encoder(settings.encoder).fingerprint[:12]}+{own[:8]}"
 
 
-def open_searches(settings: Settings, plan: Plan, reader: Reader) -> State:
+def open_searches(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     """Read the catalogue and the searches of a day, and learn from the weeks before what evidence counts."""
-    day, words = day_of(plan), load_words(settings)
-    goods, barred = _unbarred(rules_of_plan(settings, plan), reader, day, read_goods(reader, settings, day, words))
+    day, words = plan.day, load_words(settings)
+    goods, barred = _unbarred(
+        rules_of_plan(settings, plan.knowledge, plan.day), reader, day, read_goods(reader, settings, day, words)
+    )
     counts, withheld = searched(reader, day, day)
     sales = popular(reader, settings, day - timedelta(days=LEARN_DAYS), goods.item_ids)
     weights = learn_weights(settings, reader, day, goods, words, sales)
@@ -111,7 +113,7 @@ def open_searches(settings: Settings, plan: Plan, reader: Reader) -> State:
     )
     vectors = load_encoder(settings.encoder, settings.work / "encoder").encode([wish.rest for wish in wishes])
     return State(
-        day, plan["model_version"], settings.top_k, goods, words, weights, np.array(sorted(counts), np.object_),
+        day, plan.model_version, settings.top_k, goods, words, weights, np.array(sorted(counts), np.object_),
         [counts[text] for text in sorted(counts)], len(withheld), ask(goods, wishes, words), vectors, barred,
     )  # fmt: skip
 
@@ -329,11 +331,11 @@ def _baselines(settings: Settings, reader: Reader, made_on: date, texts: list[st
 SEARCHES: Final = Task(
     table=SEARCH_RECOMMENDATIONS,
     reads=("events", "items"),
-    says="The items for every text that was searched on the day, inside the filters that the text names.",
+    description="The items for every text that was searched on the day, inside the filters that the text names.",
     open=open_searches,
-    make=make,
+    build=make,
     version=version,
     suite=suite,
-    obeys=True,
+    uses_rules=True,
     measure=measure,
 )
