@@ -10,10 +10,11 @@ AUDIT := .venv-audit
 # what a cluster needs beside it, and a server of S3: an environment that lies over the first
 SERVICES := .venv-services
 SERVICES_READY := $(SERVICES)/.ready
-# Beside the others, one process on each of two cores: the tests of the running Airflow, and as many more as make both take as long.
-BESIDE := $(addprefix tests/,provider end_to_end local plugins dags tasks)
+# what needs no service of its own machine; the search behind the door takes minutes, and runs with the services
+DOOR := tests/integration/user_ids/test_behind_the_door.py
+XDIST := -n $(or $(WORKERS),2) --dist loadgroup
 
-.PHONY: audit demo docs test test-services test-fast lint bench up down lock clean help
+.PHONY: audit demo docs test test-unit test-services test-fast lint bench up down lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -33,10 +34,11 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## the main job on the shipped shop: history, training, ten nights, outcomes
 	@$(BIN)/recpipe demo
 
-test: lint  ## lint, and all tests that need no service, in two processes side by side
-	@log=$$(mktemp); $(BIN)/python -m pytest $(BESIDE) --durations 10 > $$log 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE) tests/services tests/privacy/test_behind_the_door.py) --durations 10; others=$$?; \
-	echo "The tests beside them:"; wait $$beside; beside=$$?; cat $$log; rm $$log; exit $$((others + beside))
+test: lint  ## lint, and all tests that need no service, on two cores
+	$(BIN)/python -m pytest tests/unit tests/integration --ignore=$(DOOR) $(XDIST) --durations 10
+
+test-unit: $(READY)  ## the tests of one thing each: under a minute
+	$(BIN)/python -m pytest tests/unit $(XDIST)
 
 $(SERVICES_READY): $(READY) docker/requirements-cluster.txt tests/services/requirements.txt
 	$(BIN)/python -m venv $(SERVICES)
@@ -47,10 +49,9 @@ $(SERVICES_READY): $(READY) docker/requirements-cluster.txt tests/services/requi
 test-services: $(SERVICES_READY)  ## the same on Postgres, Redis, Celery and S3: installs them with apt-get, if missing
 	tests/services/install.sh
 	$(SERVICES)/bin/python -m pytest tests/services --durations 10
-	RECPIPE_TEST_DOOR=services $(BIN)/python -m pytest tests/privacy/test_behind_the_door.py
+	RECPIPE_TEST_DOOR=services $(BIN)/python -m pytest $(DOOR)
 
-test-fast: $(READY)  ## what is quick
-	$(BIN)/python -m pytest -m "not slow"
+test-fast: test-unit
 
 lint: $(READY)  ## ruff, ruff format, mypy --strict, codespell, hadolint, pip-audit
 	@log=$$(mktemp); $(MAKE) -s audit > $$log 2>&1 & audit=$$!; \

@@ -1,3 +1,5 @@
-"""The plugin of recpipe, for an Airflow that reads it from its plugins folder; the wheel brings it by its entry point, too."""
+"""The plugin for an Airflow that has recpipe on its path and not installed: an installed one brings it by an entry point."""
 
-from recpipe.airflow.plugin import RecpipePlugin as RecpipePlugin
+from recpipe.airflow.plugin import unless_installed
+
+RecpipePlugin = unless_installed()

@@ -40,6 +40,20 @@ os.environ.update(
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
+TIERS = ("unit", "integration", "services")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by the folder of its tier."""
+    for item in items:
+        tier = item.path.relative_to(REPOSITORY / "tests").parts[0]
+        if tier not in TIERS:
+            raise pytest.UsageError(
+                f"{item.nodeid} lies in no tier: move it below tests/unit, tests/integration or tests/services."
+            )
+        item.add_marker(tier)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings of a home of its own."""
@@ -157,8 +171,8 @@ def services(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> It
     folder = tmp_path_factory.mktemp("services")
     dags = folder / "dags"
     shutil.copytree(REPOSITORY / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
-    for room in ("provider", "end_to_end"):
-        shutil.copytree(REPOSITORY / "tests" / room / "dags", dags, dirs_exist_ok=True)
+    for room in ("airflow/backfill", "end_to_end"):
+        shutil.copytree(REPOSITORY / "tests" / "integration" / room / "dags", dags, dirs_exist_ok=True)
     (dags / "train_and_ask.py").write_text(asked_before_promotion(dags / "train_meta_model.py"))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SETTINGS.items():

@@ -1,13 +1,13 @@
-"""The declaration of recpipe's plugin: the one file that Airflow loads by itself.
+"""The plugin of recpipe, which Airflow finds by the entry point of the package.
 
 Every component of Airflow loads it (scheduler, workers, each task), so it imports next to nothing: the page is built
-when the API server asks for its applications, and by nobody else. `plugins/.airflowignore` keeps Airflow from loading
-the other files as plugins too.
+when the API server asks for its applications, and by nobody else.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
+from importlib import metadata
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -44,3 +44,15 @@ class RecpipePlugin(AirflowPlugin):
                 "nav_top_level": True,
             }
         ]
+
+
+def unless_installed() -> type[RecpipePlugin] | None:
+    """Return the plugin for the file in the plugins folder; None where the installed package registers it already.
+
+    Airflow would leave out the second of one name, but warn in every process and show an error of import on its pages.
+    """
+    try:
+        installed = metadata.distribution("recpipe").entry_points.select(group="airflow.plugins")
+    except metadata.PackageNotFoundError:
+        return RecpipePlugin
+    return None if installed else RecpipePlugin

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from kinds_shop import FACTS, shop_of_kinds
 
 pytest.importorskip("airflow.providers.celery", reason="needs the Celery provider: make test-services installs it")
 
@@ -67,11 +67,8 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The small shop of the tests of learning, and the settings of a training of some seconds."""
     from recpipe.dataset.folder import write_episodes_folder
 
-    spec = importlib.util.spec_from_file_location("shop_of_learn", Path(__file__).parents[1] / "learn" / "conftest.py")
-    shop = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(shop)
     folder = tmp_path_factory.mktemp("training")
-    write_episodes_folder(folder / "input", shop._evidence(), shop.FACTS)
+    write_episodes_folder(folder / "input", shop_of_kinds(), FACTS)
     (folder / "settings.json").write_text(json.dumps(SMALL))
     return {"episodes": str(folder / "input"), "settings": str(folder / "settings.json")}
 

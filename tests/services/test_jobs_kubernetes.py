@@ -21,18 +21,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-PLUGINS = str(Path(__file__).parents[2] / "plugins")
-if PLUGINS not in sys.path:
-    sys.path.append(PLUGINS)
-
 pytest.importorskip("airflow.providers.cncf.kubernetes", reason="needs the Kubernetes provider: make test-services installs it")
 
-from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger  # noqa: E402
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred  # noqa: E402
+from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
-from recpipe.airflow.jobs import kubernetes_job  # noqa: E402
-from recpipe.airflow.jobs.job_operator import job  # noqa: E402
-from recpipe.config.settings import load_settings  # noqa: E402
+from recpipe.airflow.jobs import kubernetes_job
+from recpipe.airflow.jobs.job_operator import job
+from recpipe.config.settings import load_settings
 
 IMAGE = "registry.example.org/recpipe:gpu"
 
@@ -362,7 +358,7 @@ def test_the_dag_declares_it_with_the_settings_of_the_cluster(monkeypatch: pytes
 
     for name, value in {"PLACE": "kubernetes", "IMAGE": IMAGE, "VOLUME": "recpipe-data", "GPUS": "1"}.items():
         monkeypatch.setenv(f"RECPIPE_JOB_{name}", value)
-    bag = DagBag(Path(PLUGINS).parent / "dags" / "train_meta_model.py")
+    bag = DagBag(Path(__file__).parents[2] / "dags" / "train_meta_model.py")
     assert bag.import_errors == {}
     train = bag.dags["train_meta_model"].get_task("train")
     assert (type(train).__name__, train.pool, train.deferrable, train.durable) == ("PodJob", "gpu", True, True)

@@ -1,0 +1,3 @@
+"""Fixtures of this room: a search of all bytes."""
+
+from find_bytes import find_bytes  # noqa: F401
