@@ -21,7 +21,7 @@ file of words (RECPIPE_SEARCH_WORDS). **Writes** `search_recommendations` of D.
 
 from __future__ import annotations
 
-from recpipe.airflow.dags import task_dag
+from recpipe.airflow.dag_factory import task_dag
 from recpipe.config.settings import load_settings
 
 answer_searches = task_dag(

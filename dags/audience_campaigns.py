@@ -25,7 +25,7 @@ that were made before an earlier one came in.
 
 from __future__ import annotations
 
-from recpipe.airflow.dags import task_dag
+from recpipe.airflow.dag_factory import task_dag
 from recpipe.config.settings import load_settings
 
 audience_campaigns = task_dag(

@@ -18,7 +18,7 @@
 
 from __future__ import annotations
 
-from recpipe.airflow.dags import task_dag
+from recpipe.airflow.dag_factory import task_dag
 from recpipe.config.settings import load_settings
 
 classify_items = task_dag(

@@ -18,7 +18,7 @@ country or age. **Writes** `cart_recommendations` of D.
 
 from __future__ import annotations
 
-from recpipe.airflow.dags import task_dag
+from recpipe.airflow.dag_factory import task_dag
 from recpipe.config.settings import load_settings
 
 complete_carts = task_dag(

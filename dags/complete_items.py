@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from recpipe.airflow.dags import task_dag
+from recpipe.airflow.dag_factory import task_dag
 from recpipe.config.settings import load_settings
 
 complete_items = task_dag(

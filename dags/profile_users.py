@@ -18,7 +18,7 @@ days before D. Attributes of users are not read. **Writes** `user_profiles` of D
 
 from __future__ import annotations
 
-from recpipe.airflow.dags import task_dag
+from recpipe.airflow.dag_factory import task_dag
 from recpipe.config.settings import load_settings
 
 profile_users = task_dag(

@@ -29,7 +29,7 @@ from typing import Any
 from airflow.sdk import dag, get_current_context, task
 
 from recpipe.airflow import metrics
-from recpipe.airflow.dags import model_version_param
+from recpipe.airflow.dag_factory import model_version_param
 from recpipe.airflow.defaults import DAILY, day_param, default_args, refusals, run_day, run_limit, run_settings, schedule, table
 from recpipe.airflow.links import link, model_links, table_links
 from recpipe.airflow.notifications import deadline

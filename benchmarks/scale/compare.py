@@ -23,7 +23,7 @@ from benchmarks.scale.generate import DAYS, FIRST
 from benchmarks.scale.metering import guard_memory, metered, say
 from benchmarks.scale.prototype import Sparse, causes
 from benchmarks.scale.stages import Shop
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.dataset.support import take
 from recpipe.evidence import item_features as ours
 from recpipe.evidence.item_features import Pairs

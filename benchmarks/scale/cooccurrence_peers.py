@@ -19,7 +19,7 @@ import scipy.sparse as sp
 
 from benchmarks.scale import sparse_evidence
 from benchmarks.scale.metering import metered, say
-from recpipe.config import load_settings
+from recpipe.config.settings import load_settings
 from recpipe.lake.lake import Lake
 
 MOST_ITEMS: Final = 200

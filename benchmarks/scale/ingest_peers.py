@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.scale.generate import FIRST
 from benchmarks.scale.metering import metered
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import EVENT_TYPES
 from recpipe.tables.ingest.day_commit import publish_days
 from recpipe.tables.ingest.days_in import ingest_history

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from benchmarks.scale import made_up_lists
 from benchmarks.scale.generate import DAYS, FIRST
 from benchmarks.scale.metering import guard_memory, metered, say, timed
-from recpipe.config import Settings, load_settings
+from recpipe.config.settings import Settings, load_settings
 from recpipe.lake.lake import Lake
 from recpipe.pipeline.plan import by_hand, sweep
 from recpipe.pipeline.shards import Opened, open_task

@@ -12,10 +12,15 @@ from recpipe.files import to_json, write_whole
 from recpipe.text.layers.adapters import insert_adapters
 from recpipe.text.layers.prefix import add_prefix
 from recpipe.text.loaders import BESIDE, RECIPE
+from recpipe.training.encoder.lora import low_rank, merged
 
 METHODS = ("full", "top_layers", "lora", "adalora", "prefix", "adapter")
+
+
 LEARNING_RATES = {"full": 2e-5, "top_layers": 5e-5, "lora": 5e-4, "adalora": 3e-2, "prefix": 1e-2, "adapter": 5e-4}
 """Learning rates of each method where none is given: the fewer parameters, and the nearer to zero they start, the higher."""
+
+
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "LICENSE", "LICENSE.txt")
 
 
@@ -63,7 +68,7 @@ def prepare(network: Any, method: str, sizes: Sizes, steps: int) -> Any:
     for parameter in network.parameters():
         parameter.requires_grad_(method == "full")
     if method in ("lora", "adalora"):
-        return _low_rank(network, method, sizes.rank, steps)
+        return low_rank(network, method, sizes.rank, steps)
     if method == "prefix":
         return add_prefix(network, sizes.prefix_tokens)
     if method == "adapter":
@@ -100,34 +105,10 @@ def save_encoder(network: Any, method: str, sizes: Sizes, source: Path, folder: 
         recipe = {"size": sizes.adapter_size} if method == "adapter" else {"tokens": sizes.prefix_tokens}
         write_whole(folder / BESIDE, save(beside))
         write_whole(folder / RECIPE, to_json({"kind": method, **recipe}))
-    base = _merged(network, method)
+    base = merged(network, method)
     state = {_plain(name): value.detach().clone().contiguous() for name, value in base.state_dict().items() if name not in beside}
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     shutil.copyfile(source / "config.json", folder / "config.json")
-
-
-def _low_rank(network: Any, method: str, rank: int, steps: int) -> Any:
-    from peft import AdaLoraConfig, LoraConfig, TaskType, get_peft_model
-
-    task = TaskType.FEATURE_EXTRACTION
-    if method == "lora":
-        config: Any = LoraConfig(
-            task_type=task, r=rank, lora_alpha=2 * rank, target_modules="all-linear", exclude_modules=r"pooler\..*"
-        )
-    else:
-        config = AdaLoraConfig(
-            task_type=task,
-            init_r=rank + rank // 2,
-            target_r=rank,
-            lora_alpha=2 * rank,
-            tinit=steps // 6,
-            tfinal=steps // 3,
-            deltaT=max(1, steps // 50),
-            total_step=steps,
-            target_modules="all-linear",
-            exclude_modules=r"pooler\..*",
-        )
-    return get_peft_model(network, config)
 
 
 def _names_of_top_layers(network: Any, count: int) -> set[str]:
@@ -140,12 +121,6 @@ def _names_of_top_layers(network: Any, count: int) -> set[str]:
     most, place = max(lists)
     kept = tuple(f"{place}.{number}." for number in range(max(0, most - count), most))
     return {name for name, _ in network.named_parameters() if name.startswith(kept)}
-
-
-def _merged(network: Any, method: str) -> Any:
-    if method in ("lora", "adalora"):
-        return network.merge_and_unload()
-    return network.get_base_model() if method == "prefix" else network
 
 
 def _plain(name: str) -> str:

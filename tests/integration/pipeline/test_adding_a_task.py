@@ -145,4 +145,4 @@ def test_the_dag_of_the_page_is_a_dag(monkeypatch):
     assert [asset.name for asset in dag.get_task("publish").outlets] == ["recpipe.item_sales"]
     for task in dag.tasks:
         assert f"`{task.task_id}`" in dag.doc_md
-    assert "recpipe.airflow.dags" in sys.modules
+    assert "recpipe.airflow.dag_factory" in sys.modules

@@ -9,8 +9,9 @@ import torch
 from recpipe.dataset.folder import read_episodes_folder
 from recpipe.errors import BadSetting
 from recpipe.text.loaders import open_model
-from recpipe.training.encoder.averaging import Average, EmbeddingNoise
+from recpipe.training.encoder.adversarial import EmbeddingNoise
 from recpipe.training.encoder.before_after import measure_text_prototype
+from recpipe.training.encoder.ema import Average
 from recpipe.training.encoder.finetune import frozen_temperature, schedule
 from recpipe.training.encoder.finetune_config import Config
 from recpipe.training.encoder.objectives import contrastive_loss, pairs_of, unit_vectors, views_loss
