@@ -43,15 +43,28 @@ atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 TIERS = ("unit", "integration", "services")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by the folder of its tier."""
+    """Mark every test by the folder of its tier, and share them out to pytest-xdist's processes.
+
+    A file is made by one process, so that what its tests share is made once; files that need the same costly thing name one group.
+    The longest go first: a process that begins one at the end would be waited for.
+    """
     for item in items:
         tier = item.path.relative_to(REPOSITORY / "tests").parts[0]
         if tier not in TIERS:
             raise pytest.UsageError(
-                f"{item.nodeid} lies in no tier: move it below tests/unit, tests/integration or tests/services."
+                f"{item.nodeid} is in no tier: move it below tests/unit, tests/integration or tests/services."
             )
         item.add_marker(tier)
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(REPOSITORY))))
+    slow = {_group(item) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (_group(item) != "services", _group(item) not in slow))
+
+
+def _group(item: pytest.Item) -> str:
+    return str(item.get_closest_marker("xdist_group").args[0])
 
 
 @pytest.fixture

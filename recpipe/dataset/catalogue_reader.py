@@ -1,4 +1,4 @@
-"""The catalogue at the end of a day, and the vectors of its texts."""
+"""Items and users as the lake has them on a day: the catalogue, and the attributes that a shop says may be looked at."""
 
 from __future__ import annotations
 
@@ -6,12 +6,39 @@ from datetime import date
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
 from recpipe.dataset.catalogue import Catalogue
 from recpipe.lake.reader import Reader
 from recpipe.text.encoder import load_encoder
+
+
+def read_attributes(reader: Reader, settings: Settings, day: date) -> pa.Table:
+    """Return user_id, and a text column for each key of ``settings.use_attributes``, as of a day, by user_id.
+
+    Age, sex, income and the like may stand among a user's attributes. No list, profile or audience is made from them; a task of the
+    shop's own that is to look at some reads them here, and the shop says which in RECPIPE_USE_ATTRIBUTES. Measuring how well groups of
+    users are served (`recpipe.evaluation.fairness`) is no input, nor is an age that the shop's knowledge files ask for.
+
+    Parameters
+    ----------
+    reader
+        Sees the lake at fixed versions; where the setting is empty it is not asked.
+    settings
+        Name the keys.
+    day
+        Deliveries after it are not looked at.
+    """
+    keys = settings.use_attributes
+    if not keys:
+        return pa.table({"user_id": pa.array([], pa.string())})
+    rows = reader.as_of("users", day, ["day", "user_id", "attributes"])
+    values = [dict(found or ()) for found in rows["attributes"].to_pylist()]
+    named = {key: pa.array([found.get(key) for found in values], pa.string()) for key in keys}
+    return pa.table({"user_id": rows["user_id"], **named})
+
 
 COLUMNS = ["day", "item_id", "title", "category", "brand", "price", "available"]
 
@@ -56,3 +83,9 @@ def item_texts(titles: list[str | None], categories: list[tuple[str, ...]], bran
 
 def _flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     return np.asarray(column.to_numpy(), dtype=np.bool_)
+
+
+def codes_of(values: pa.ChunkedArray | pa.Array, known: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Return the row in ``known`` of each text, −1 where it is null or not known."""
+    found = pc.index_in(values, value_set=pa.array(known, pa.string()), skip_nulls=True)
+    return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from recpipe.config.settings import Settings
-from recpipe.evaluation.replay.replay_groups import TOGETHER
-from recpipe.evaluation.replay.replay_plot import label, short
 from recpipe.readers.outcome_curves import Point, Replayed
+from recpipe.reports.newcomers import form_label
+from recpipe.reports.series import TOGETHER, label
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,7 +22,7 @@ def what_serves(settings: Settings, replayed: Replayed) -> str:
     serving = next((one for one in versions if "champion" in one["aliases"].split(", ")), None)
     if serving is None:
         return "No version serves yet."
-    said = [f"What serves: version {serving['version']}, the {label(serving['learner'])}. {serving['reason']}"]
+    said = [f"What serves: version {serving['version']}, the {form_label(serving['learner'])}. {serving['reason']}"]
     for version in versions:
         if version is not serving:
             said += [_candidate(store, settings, version), _on_newcomers(replayed, version["learner"], serving["learner"])]
@@ -33,7 +33,7 @@ def _candidate(store: MlflowClient, settings: Settings, version: dict[str, str])
     """Say what the gate measured of a version, from the metrics that are logged with it."""
     run = store.get_model_version(settings.registered_model, version["version"]).run_id
     found: dict[str, Any] = store.get_run(str(run)).data.metrics
-    name = f"Version {version['version']}, the {label(version['learner'])}"
+    name = f"Version {version['version']}, the {form_label(version['learner'])}"
     if not {"gate.candidate_value", "gate.champion_value", "gate.users"} <= set(found):
         return f"{name}, was not compared. {version['reason']}"
     decided = "promoted" if version["promoted_on"] else "not promoted"
@@ -56,7 +56,7 @@ def _on_newcomers(replayed: Replayed, candidate: str, champion: str) -> str:
         return ""
     ratio = found.get((candidate, champion))
     return (
-        f"On the replayed newcomers with 1 to 10 items known, a short training of it had {values[0]:.4f} and the {label(champion)} "
+        f"On the replayed newcomers with 1 to 10 items known, a short training of it had {values[0]:.4f} and the {form_label(champion)} "
         f"{values[1]:.4f}" + (f": {_times(ratio)}." if ratio and ratio.value is not None else ".")
     )
 
@@ -66,8 +66,8 @@ def ratio_sentences(replayed: Replayed) -> list[str]:
     said: dict[str, list[str]] = {}
     for point in replayed.points:
         if point.group == TOGETHER and point.against:
-            said.setdefault(point.name, []).append(f"{_times(point)} that of {short(point.against)}")
-    return [f"{label(name).capitalize()}, 1 to 10 items known: nDCG is {', '.join(each)}." for name, each in said.items()]
+            said.setdefault(point.name, []).append(f"{_times(point)} that of {label(point.against)}")
+    return [f"{form_label(name).capitalize()}, 1 to 10 items known: nDCG is {', '.join(each)}." for name, each in said.items()]
 
 
 def _times(point: Point) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
 from recpipe.contract import EVENT_TYPES, POSITIVE_EVENT_TYPES
-from recpipe.dataset.codes import codes_of
+from recpipe.dataset.catalogue_reader import codes_of
 from recpipe.dataset.cohorts import UserDay
 from recpipe.dataset.history import Evidence
 from recpipe.days import ONE_DAY, day_start

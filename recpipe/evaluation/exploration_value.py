@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
 from recpipe.contract import COHORTS, NEW_ITEM
-from recpipe.dataset.codes import codes_of
+from recpipe.dataset.catalogue_reader import codes_of
 from recpipe.metrics.intervals import Interval, seed_of
 from recpipe.metrics.off_policy import Logged, ips, naive, snips
 from recpipe.metrics.ranking import Truth

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
-from recpipe.dataset.codes import codes_of
+from recpipe.dataset.catalogue_reader import codes_of
 from recpipe.dataset.cohorts import UserDay
 from recpipe.dataset.history import Evidence
 from recpipe.dataset.support import take

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.contract import POSITIVE_EVENT_TYPES
-from recpipe.dataset.codes import codes_of
+from recpipe.dataset.catalogue_reader import codes_of
 from recpipe.dataset.cohorts import UserDay, met_pairs
 from recpipe.lake.reader import Reader
 from recpipe.metrics.ranking import Truth

@@ -5,34 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recpipe.reports.charts import BLUE, GREEN, GREY, LINE, RED, figure_of, png_of, styled
+
 if TYPE_CHECKING:
     from recpipe.promotion.decision import Decision
 
-GREEN, RED, GREY, BLUE, LIGHT = "#2a7f62", "#b23a48", "#8a8f98", "#2f5d8a", "#c3c7cd"
 
-
+@styled()
 def plot_decision(decision: Decision, file: Path) -> Path:
     """Draw the means and the intervals of the gains against the margin, and return the file (PNG)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
+    figure, (left, right) = figure_of(3.2, 9, columns=2, width_ratios=(1, 1.6))
     means = {f"candidate {decision.version}": decision.candidate_value, f"champion {decision.champion}": decision.champion_value}
     if decision.closed_form:
         means[f"its {decision.closed_form}"] = decision.closed_form_value
-    colours = [BLUE, GREY, LIGHT][: len(means)]
+    colours = [BLUE, GREY, LINE][: len(means)]
     bars = left.barh(list(means), [value or 0.0 for value in means.values()], color=colours)
     left.bar_label(bars, fmt="%.4f", padding=3)
     left.margins(x=0.25)
     left.set_xlabel(f"{decision.metric}, mean of {decision.users} users")
     _draw_gains(right, decision)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
     verdict = "passes the gate" if decision.promoted else "does not pass the gate"
     figure.suptitle(f"Version {decision.version} {verdict}: {decision.first_day} to {decision.day}")
-    figure.savefig(file, dpi=110, metadata={"Software": None})
+    png_of(figure, file)
     return file
 
 
@@ -57,4 +51,4 @@ def _draw_gains(draw: Any, decision: Decision) -> None:
     draw.set_ylim(-0.6, len(gains) - 0.2)
     draw.set_xlabel("paired relative gain, 95 % interval")
     draw.xaxis.set_major_formatter("{x:+.0%}")
-    draw.legend(loc="upper right", frameon=False)
+    draw.legend(loc="upper right")

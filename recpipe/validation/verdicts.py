@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -13,6 +11,7 @@ from typing import Any, Literal
 
 from recpipe.config.settings import Settings
 from recpipe.errors import AuditFailed, Trouble
+from recpipe.files import write_whole
 
 Severity = Literal["error", "warning"]
 Number = int | float
@@ -134,7 +133,8 @@ def verdict_folder(settings: Settings) -> Path:
 def store(settings: Settings, verdict: Verdict) -> Path:
     """Store a verdict, in place of an earlier one of that day, and return its file."""
     path = verdict_folder(settings) / verdict.table / f"{verdict.day}.json"
-    write_whole(path, to_json(verdict))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, to_json(verdict).encode())
     return path
 
 
@@ -148,11 +148,3 @@ def newest_verdicts(settings: Settings, table: str, count: int) -> list[Verdict]
     """Return the stored verdicts of a table's newest days, newest first."""
     files = sorted((verdict_folder(settings) / table).glob("*.json"), reverse=True)[:count]
     return [_read(path) for path in files]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)  # noqa: PTH105  # the atomic rename is the point

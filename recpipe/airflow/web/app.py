@@ -11,28 +11,28 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import FastAPI, Form, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from recpipe.airflow.web import newcomer_chart, page_charts, page_words
+from recpipe.airflow.web import page_words, quality_page
 from recpipe.airflow.web.auth import HEADERS, MAY_READ, REPORT_POLICY, refuse
 from recpipe.airflow.web.page_context import mlflow_version, read_settings, verdict_of, with_key
 from recpipe.airflow.web.report_files import find_report, list_reports
 from recpipe.airflow.web.traces import in_mlflow, written
 from recpipe.config.settings import Settings
 from recpipe.errors import RecpipeError
-from recpipe.printable import printable
 from recpipe.readers.freshness import due_day, freshness
 from recpipe.readers.outcome_curves import read_curves, read_pooled, read_replay
 from recpipe.readers.quarantine import Quarantined, read_quarantine
 from recpipe.readers.user_report import read_story
+from recpipe.reports.render import TEMPLATES, environment
+from recpipe.reports.series import BESIDE_BASELINES, label
 
 log = logging.getLogger(__name__)
 
 HERE: Final = Path(__file__).parent
 QUALITY_DAYS: Final = 60
 QUARANTINE_DAYS: Final = 7
-STATIC: Final = {"page.css": "text/css", "icon.svg": "image/svg+xml"}
+STATIC: Final = {"page.css": (TEMPLATES, "text/css"), "icon.svg": (HERE / "static", "image/svg+xml")}
 LONGEST_ID: Final = 200
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -121,19 +121,20 @@ def quality(request: Request) -> Response:
     def read(settings: Settings) -> dict[str, Any]:
         curves = read_curves(settings, QUALITY_DAYS)
         replayed, pooled = read_replay(settings), read_pooled(settings)
-        drawn = newcomer_chart.draw(replayed, settings.metric_k) if replayed else None
         return {
-            "sections": page_charts.sections(curves, settings.metric_k),
+            "sections": quality_page.sections(curves, settings.metric_k),
             "horizon": settings.horizon_days,
             "replayed": replayed,
-            "drawn": drawn,
-            "ratios": newcomer_chart.ratios(replayed) if replayed else [],
-            "pooled": [newcomer_chart.table_of(window) for window in pooled],
+            "drawn": quality_page.newcomers(replayed, settings.metric_k) if replayed else None,
+            "ratios": quality_page.ratios(replayed) if replayed else [],
+            "pooled": [quality_page.table_of(window) for window in pooled],
             "k": settings.metric_k,
         }
 
     nothing: dict[str, Any] = {"sections": [], "replayed": None, "drawn": None, "ratios": [], "pooled": []}
-    return _page(request, "quality.html", read, horizon=0, k=0, series=page_charts.SERIES, names=newcomer_chart.LABELS, **nothing)
+    return _page(
+        request, "quality.html", read, horizon=0, k=0, series={name: label(name) for name in BESIDE_BASELINES}, **nothing
+    )
 
 
 def quarantine(request: Request) -> Response:
@@ -197,7 +198,8 @@ def static(name: str) -> Response:
     """Hand out the style and the icon."""
     if name not in STATIC:
         raise HTTPException(404)
-    return FileResponse(HERE / "static" / name, media_type=STATIC[name])
+    folder, kind = STATIC[name]
+    return FileResponse(folder / name, media_type=kind)
 
 
 def nothing_here(request: Request) -> Response:
@@ -230,26 +232,4 @@ def _page(
         "framed": request.headers.get("sec-fetch-dest") == "iframe",
         "words": page_words,
     }
-    return HTMLResponse(_templates().get_template(template).render(about), status)
-
-
-def _templates() -> Environment:
-    global _made
-    if _made is None:
-        _made = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
-            autoescape=True,
-            finalize=_shown,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-    return _made
-
-
-def _shown(value: Any) -> Any:
-    """Return a value as the page shows it: a title may not turn the direction of what stands around it."""
-    return printable(value) if type(value) is str else value  # what is markup already is no text of others
-
-
-_made: Environment | None = None
+    return HTMLResponse(environment(HERE / "templates").get_template(template).render(about), status)

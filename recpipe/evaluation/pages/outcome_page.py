@@ -2,55 +2,38 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from markupsafe import Markup
+
 from recpipe.config.settings import Settings
-from recpipe.evaluation.outcomes import ALL, BASELINES, DRIFT, GROUPS, Outcomes, of_lists, value_of
-from recpipe.evaluation.pages.fairness_page import served_note, served_section, shown_note, shown_section
-from recpipe.evaluation.pages.outcome_plots import LABELS, Point, cohort_plot, drift_plot, trend_plot
+from recpipe.evaluation.outcomes import ALL, DRIFT, GROUPS, Outcomes, of_lists, value_of
+from recpipe.evaluation.pages.fairness_page import who_is_served, who_is_shown
+from recpipe.evaluation.pages.outcome_plots import cohort_plot, drift_plot, trend_plot
 from recpipe.lake.lake import Lake
-from recpipe.metrics.intervals import Gain
-from recpipe.reports.charts import COLOURS
+from recpipe.reports.marks import Point, point_of
+from recpipe.reports.numbers import Cell, cell_of
+from recpipe.reports.render import render, write_page
+from recpipe.reports.series import BASELINES, BESIDE_BASELINES, LABELS
 
 TREND_DAYS: Final = 60
 COHORT_NAMES: Final = {"all": "all users", "zero": "zero: no event yet", "few": "few: new, few items", "warm": "warm: long known"}
-STYLE: Final = """
-:root{--ink:#22303a;--soft:#5d6b75;--line:#e3e7ea;--green:#1f6f5c;--alarm:#b4433f;--paper:#fff;--ground:#f5f6f4}
-*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",
-Roboto,sans-serif}main{max-width:1060px;margin:0 auto;padding:40px 24px 64px}h1{font-size:1.75rem;line-height:1.25;margin:0 0 4px}
-h2{font-size:1.12rem;margin:0 0 12px}.sub{color:var(--soft);margin:0 0 24px}section{background:var(--paper);border:1px solid
-var(--line);border-radius:10px;padding:22px 24px;margin:18px 0}.lead{font-size:1.1rem}.tiles{display:grid;grid-template-columns:
-repeat(auto-fit,minmax(180px,1fr));gap:14px;margin:22px 0 4px}.tile{background:var(--paper);border:1px solid var(--line);
-border-radius:10px;padding:14px 18px}.tile b{display:block;font-size:1.7rem;line-height:1.2;font-weight:650}.tile span{color:
-var(--soft);font-size:.88rem}.warn{border-left:5px solid var(--alarm)}.warn li{margin:6px 0}.calm{border-left:5px solid
-var(--green)}svg{width:100%;height:auto;display:block}table{border-collapse:collapse;width:100%;font-variant-numeric:
-tabular-nums;font-size:.88rem;line-height:1.35}th{text-align:right;font-weight:600;color:var(--soft);border-bottom:2px solid var(--line)}
-td{text-align:right;border-bottom:1px solid var(--line)}th,td{padding:5px 8px;white-space:nowrap;vertical-align:top}th:first-child,td:first-child,
-th:nth-child(2),td:nth-child(2){text-align:left}table.groups th:nth-child(2),table.groups td:nth-child(2){text-align:right}tr.first td{border-top:2px solid var(--line)}tr.lists td{font-weight:600}tr.lists td.none{font-weight:400}
-td small{color:var(--soft);font-weight:400}td.none{color:var(--soft)}.scroll{overflow-x:auto}dl{display:grid;grid-template-columns:
-max-content 1fr;gap:4px 18px;margin:0;font-size:.92rem}dt{color:var(--soft)}dd{margin:0}p.note{color:var(--soft);font-size:.9rem;
-margin:10px 0 0}.dot{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.45em}
-"""
+FORMS: Final = {"ndcg": ".4f", "recall": ".4f", "hit_rate": ".4f", "coverage": ".1%", "novelty": ".2f"}
+"""The metrics of the table, and how each is written."""
+
+Row = dict[str, Any]
 
 
 def write_report(settings: Settings, found: Outcomes, warnings: Sequence[str]) -> Path:
     """Write the page of a day, whole or not at all, and return its path. It holds no user id and loads nothing."""
-    history = _history(settings, found.day)
-    page = report_page(settings, found, warnings, history)
-    path = settings.reports / f"outcomes-{found.day}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
-    return path
+    page = report_page(settings, found, warnings, _history(settings, found.day))
+    return write_page(settings.reports / f"outcomes-{found.day}.html", page)
 
 
-def report_page(settings: Settings, found: Outcomes, warnings: Sequence[str], history: dict[date, list[dict[str, Any]]]) -> str:
+def report_page(settings: Settings, found: Outcomes, warnings: Sequence[str], history: Mapping[date, list[Row]]) -> str:
     """Return the page as HTML.
 
     Parameters
@@ -64,221 +47,117 @@ def report_page(settings: Settings, found: Outcomes, warnings: Sequence[str], hi
     history
         Rows of ``outcomes`` of the evaluated days up to this one, by day.
     """
-    title = f"Outcomes of {found.lists_day:%A}, {_long(found.lists_day)}"
-    body = [
-        f"<h1>{title}</h1><p class='sub'>The lists of that night, by what users did up to {_long(found.day)}.</p>",
-        _lead(settings, found),
-        _warnings(warnings),
-        _section("Beside the baselines, by cohort", _cohorts(settings, found), _what(settings)),
-        *_newcomers(settings, found),
-        _section("Over the evaluated days", _trend(settings, history), "Bands are 95 % intervals over users."),
-        _section("Drift", _drift(settings, found, history), _about_drift(settings)),
-        *_groups(settings, found),
-        _section("All numbers", _table(settings, found), _about_metrics(settings)),
-        _section("Made from", _made_from(found)),
-    ]
-    return (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        f"<title>{title}</title><style>{STYLE}</style></head><body><main>{''.join(body)}</main></body></html>"
+    rows, groups, k = found.rows.to_pylist(), found.groups.to_pylist(), settings.metric_k
+    drift = [next((row["value"] for row in each if row["metric"] == DRIFT), None) for each in history.values()]
+    return render(
+        "outcomes.html",
+        settings=settings,
+        found=found,
+        warnings=warnings,
+        listed=value_of(rows, ALL, f"coverage@{k}", found.model_version),
+        measured=value_of(rows, ALL, f"ndcg@{k}", found.model_version),
+        tiles=_tiles(found, rows, k),
+        cohorts=_cohorts(rows, k),
+        nights=_nights(found, k),
+        pooled=_pooled(found, k),
+        trend=_trend(history, k),
+        drift=drift_plot(found.drift, settings.max_drift, list(history), drift),
+        shown=who_is_shown(settings, groups),
+        served=who_is_served(settings, groups),
+        lines=_lines(rows, k),
+        labels=LABELS,
+        since=found.lists_day + timedelta(days=1),
+        inputs=sorted(found.inputs, key=lambda entry: (entry.table, entry.first_day, entry.last_day)),
     )
 
 
-def _history(settings: Settings, day: date) -> dict[date, list[dict[str, Any]]]:
+def _history(settings: Settings, day: date) -> dict[date, list[Row]]:
     """Return the rows of the evaluated days up to a day, oldest first."""
     rows = Lake.from_settings(settings).reader().read("outcomes", day - timedelta(days=TREND_DAYS - 1), day)
-    by_day: dict[date, list[dict[str, Any]]] = {}
+    by_day: dict[date, list[Row]] = {}
     for row in of_lists(rows).to_pylist():
         by_day.setdefault(row["day"], []).append(row)
     return dict(sorted(by_day.items()))
 
 
-def _lead(settings: Settings, found: Outcomes) -> str:
-    metric, rows = f"ndcg@{settings.metric_k}", found.rows.to_pylist()
-    mine = value_of(rows, ALL, metric, found.model_version)
-    popular = value_of(rows, ALL, metric, "popularity")
-    listed = value_of(rows, ALL, f"coverage@{settings.metric_k}", found.model_version)
-    if mine is None or popular is None or listed is None:
-        return "<p class='lead'>No list was published for that night.</p>"
-    return (
-        f"<p class='lead'>{listed['users']:,} users had a list; {mine['users']:,} of them met an item in the "
-        f"{settings.horizon_days} days after it that was new to them. {_compared(found.gain)}</p>"
-        f"<div class='tiles'>{_tile(mine, f'nDCG@{settings.metric_k} of the lists')}"
-        f"{_tile(popular, f'nDCG@{settings.metric_k} of popularity')}"
-        f"{_tile(listed, 'of the catalogue shown', '.1%')}"
-        f"{_tile(value_of(rows, ALL, DRIFT, found.model_version), 'drift signal', '.2f')}</div>"
-    )
-
-
-def _compared(gain: Gain) -> str:
-    if gain.relative is None or gain.low is None:
-        return "That is too few to say how good the lists were." if gain.champion else "Popularity hit nothing."
-    upper = f"{1 + gain.high:.2f}" if gain.high is not None else "more"
-    return (
-        f"The lists were <b>{1 + gain.relative:.2f} ×</b> as good as popularity for these users "
-        f"(95 % interval {1 + gain.low:.2f} to {upper}, the same users drawn for both)."
-    )
-
-
-def _tile(row: dict[str, Any] | None, name: str, form: str = ".4f") -> str:
-    value = "too few" if row is None or row["value"] is None else format(row["value"], form)
-    return f"<div class='tile'><b>{value}</b><span>{name}</span></div>"
-
-
-def _warnings(warnings: Sequence[str]) -> str:
-    if not warnings:
-        return "<section class='calm'>No floor or limit was crossed.</section>"
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in warnings)
-    return f"<section class='warn'><h2>Warnings</h2><ul>{items}</ul></section>"
-
-
-def _section(title: str, body: str, note: str = "") -> str:
-    return f"<section><h2>{title}</h2>{body}{f'<p class=note>{note}</p>' if note else ''}</section>"
-
-
-def _groups(settings: Settings, found: Outcomes) -> list[str]:
-    """Return the sections about groups of items and of users, where any are measured."""
-    rows = found.groups.to_pylist()
-    shown, served = shown_section(settings, rows), served_section(settings, rows)
-    sections = (("Who is shown", shown, shown_note(settings)), ("Who is served", served, served_note(settings)))
-    return [_section(title, body, note) for title, body, note in sections if body]
-
-
-def _cohorts(settings: Settings, found: Outcomes) -> str:
-    metric, rows = f"ndcg@{settings.metric_k}", found.rows.to_pylist()
-    points = {
-        (f"{cohort} ({_users(rows, cohort, metric):,})", series): point
-        for cohort in GROUPS
-        for series in COLOURS
-        if (point := _point(rows, cohort, metric, series)) is not None
-    }
-    return cohort_plot(points, list(dict.fromkeys(cohort for cohort, _ in points)), f"nDCG@{settings.metric_k}")
-
-
-def _newcomers(settings: Settings, found: Outcomes) -> list[str]:
-    """Return the section about pooled nights, where these were read."""
-    if found.pooled is None:
+def _tiles(found: Outcomes, rows: list[Row], k: int) -> list[tuple[str, Cell]]:
+    """Return the numbers that lead the page, each with its name; none where no list was published."""
+    mine = {metric: value_of(rows, ALL, metric, found.model_version) for metric in (f"ndcg@{k}", f"coverage@{k}", DRIFT)}
+    popular = value_of(rows, ALL, f"ndcg@{k}", "popularity")
+    if None in (mine[f"ndcg@{k}"], popular, mine[f"coverage@{k}"]):
         return []
-    metric, rows = f"pooled_ndcg@{settings.metric_k}", found.pooled.to_pylist()
-    mine = [row for row in rows if row["metric"] == metric]
+    return [
+        (f"nDCG@{k} of the lists", cell_of(mine[f"ndcg@{k}"], ".4f")),
+        (f"nDCG@{k} of popularity", cell_of(popular, ".4f")),
+        ("of the catalogue shown", cell_of(mine[f"coverage@{k}"], ".1%")),
+        ("drift signal", cell_of(mine[DRIFT], ".2f")),
+    ]
+
+
+def _cohorts(rows: list[Row], k: int) -> Markup:
+    found = _by_series(rows)
     points = {
-        (f"{row['cohort']}, {row['window_days']} days ({row['users']:,})", row["name"]): _point_of(row)
-        for row in mine
-        if row["name"] in COLOURS
+        (f"{cohort} ({_users(rows, cohort, f'ndcg@{k}'):,})", series): point_of(row)
+        for cohort in GROUPS
+        for series in BESIDE_BASELINES
+        if (row := found.get((cohort, f"ndcg@{k}", series))) is not None
     }
-    nights = {row["window_days"]: 0 for row in mine}
-    for row in mine:
-        nights[row["window_days"]] = max(nights[row["window_days"]], row["nights"])
-    of = " and ".join(f"{count} in {window} days" for window, count in nights.items())
-    note = (
-        f"Nights with a measured newcomer: {of} of lists up to {_long(found.lists_day)}. In brackets the persons; a person stands in several "
-        "nights, so the interval draws persons with all their lists."
-    )
-    drawn = cohort_plot(points, list(dict.fromkeys(cohort for cohort, _ in points)), f"nDCG@{settings.metric_k}")
-    return [_section("Newcomers of the last weeks together", drawn, note)]
+    return cohort_plot(points, f"nDCG@{k}")
 
 
-def _trend(settings: Settings, history: dict[date, list[dict[str, Any]]]) -> str:
-    metric = f"ndcg@{settings.metric_k}"
-    series = {name: [_point(rows, ALL, metric, name) for rows in history.values()] for name in COLOURS}
-    return trend_plot(list(history), series, f"nDCG@{settings.metric_k}, all users")
+def _nights(found: Outcomes, k: int) -> dict[int, int]:
+    """Return how many nights had a measured newcomer, by the window in days of lists; empty where nights were not pooled."""
+    nights: dict[int, int] = {}
+    for row in _pooled_rows(found, k):
+        nights[row["window_days"]] = max(nights.get(row["window_days"], 0), row["nights"])
+    return nights
 
 
-def _drift(settings: Settings, found: Outcomes, history: dict[date, list[dict[str, Any]]]) -> str:
-    values = [next((row["value"] for row in rows if row["metric"] == DRIFT), None) for rows in history.values()]
-    return drift_plot(found.drift, settings.max_drift, list(history), values)
+def _pooled(found: Outcomes, k: int) -> Markup:
+    points = {
+        (f"{row['cohort']}, {row['window_days']} days ({row['users']:,})", row["name"]): point_of(row)
+        for row in _pooled_rows(found, k)
+        if row["name"] in BESIDE_BASELINES
+    }
+    return cohort_plot(points, f"nDCG@{k}") if points else Markup()
 
 
-def _users(rows: list[dict[str, Any]], cohort: str, metric: str) -> int:
+def _pooled_rows(found: Outcomes, k: int) -> list[Row]:
+    rows = [] if found.pooled is None else found.pooled.to_pylist()
+    return [row for row in rows if row["metric"] == f"pooled_ndcg@{k}"]
+
+
+def _trend(history: Mapping[date, list[Row]], k: int) -> Markup:
+    nights = [_by_series(rows) for rows in history.values()]
+    series: dict[str, list[Point | None]] = {
+        name: [point_of(rows[ALL, f"ndcg@{k}", name]) if (ALL, f"ndcg@{k}", name) in rows else None for rows in nights]
+        for name in BESIDE_BASELINES
+    }
+    return trend_plot(list(history), series, f"nDCG@{k}, all users")
+
+
+def _lines(rows: list[Row], k: int) -> list[tuple[str, str, str, list[Cell]]]:
+    """Return the lines of the table: cohort, whose lists, users, and a cell a metric."""
+    found = _by_series(rows)
+    return [
+        (
+            "" if place else COHORT_NAMES[cohort],
+            series,
+            f"{_users(rows, cohort, f'ndcg@{k}'):,}",
+            [cell_of(found.get((cohort, f"{name}@{k}", series)), form) for name, form in FORMS.items()],
+        )
+        for cohort in GROUPS
+        for place, series in enumerate(BESIDE_BASELINES)
+    ]
+
+
+def _users(rows: list[Row], cohort: str, metric: str) -> int:
     return max((row["users"] for row in rows if row["cohort"] == cohort and row["metric"] == metric), default=0)
 
 
-def _point(rows: list[dict[str, Any]], cohort: str, metric: str, series: str) -> Point | None:
-    """Return the point of a series; the lists are whatever is no baseline."""
+def _by_series(rows: list[Row]) -> dict[tuple[str, str, str], Row]:
+    """Return rows by cohort, metric and whose lists they are about; the published ones are whatever is no baseline."""
+    first: dict[tuple[str, str, str], Row] = {}
     for row in rows:
-        if (row["cohort"], row["metric"], _series(row["name"])) == (cohort, metric, series):
-            return _point_of(row)
-    return None
-
-
-def _point_of(row: dict[str, Any]) -> Point:
-    return Point(row["value"], row["ci_low"], row["ci_high"], row["users"])
-
-
-def _series(name: str) -> str:
-    return name if name in {learner.name for learner in BASELINES} else "lists"
-
-
-def _table(settings: Settings, found: Outcomes) -> str:
-    k, rows = settings.metric_k, found.rows.to_pylist()
-    metrics = [f"{name}@{k}" for name in ("ndcg", "recall", "hit_rate", "coverage", "novelty")]
-    head = "".join(
-        f"<th>{name}</th>" for name in ("users", f"nDCG@{k}", f"recall@{k}", f"hit rate@{k}", "coverage", "novelty, bits")
-    )
-    body = []
-    for cohort in GROUPS:
-        for place, series in enumerate(COLOURS):
-            cells = "".join(_cell(next(_matching(rows, cohort, metric, series), None)) for metric in metrics)
-            style = f"{'first ' if place == 0 else ''}{'lists' if series == 'lists' else ''}"
-            dot = f"<i class='dot' style='background:{COLOURS[series]}'></i>"
-            name = COHORT_NAMES[cohort] if place == 0 else ""
-            body.append(
-                f"<tr class='{style}'><td>{name}</td><td>{dot}{LABELS[series]}</td>"
-                f"<td>{_users(rows, cohort, metrics[0]):,}</td>{cells}</tr>"
-            )
-    return f"<div class='scroll'><table><thead><tr><th>cohort</th><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-
-
-def _matching(rows: list[dict[str, Any]], cohort: str, metric: str, series: str) -> Any:
-    return (row for row in rows if (row["cohort"], row["metric"], _series(row["name"])) == (cohort, metric, series))
-
-
-def _cell(row: dict[str, Any] | None) -> str:
-    if row is None or row["value"] is None:
-        return "<td class='none'>too few</td>"
-    form = ".2f" if row["metric"].startswith("novelty") else ".1%" if row["metric"].startswith("coverage") else ".4f"
-    value = format(row["value"], form)
-    if row["ci_low"] is None:
-        return f"<td>{value}</td>"
-    return f"<td>{value}<br><small>{format(row['ci_low'], form)} – {format(row['ci_high'], form)}</small></td>"
-
-
-def _made_from(found: Outcomes) -> str:
-    inputs = [
-        f"{entry.table}: {entry.first_day} to {entry.last_day}, table version {entry.version}"
-        for entry in sorted(found.inputs, key=lambda entry: (entry.table, entry.first_day, entry.last_day))
-    ]
-    return (
-        f"<dl><dt>lists</dt><dd>night of {found.lists_day}, model version {escape(found.model_version) or 'none'}</dd>"
-        f"<dt>behaviour</dt><dd>{found.lists_day + timedelta(days=1)} to {found.day}</dd>"
-        f"<dt>read</dt><dd>{'<br>'.join(map(escape, inputs))}</dd></dl>"
-    )
-
-
-def _what(settings: Settings) -> str:
-    return (
-        f"In brackets the users measured: those with a list who newly met an item in the {settings.horizon_days} days. "
-        f"Baselines rank for the same users, by the same rules, from what was known on the lists' day. Fewer than "
-        f"{settings.min_users} users: too few."
-    )
-
-
-def _about_drift(settings: Settings) -> str:
-    return (
-        f"How far the newest {settings.horizon_days} days are from the {settings.drift_days} days before the lists: which "
-        f"items are met (by how well they sold earlier), which kinds of events there are, how well known the users are who "
-        f"come (against as many days before). 0 is no change; below 0.1 nothing happened, above 0.25 look into it. The signal is the greatest of the three; "
-        f"the dashed line is the limit of {settings.max_drift:g}."
-    )
-
-
-def _about_metrics(settings: Settings) -> str:
-    k = settings.metric_k
-    return (
-        f"nDCG@{k}: hits count more the higher they stand, 1 is a perfect list. Recall@{k}: hits of what could stand in {k} "
-        f"places. Hit rate@{k}: users with a hit. Coverage: share of the catalogue that stands in any list. Novelty: bits; "
-        f"higher is less popular. Coverage and novelty are of all users with a list. Small numbers: 95 % interval over users."
-    )
-
-
-def _long(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"
+        first.setdefault((row["cohort"], row["metric"], row["name"] if row["name"] in BASELINES else "lists"), row)
+    return first

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from recpipe.reports.series import TOGETHER
 from recpipe.training.windows import NEW_USER_SIZES
-
-TOGETHER: Final = "k>=1"
-
 
 GROUPS: Final = (*(f"k={size}" for size in NEW_USER_SIZES), TOGETHER)

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
 from recpipe.contract import REPLAYS
-from recpipe.evaluation.replay.replay_groups import GROUPS, TOGETHER
+from recpipe.evaluation.replay.replay_groups import GROUPS
 from recpipe.evaluation.replay.replay_newcomers import Newcomers, read_newcomers
 from recpipe.evaluation.replay.replay_stages import BASELINES, Stage, folders_of, open_stage, with_users
 from recpipe.lake.reader import Reader
 from recpipe.metrics.cluster_intervals import clustered_gain, clustered_interval
 from recpipe.metrics.intervals import Gain, Interval, seed_of
 from recpipe.metrics.ranking import hit_rate, hits, ndcg, recall
+from recpipe.reports.series import TOGETHER
 
 Values = Mapping[str, NDArray[np.float64]]
 

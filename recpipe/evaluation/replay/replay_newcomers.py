@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recpipe.config.settings import Settings
 from recpipe.contract import FEW, ZERO
 from recpipe.dataset.as_of import Known, country_codes, distinct_pairs, read_known
-from recpipe.dataset.codes import codes_of
+from recpipe.dataset.catalogue_reader import codes_of
 from recpipe.dataset.cohorts import UserDay, users_of
 from recpipe.dataset.episodes import Episodes, cut_as_new
 from recpipe.dataset.history import Evidence, History, events_of

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from recpipe.config.settings import Settings
-from recpipe.evaluation.replay.replay_groups import TOGETHER
 from recpipe.evaluation.replay.replay_measures import Replay
 from recpipe.evaluation.replay.replay_stages import BASELINES
 from recpipe.models.popularity import Popularity
+from recpipe.reports.series import TOGETHER
 
 
 def warnings_of(settings: Settings, found: Replay) -> list[str]:

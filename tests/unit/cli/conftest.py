@@ -118,14 +118,24 @@ def publish(settings: Settings, table: str, day: date, rows: list[dict[str, Any]
     Lake.from_settings(settings).publish(table, [day], made, model_version=version)
 
 
-@pytest.fixture
-def lake_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings of a home that holds one day of every table, and lists of the day before."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RECPIPE_HOME", ".recpipe")
-    settings = load_settings()
+def fill(settings: Settings) -> Settings:
+    """Publish one day of every table, and lists of the day before."""
     for table, rows in ROWS.items():
         publish(settings, table, DAY, rows)
     before = ROWS["recommendations"][3] | {"model_version": "2"}
     publish(settings, "recommendations", DAY - timedelta(days=1), [before])
     return settings
+
+
+@pytest.fixture(scope="session")
+def read_only(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a filled home for tests that only read it: it is made once."""
+    return fill(load_settings(home=tmp_path_factory.mktemp("filled") / ".recpipe"))
+
+
+@pytest.fixture
+def lake_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a filled home below the working directory, for tests that publish more."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECPIPE_HOME", ".recpipe")
+    return fill(load_settings())

@@ -66,7 +66,10 @@ def test_the_page_names_the_schema_version() -> None:
 
 
 @pytest.mark.parametrize("engine", ["pandas", "DuckDB"])
-def test_the_queries_for_pandas_and_duckdb_read_the_newest_complete_lists(engine: str, lake_settings: Settings) -> None:
+def test_the_queries_for_pandas_and_duckdb_read_the_newest_complete_lists(
+    engine: str, read_only: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(read_only.home.parent)
     names: dict[str, object] = {}
     exec(block(engine, "python"), names)  # noqa: S102  # the page's own code is what is tested
     lists = names["lists"]
@@ -78,10 +81,10 @@ def test_the_queries_for_pandas_and_duckdb_read_the_newest_complete_lists(engine
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_the_query_of_each_table_runs(table: str, lake_settings: Settings) -> None:
+def test_the_query_of_each_table_runs(table: str, read_only: Settings) -> None:
     db = duckdb.connect()
     for name in TABLES:
-        db.register(name, DeltaTable(f"{lake_settings.lake_root}/{name}").to_pyarrow_dataset())
+        db.register(name, DeltaTable(f"{read_only.lake_root}/{name}").to_pyarrow_dataset())
     query = block(table, "sql").replace("2011-09-08", "2011-09-01")
     assert len(db.sql(query).fetchall()) >= 1
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from airflow_commands import Commands
 
 from recpipe.config.settings import Settings
 
@@ -56,16 +55,13 @@ def call(tiny_dags: None) -> Callable[..., int]:
     return lambda *words, **flags: backfill(arguments(*words, **flags))
 
 
-@pytest.fixture
-def airflow(services: Settings) -> Callable[..., subprocess.CompletedProcess[str]]:
+@pytest.fixture(scope="session")
+def airflow(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """Run ``airflow`` on the home that runs."""
     from recpipe.local.home import airflow_environment
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        program = str(Path(sys.executable).with_name("airflow"))
-        env = {**os.environ, **airflow_environment(services)}
-        for name in [name for name in env if name.startswith("AIRFLOW__")]:
-            del env[name]
-        return subprocess.run([program, *words], capture_output=True, text=True, env=env, timeout=200, stdin=subprocess.DEVNULL)
-
-    return run
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
+    told = {name: value for name, value in airflow_environment(services).items() if not name.startswith("AIRFLOW__")}
+    commands = Commands({**plain, **told}, tmp_path_factory.mktemp("commands"))
+    yield commands
+    commands.end()

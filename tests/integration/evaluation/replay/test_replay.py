@@ -9,15 +9,17 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import small_shop
 
+from recpipe.config.settings import load_settings
 from recpipe.contract import REPLAYS
 from recpipe.errors import BadSetting, MissingDay
 from recpipe.evaluation.replay.replay_groups import GROUPS
-from recpipe.evaluation.replay.replay_measures import measure
+from recpipe.evaluation.replay.replay_measures import Replay, measure
 from recpipe.evaluation.replay.replay_newcomers import read_newcomers
-from recpipe.evaluation.replay.replay_page import _table, replay_lines
+from recpipe.evaluation.replay.replay_page import replay_lines, report_page
 from recpipe.evaluation.replay.replay_run import export_replay, model_folder, plan_replay, publish_replay, replay_day
 from recpipe.evaluation.replay.replay_stages import open_stage, with_users
 from recpipe.models.io import save
@@ -260,10 +262,12 @@ def test_each_number_of_the_page_stands_below_its_name():
 
     rows = [row("ndcg@10", "stack", "", 0.5), row("hit_rate@10", "stack", "", 0.75), row("ndcg@10", "popularity", "", 0.25),
             row("ndcg_ratio@10", "stack", "item_knn", 1.25), row("ndcg_ratio@10", "stack", "popularity", 2.0)]  # fmt: skip
-    table = _table(rows, 10, ["stack", "popularity"])
-    head = re.findall(r"<th>(.*?)</th>", table)
-    first = re.findall(r"<td[^>]*>([^<]*)", next(line for line in table.split("<tr") if "0.5000" in line))
+    replay = Replay(BEFORE, LAST, 30, pa.Table.from_pylist(rows))
+    page = report_page(load_settings(home="unused", min_users=2), replay)
+    head = re.findall(r"<th(?: [^>]*)?>(.*?)</th>", page[page.index("<thead>") : page.index("</thead>")])
+    first = re.findall(r"<t[dh][^>]*>([^<]*)", next(line for line in page.split("<tr") if '<td class="number">0.5000' in line))
     found = dict(zip(head, first, strict=True))
+    assert (found["known"], found["persons"]) == ("1 item known", "30")
     assert (found["nDCG"], found["hit rate"], found["× item kNN"], found["× popularity"]) == ("0.5000", "0.7500", "1.25", "2.00")
     assert replay_lines(rows, 10)[0] == (
         "items known", "persons", "stack of closed forms", "item kNN, best form", "popularity, best window",

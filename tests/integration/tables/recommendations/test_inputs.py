@@ -11,7 +11,7 @@ import pytest
 from coloured_night import DAY
 from small_shop import Shop, event, item, open_shop, user
 
-from recpipe.dataset.attributes import read_attributes
+from recpipe.dataset.catalogue_reader import read_attributes
 from recpipe.models.popularity import CountryPopularity
 from recpipe.pipeline.publish import run_day
 from recpipe.tables.families import TASKS
