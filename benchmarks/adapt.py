@@ -12,8 +12,8 @@ from recpipe.dataset.support import Support
 from recpipe.models.base import ItemSpace, Learner, score_users
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.text_prototype import TextPrototype
-from recpipe.models.torch_forms import PLACES, find_network
 from recpipe.training.config import Config
+from recpipe.training.networks import PLACES, find_network
 
 USERS, SCORED, LOOPED = 100_000, 2_048, 200
 WIDTH = 128
@@ -52,8 +52,7 @@ def scoring(folder: Path) -> Iterator[Result]:
 def untaught(name: str, shop: Evidence) -> Learner:
     """Return a learner as training starts it: what it has learned since changes no time."""
     network = find_network(name)
-    start = network.initial_tensors(network.look(shop, network.settings), WIDTH, 0, "cpu")
-    return network.to_learner(start, network.settings)
+    return network.learner(network.start(network.look(shop), WIDTH, seed=0))
 
 
 def one_by_one(learner: Learner, space: ItemSpace, supports: Support) -> None:

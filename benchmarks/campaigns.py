@@ -23,6 +23,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recpipe.metrics.intervals import ends, resamples
+from recpipe.metrics.probability import auc, calibration_error
 from recpipe.tables.campaigns import responses
 from recpipe.tables.campaigns.responses.response_features import Answers, Floats, Purchases
 
@@ -47,7 +49,7 @@ def compare(folder: Path, draws: int = DRAWS, seed: int = 0) -> dict[str, float]
     told = tell(folder)
     weights = np.ones(1 + max(int(one.users.max()) for one in told))
     rng = np.random.default_rng(seed)
-    drawn = [rng.multinomial(len(weights), weights / len(weights)).astype(np.float64) for _ in range(draws)]
+    drawn = np.concatenate([*resamples(weights, draws, rng)]).astype(np.float64)
     gains = np.array([within(told, "ours", some) - within(told, "simple", some) for some in drawn])
     pooled = np.array([_pooled(told, "ours", some) - _pooled(told, "simple", some) for some in drawn])
     answered = np.concatenate([one.answered for one in told])
@@ -59,14 +61,14 @@ def compare(folder: Path, draws: int = DRAWS, seed: int = 0) -> dict[str, float]
         "redeemed": float(answered.sum()),
         "auc": within(told, "ours", weights),
         "auc_simple": within(told, "simple", weights),
-        "low": float(np.quantile(gains, 0.025)),
-        "high": float(np.quantile(gains, 0.975)),
+        "low": ends(gains)[0],
+        "high": ends(gains)[1],
         "pooled": _pooled(told, "ours", weights),
         "pooled_simple": _pooled(told, "simple", weights),
-        "pooled_low": float(np.quantile(pooled, 0.025)),
-        "pooled_high": float(np.quantile(pooled, 0.975)),
-        "calibration_error": responses.calibration_error(ours, answered),
-        "calibration_error_simple": responses.calibration_error(simple, answered),
+        "pooled_low": ends(pooled)[0],
+        "pooled_high": ends(pooled)[1],
+        "calibration_error": calibration_error(ours, answered),
+        "calibration_error_simple": calibration_error(simple, answered),
         "first_fifth": rate,
         "rest": rest,
     }
@@ -76,7 +78,7 @@ def within(told: list[Told], name: str, weights: Floats) -> float:
     """Return the area within campaigns, weighed by their redemptions; users count as often as they were drawn."""
     areas, sizes = [], []
     for one in told:
-        area = responses.auc(getattr(one, name), one.answered, weights[one.users])
+        area = auc(getattr(one, name), one.answered, weights[one.users])
         if not np.isnan(area):
             areas.append(area)
             sizes.append(float((one.answered * weights[one.users]).sum()))
@@ -85,7 +87,7 @@ def within(told: list[Told], name: str, weights: Floats) -> float:
 
 def _pooled(told: list[Told], name: str, weights: Floats) -> float:
     parts = [(getattr(one, name), one.answered, weights[one.users]) for one in told]
-    return responses.auc(*(np.concatenate(some) for some in zip(*parts, strict=True)))
+    return auc(*(np.concatenate(some) for some in zip(*parts, strict=True)))
 
 
 def _rates(told: list[Told]) -> tuple[float, float]:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recpipe.metrics.intervals import ends, sum_draws
 from recpipe.models.item_knn import ItemKNN
 from recpipe.tables.baskets import co_purchase as learn
 from recpipe.tables.baskets.baskets import LEARN_DAYS, learned_weights
@@ -167,10 +168,8 @@ def ratio_interval(ours: Hits, peer: Hits, users: NDArray[np.int64]) -> tuple[fl
     """Return the interval of the ratio of two hit rates on the same carts, by draws of users."""
     _, user = np.unique(users, return_inverse=True)
     sums = np.stack([np.bincount(user, hits) for hits in (ours, peer)], axis=1)
-    rng = np.random.default_rng(SEED)
-    draws = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), DRAWS) @ sums
-    low, high = np.quantile(draws[:, 0] / np.maximum(draws[:, 1], 1), [0.025, 0.975])
-    return float(low), float(high)
+    drawn = sum_draws(sums, DRAWS, np.random.default_rng(SEED))
+    return ends(drawn[:, 0] / np.maximum(drawn[:, 1], 1))
 
 
 if __name__ == "__main__":

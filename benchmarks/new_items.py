@@ -31,7 +31,7 @@ from recpipe.dataset.support import Support, support_weights
 from recpipe.evidence.text_neighbours import weigh_words
 from recpipe.experiments.split import Split, item_rows, moments
 from recpipe.experiments.split_evidence import split_evidence, type_weights
-from recpipe.metrics.intervals import Interval, seed_of
+from recpipe.metrics.intervals import Interval, ends, seed_of, sum_draws
 from recpipe.metrics.off_policy import Logged, effective_rows, ips, naive, snips
 from recpipe.metrics.ranking import Truth, hits, ndcg, recall
 from recpipe.models.base import ItemSpace, Learner, Matrix, score_users
@@ -256,12 +256,12 @@ def report(who: str, asked: Asked, found: dict[str, dict[str, NDArray[np.float64
 
 def shown(values: NDArray[np.float64], person: NDArray[np.int64]) -> str:
     """Return a mean with its interval, by draws of persons."""
-    low, high = np.quantile(_draws(np.stack([values, np.ones_like(values)]), person), [0.025, 0.975])
+    low, high = ends(_draws(np.stack([values, np.ones_like(values)]), person))
     return f"{values.mean():.4f} [{low:.4f}, {high:.4f}]"
 
 
 def _ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64], person: NDArray[np.int64]) -> str:
-    low, high = np.quantile(_draws(np.stack([ours, theirs]), person), [0.025, 0.975])
+    low, high = ends(_draws(np.stack([ours, theirs]), person))
     return f"{ours.mean() / max(theirs.mean(), 1e-9):.2f} [{low:.2f}, {high:.2f}]"
 
 
@@ -269,8 +269,7 @@ def _draws(both: NDArray[np.float64], person: NDArray[np.int64]) -> NDArray[np.f
     """Return (draws,) sums of the first over sums of the second, of persons drawn with replacement."""
     _, row = np.unique(person, return_inverse=True)
     sums: Any = np.stack([np.bincount(row, values) for values in both], axis=1)
-    rng = seed_of(7, "new items")
-    drawn = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), DRAWS) @ sums
+    drawn = sum_draws(sums, DRAWS, seed_of(7, "new items"))
     return np.asarray(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-12))
 
 

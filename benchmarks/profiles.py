@@ -20,11 +20,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings, load_settings
 from recpipe.contract import TABLES
 from recpipe.lake.lake import Lake
+from recpipe.metrics.intervals import ends, resamples
 from recpipe.pipeline.publish import run_day
 from recpipe.pipeline.task_outcomes import measure_task
 from recpipe.tables.profiles.user_profiles import PROFILES
@@ -139,9 +139,8 @@ def matrix(rows: pd.DataFrame) -> tuple[Any, list[str]]:
 
 def interval(score: Any, users: int) -> tuple[float, float]:
     """Return the 95 % interval of a score over drawn users."""
-    rng = np.random.default_rng(SEED)
-    drawn: NDArray[np.float64] = np.array([score(rng.integers(0, users, users)) for _ in range(DRAWS // 4)])
-    return float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
+    blocks = resamples(np.ones(users), DRAWS // 4, np.random.default_rng(SEED))
+    return ends(np.array([score(np.repeat(np.arange(users), times)) for block in blocks for times in block]))
 
 
 def main() -> None:

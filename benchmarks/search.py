@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recpipe.metrics.intervals import ends, mean_draws
 from recpipe.tables.search.search_answers import FEATURES, Ask, answer, ask, eligible, features
 from recpipe.tables.search.search_catalogue import Goods, make_goods, wish_for
 from recpipe.tables.search.search_learning import PRIOR, choice, fit
@@ -279,12 +280,13 @@ def _within(goods: Goods, query: Query, rows: NDArray[np.intp]) -> float:
 
 def report(ranks: dict[str, list[int]], inside: dict[str, list[float]], filters: bool) -> None:
     """Print one line a way, with intervals by draws of queries."""
-    draws = np.random.default_rng(SEED).integers(0, len(ranks["recpipe"]), (DRAWS, len(ranks["recpipe"])))
     for way, found in ranks.items():
         place = np.array(found)
         mrr, hit = np.where(place > 0, 1 / np.maximum(place, 1), 0.0), (place > 0) & (place <= K)
-        parts = [f"{name} {value.mean():.3f} [{', '.join(f'{end:.3f}' for end in np.quantile(value[draws].mean(1), [0.025, 0.975]))}]"
-                 for name, value in (("MRR", mrr), (f"hit@{K}", hit.astype(float)))]  # fmt: skip
+        parts = []
+        for name, value in (("MRR", mrr), (f"hit@{K}", hit.astype(float))):
+            low, high = ends(mean_draws(value, DRAWS, np.random.default_rng(SEED)))
+            parts.append(f"{name} {value.mean():.3f} [{low:.3f}, {high:.3f}]")
         print(f"  {way:<24} {'  '.join(parts)}" + (f"  inside {np.nanmean(inside[way]):.3f}" if filters else ""), flush=True)
 
 

@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from benchmarks.shops import read_shop, some_users
 from recpipe.dataset.history import Evidence
 from recpipe.evidence.item_features import SETTINGS, Pairs
+from recpipe.metrics.cluster_intervals import clustered_interval
+from recpipe.metrics.intervals import Interval
 from recpipe.models.base import Learner
 from recpipe.models.io import load
-from recpipe.models.numpy_forms.pair_network import PairNetwork, look
+from recpipe.models.pair_network import HIDDEN, PairNetwork, look, start
 from recpipe.models.text_prototype import TextPrototype
 from recpipe.training.cold_start import AGES, opening
 from recpipe.training.model_selection import ITEM_KNNS, POPULARITIES, Window
@@ -175,10 +177,7 @@ def known(place: Path, window: Window) -> tuple[Scores, Pairs]:
 
 def untaught() -> PairNetwork:
     """Return the network that training from scratch begins with: what every shop has in common, by hand."""
-    from recpipe.models.torch_forms.pair_network import initial_tensors, to_learner
-
-    empty: Any = None  # the view has no part in it
-    return to_learner(initial_tensors(empty, 0, 0, "cpu"), SETTINGS)
+    return PairNetwork(**start(HIDDEN, seed=0), settings=SETTINGS)
 
 
 def show(age: int, scores: Scores, starts_measured: int) -> None:
@@ -196,19 +195,14 @@ def show(age: int, scores: Scores, starts_measured: int) -> None:
     print(json.dumps({"age": age, "mean": {name: round(float(ndcg.mean()), 4) for name, ndcg in scores.items()}}), flush=True)
 
 
-def paired(mine: NDArray[np.float64], other: NDArray[np.float64], user: NDArray[np.int64]) -> tuple[float, float, float]:
+def paired(mine: NDArray[np.float64], other: NDArray[np.float64], user: NDArray[np.int64]) -> Interval:
     """Return the mean difference and its 95 % interval; a person's episodes are drawn together."""
-    rows = np.unique(user, return_inverse=True)[1]
-    gain, count = np.bincount(rows, mine - other), np.bincount(rows)
-    random = np.random.default_rng(0)
-    drawn = (random.integers(0, len(count), len(count)) for _ in range(DRAWS))
-    low, high = np.percentile([gain[some].sum() / count[some].sum() for some in drawn], [2.5, 97.5])
-    return float(np.mean(mine - other)), float(low), float(high)
+    return clustered_interval(mine - other, user, DRAWS, np.random.default_rng(0), 1)
 
 
-def in_words(difference: tuple[float, float, float]) -> str:
+def in_words(difference: Interval) -> str:
     """Return a difference with its interval."""
-    return "{:+.4f} [{:+.4f}, {:+.4f}]".format(*difference)
+    return f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
 
 
 if __name__ == "__main__":

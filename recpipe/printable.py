@@ -61,15 +61,22 @@ def printable(text: str, most: int = 0) -> str:
     return line if not most or len(line) <= most else line[: most - 1] + "…"
 
 
-def named(name: str) -> str:
+def named(name: str, most: int = NAME) -> str:
     r"""Return a name that others gave (a file, a column) for a sentence: in quotes where it is not one plain word, and cut.
+
+    Parameters
+    ----------
+    name
+        The name.
+    most
+        Characters after which it is cut.
 
     Examples
     --------
     >>> print(named("part-0.parquet"), named("user id"), named(""), named("\x1b[2J"))
     part-0.parquet 'user id' '' '\x1b[2J'
     """
-    shown = printable(name, NAME)
+    shown = printable(name, most)
     return shown if _PLAIN.fullmatch(shown) and shown == name else f"'{shown}'"
 
 

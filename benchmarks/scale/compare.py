@@ -29,7 +29,7 @@ from recpipe.evidence import item_features as ours
 from recpipe.evidence.item_features import Pairs
 from recpipe.evidence.knn import interactions
 from recpipe.models.base import ItemSpace
-from recpipe.models.numpy_forms.pair_network import knowledge
+from recpipe.models.pair_network import knowledge
 from recpipe.tables.recommendations import night as nights
 from recpipe.tables.recommendations.night import Night
 

@@ -22,7 +22,7 @@ from recpipe.evidence import item_features as ours
 from recpipe.evidence.item_features import Pairs
 from recpipe.evidence.trends import SEASONS_AHEAD
 from recpipe.models.io import load
-from recpipe.models.numpy_forms.pair_network import knowledge
+from recpipe.models.pair_network import knowledge
 
 ITEMS, USERS, CLUSTERS, K = 100_000, 6_000, 500, 20
 DIMENSIONS, PRODUCT_USERS, BLOCK = 128, 2_048, 256

@@ -203,7 +203,7 @@ def wide(shop: Shop) -> None:
 def items(shop: Shop) -> None:
     """Place the items by the model, with the parts of its evidence."""
     from recpipe.evidence import item_features
-    from recpipe.models.numpy_forms.pair_network import PairNetwork
+    from recpipe.models.pair_network import PairNetwork
 
     parts = (
         "interactions",

@@ -13,7 +13,8 @@ from recpipe.cli.command import app
 from recpipe.printable import NAME, cell, printable, say
 
 if TYPE_CHECKING:
-    from recpipe.onboarding.delivery_check import Asked, Say
+    from recpipe.onboarding.checked import Asked
+    from recpipe.onboarding.delivery_check import Say
 
 
 @app.command("check-delivery")
@@ -59,7 +60,7 @@ def check_delivery(
 
 
 def _asked(path: Path, table: list[str], column: list[str], event_type: list[str], timezone: str, cut: str) -> Asked:
-    from recpipe.onboarding.delivery_check import Asked
+    from recpipe.onboarding.checked import Asked
 
     columns: dict[str, dict[str, str]] = {}
     for name, delivered in _pairs("--column", column).items():

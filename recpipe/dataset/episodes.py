@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.dataset.history import Evidence, History, ages_in_days, events_of
-from recpipe.dataset.support import Support, newest, ranges, take
+from recpipe.dataset.history import Evidence, History, events_of
+from recpipe.dataset.support import Support, build_support, event_strength, newest, ranges, take
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def cut_episodes(
     seen = np.unique(before.user.astype(np.int64) * items + before.item)
     query = np.setdiff1d(np.unique(history.user[after].astype(np.int64) * items + history.item[after]), seen)
     user = np.unique(query // max(items, 1)).astype(np.int32)
-    support = supports_at(before, cutoff, half_life_days, user)
+    support, _ = build_support(before, cutoff, half_life_days, user)
     return Episodes(
         support=support,
         seen_indptr=support.indptr,
@@ -99,38 +99,6 @@ def cut_episodes(
         query_indptr=np.searchsorted(query, np.r_[user.astype(np.int64), 1 << 40] * items),
         query_item=(query % max(items, 1)).astype(np.int32),
         user=user,
-    )
-
-
-def supports_at(history: History, until: np.datetime64, half_life_days: float, user: NDArray[np.int32]) -> Support:
-    """Return the supports of some users, as the nights make them (``recpipe.dataset.support.build_support``).
-
-    An item's strongest event stands for it, weight of the event type × 0.5^(age / half-life); of equally strong ones the
-    latest. The label is 0 where the item was sent back after the last time the user met it.
-
-    Parameters
-    ----------
-    history
-        Events before ``until``.
-    user
-        (users,) rows of ``user_ids``, sorted; users without history get an empty support.
-    """
-    history = events_of(history, np.flatnonzero(np.isin(history.user, user)))
-    age = ages_in_days(history.ts, until)
-    strength = history.weight * np.exp2(-age / half_life_days)
-    best = _last_of_pairs(history, strength, history.ts)
-    label = np.ones(len(best), np.float32)
-    if history.returned_at is not None:
-        label[history.returned_at[_last_of_pairs(history, history.ts)] < until] = 0
-    order = np.lexsort((history.item[best], history.ts[best], history.user[best]))
-    rows = best[order]
-    return Support(
-        indptr=np.r_[np.searchsorted(history.user[rows], user), len(rows)].astype(np.int64),
-        item=history.item[rows],
-        label=label[order],
-        weight=strength[rows].astype(np.float32),
-        age_days=age[rows].astype(np.float32),
-        country=None if history.country is None else history.country[user],
     )
 
 
@@ -250,7 +218,7 @@ def _stack_new(
             indptr=indptr,
             item=history.item[support],
             label=np.ones(len(support), np.float32),
-            weight=(history.weight[support] * np.exp2(-age / half_life_days)).astype(np.float32),
+            weight=event_strength(history.weight[support], age, half_life_days).astype(np.float32),
             age_days=age.astype(np.float32),
             ahead_days=((t0 - cutoff) / np.timedelta64(1, "D")).astype(np.float32),
             country=None if history.country is None else history.country[user],
@@ -291,11 +259,3 @@ def _newest(history: History, most: int) -> History:
     """Keep the newest events of each user; the history is by user and then time."""
     ends = np.searchsorted(history.user, history.user, side="right")
     return events_of(history, np.flatnonzero(ends - np.arange(len(ends)) <= most))
-
-
-def _last_of_pairs(history: History, *by: NDArray[np.generic]) -> NDArray[np.intp]:
-    """Return the row of each (user, item) that is greatest by some values, the first being foremost."""
-    order = np.lexsort((*by[::-1], history.item, history.user))
-    user, item = history.user[order], history.item[order]
-    last = np.r_[(user[1:] != user[:-1]) | (item[1:] != item[:-1]), True][: len(order)]
-    return np.asarray(order[last])

@@ -9,17 +9,16 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recpipe.dataset.history import History
-
-ONE_DAY = np.timedelta64(1, "D")
-
+from recpipe.dataset.history import History, ages_in_days, events_of
 
 LEAST = 1e-30
 """However old an event is, it still counts something: float32 does not make it zero."""
 
 
-def build_support(history: History, until: np.datetime64, half_life_days: float) -> tuple[Support, NDArray[np.datetime64]]:
-    """Turn a history into supports.
+def build_support(
+    history: History, until: np.datetime64, half_life_days: float, users: NDArray[np.int32] | None = None
+) -> tuple[Support, NDArray[np.datetime64]]:
+    """Turn a history into supports: those of the nights, and those that training learns from.
 
     An item's strongest event stands for it: weight of the event type × 0.5^(age / half-life); of equally strong ones
     the latest. The label is 0 when the item was sent back after the last time the user met it.
@@ -32,31 +31,44 @@ def build_support(history: History, until: np.datetime64, half_life_days: float)
         Instant the supports are made for.
     half_life_days
         Age at which an event counts half.
+    users
+        (users,) rows of ``history.user_ids``, sorted; None: all of them.
 
     Returns
     -------
     Support
-        One support for each of ``history.user_ids``, in that order; entries oldest first, of the same moment by item.
+        One support for each user, in that order, empty without history; entries oldest first, of the same moment by item.
     NDArray
         (entries,) datetime64[us]: time of the event that stands for the entry.
     """
-    age = (until - history.ts) / ONE_DAY
-    strength = np.maximum(history.weight * np.exp2(-age / half_life_days), LEAST)
+    wanted = np.arange(len(history.user_ids)) if users is None else users
+    if users is not None:
+        history = events_of(history, np.flatnonzero(np.isin(history.user, users)))
+    age = ages_in_days(history.ts, until)
+    strength = event_strength(history.weight, age, half_life_days)
     last = _last_of_pairs(history, history.ts)
     best = _last_of_pairs(history, strength, history.ts)
     label = _kept(history, until)[last].astype(np.float32)
     order = np.lexsort((history.item[best], history.ts[best], history.user[best]))
     rows = best[order]
-    counts = np.bincount(history.user[rows], minlength=len(history.user_ids))
     support = Support(
-        indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        indptr=np.append(np.searchsorted(history.user[rows], wanted), len(rows)).astype(np.int64),
         item=history.item[rows],
         label=label[order],
         weight=strength[rows].astype(np.float32),
         age_days=age[rows].astype(np.float32),
-        country=history.country,
+        country=None if history.country is None else history.country[wanted],
     )
     return support, history.ts[rows]
+
+
+def event_strength(weight: NDArray[np.float32], age_days: NDArray[np.float64], half_life_days: float) -> NDArray[np.float64]:
+    """Return (events,) how much events count: the weight of their type × 0.5^(age / half-life), and never nothing.
+
+    Who met nothing for years is still known by what it was: without the floor the weights of such a support would be zeros,
+    and the user ranked as if new.
+    """
+    return np.maximum(weight * np.exp2(-age_days / half_life_days), LEAST)
 
 
 def _last_of_pairs(history: History, *by: NDArray[np.generic]) -> NDArray[np.intp]:

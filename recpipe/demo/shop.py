@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from recpipe.days import days_between
 from recpipe.errors import BadSetting
+from recpipe.files import whole_file
 
 DATA: Final = Path(__file__).parent / "shop_data"
 FIRST_DAY: Final = date(2009, 11, 30)
@@ -133,7 +134,6 @@ def _by_day(data: pa.Table) -> dict[date, pa.Table]:
 def _drop(folder: Path, part: pa.Table | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if part is not None:
-        half = folder / ".part-0.parquet.half"
-        pq.write_table(part, half, compression="zstd")
-        half.replace(folder / "part-0.parquet")
+        with whole_file(folder / "part-0.parquet") as half:
+            pq.write_table(part, half, compression="zstd")
     (folder / "_SUCCESS").touch()

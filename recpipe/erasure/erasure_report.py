@@ -26,7 +26,7 @@ def write_report(settings: Settings, counts: Mapping[str, Any]) -> str:
     whole = {"run": name, "at": now.isoformat(timespec="seconds"), **counts}
     page = render("erasure.html", whole=whole, headline=headline(counts), columns=COLUMNS)
     written = write_page(folder / f"{name}.html", page)
-    write_whole(folder / f"{name}.json", (json.dumps(whole, indent=1) + "\n").encode())
+    write_whole(folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
     return str(written)
 
 

@@ -23,7 +23,7 @@ from recpipe.dataset.history import Evidence
 from recpipe.dataset.item_groups import NO_GROUP, ItemGroups, item_groups, sales_of
 from recpipe.evaluation.ranked_lists import Published
 from recpipe.lake.reader import Reader
-from recpipe.metrics.intervals import HIGH, LOW, Interval, greatest_gap, mean_interval, seed_of, sum_draws
+from recpipe.metrics.intervals import Interval, ends_or_none, greatest_gap, mean_interval, seed_of, sum_draws
 from recpipe.metrics.ranking import PAD, Truth
 
 MOST_GROUPS: Final = 20
@@ -167,10 +167,7 @@ class _Counted:
             return Interval(None, None, None, users)
         over, under = self.drawn[:, list(above)].prod(axis=1), self.drawn[:, list(below)].prod(axis=1)
         ratios = np.divide(over, under, out=np.where(over > 0, np.inf, 0.0), where=under > 0)
-        # no interpolation: between a number and an endless one there is none
-        low, high = np.quantile(ratios, [LOW, HIGH], method="inverted_cdf")
-        ends = [float(end) if np.isfinite(end) else None for end in (low, high)]
-        return Interval(float(value[0] / value[1]), ends[0], ends[1], users)
+        return Interval(float(value[0] / value[1]), *ends_or_none(ratios), users)
 
 
 def _rows_of(

@@ -40,7 +40,7 @@ def replay_table(settings: Settings, day: date) -> str:
     day
         A day of the table.
     """
-    from recpipe.evaluation.replay.replay_page import replay_lines
+    from recpipe.evaluation.replay.replay_text import replay_lines
 
     rows = Lake.from_settings(settings).reader().read("replays", day, day).to_pylist()
     return aligned(replay_lines(rows, settings.metric_k)) if rows else ""

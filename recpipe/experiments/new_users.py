@@ -27,7 +27,7 @@ from recpipe.dataset.support import Support
 from recpipe.errors import BadSetting
 from recpipe.experiments.split import Split, read_split
 from recpipe.experiments.split_evidence import split_evidence, split_support
-from recpipe.experiments.whole_file import whole_file
+from recpipe.files import whole_file
 from recpipe.models.base import ItemSpace, Learner, score_users
 from recpipe.pipeline.blocks import users_a_block
 from recpipe.ranking.order import rank

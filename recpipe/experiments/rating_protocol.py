@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recpipe.errors import BadDelivery, BadSetting
-from recpipe.experiments.whole_file import whole_file
+from recpipe.files import whole_file
 from recpipe.models.ratings.bias_baselines import BASELINES, Predict
 from recpipe.models.ratings.content_features import Encode
 from recpipe.models.ratings.ratings import Columns, Floats, Ints, Ratings, Task, sorted_ratings

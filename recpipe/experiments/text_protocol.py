@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from recpipe.errors import BadSetting
-from recpipe.experiments.whole_file import whole_file
+from recpipe.files import whole_file
 from recpipe.text import classifier
 from recpipe.text.encoder import load_encoder
 

@@ -17,8 +17,8 @@ from deltalake import DeltaTable, write_deltalake
 from pyarrow.fs import FileSelector, FileSystem
 
 from recpipe.contract import TABLES, USERS
+from recpipe.lake.changes import files_of, newest, tried
 from recpipe.lake.lake import Lake
-from recpipe.lake.retry import files_of, newest, tried
 from recpipe.lake.streams import WRITING
 from recpipe.lake.tombstones import ID_COLUMNS, Erased
 

@@ -8,8 +8,6 @@ settled by Delta, and a corrected day leaves its history behind.
 from __future__ import annotations
 
 import json
-import random
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,10 +31,9 @@ from recpipe.lake.day_claim import claimed
 from recpipe.lake.day_record import DayRecord, Input, order_of, record_of, row_of
 from recpipe.lake.key_claim import claim, fingerprint_of, hold_against
 from recpipe.lake.reader import Reader, too_old
+from recpipe.lake.retry import COMMIT_TRIES, committed
 from recpipe.lake.streams import WRITING, stream, without_meanings
 from recpipe.user_ids.keys import fingerprint
-
-COMMIT_TRIES = 12
 
 
 @dataclass(frozen=True)
@@ -269,24 +266,22 @@ class Lake:
         """Replace days in one commit and return the Delta version that the commit made."""
         self._ensure(table)
         predicate = "day IN (" + ", ".join(f"DATE '{day}'" for day in days) + ")"
-        for attempt in range(COMMIT_TRIES):
+
+        def write() -> str:
             mark = uuid.uuid4().hex
-            batches = without_meanings(stream(data))
-            try:
-                write_deltalake(
-                    self.uri(table), batches, mode="overwrite", predicate=predicate,
-                    storage_options=dict(self.storage_options) or None,
-                    commit_properties=CommitProperties(custom_metadata={"recpipe": mark}), writer_properties=WRITING,
-                )  # fmt: skip
-            except CommitFailedError:
-                # another writer changed the same day between our read and our commit: the whole replacement runs again
-                time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))
-                continue
-            return self._version_of(table, mark)
-        raise RecpipeError(
+            write_deltalake(
+                self.uri(table), without_meanings(stream(data)), mode="overwrite", predicate=predicate,
+                storage_options=dict(self.storage_options) or None,
+                commit_properties=CommitProperties(custom_metadata={"recpipe": mark}), writer_properties=WRITING,
+            )  # fmt: skip
+            return mark
+
+        # another writer may change the same day between the read and the commit: the whole replacement runs again
+        lost = (
             f"Table {table} could not be written for {days[0]} to {days[-1]}: {COMMIT_TRIES} commits were lost to other "
             f"writers of the same days. See who else writes them, then run again."
         )
+        return self._version_of(table, committed(write, lost))
 
     def _version_of(self, table: str, mark: str) -> int:
         delta = DeltaTable(self.uri(table), storage_options=dict(self.storage_options) or None)
@@ -325,15 +320,14 @@ class Lake:
     def _append(self, records: Sequence[DayRecord]) -> None:
         self._ensure(DAYS.name)
         rows = pa.Table.from_pylist([row_of(record) for record in records], schema=DAYS.schema)
-        for attempt in range(COMMIT_TRIES):
-            try:
-                return write_deltalake(
-                    self.uri(DAYS.name), without_meanings(rows.to_reader()), mode="append",
-                    storage_options=dict(self.storage_options) or None, commit_properties=CommitProperties(max_commit_retries=100),
-                )  # fmt: skip
-            except CommitFailedError:  # an append loses to a change of the table's columns or properties alone
-                time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))
-        raise RecpipeError(f"The register of days could not be written: {COMMIT_TRIES} commits were lost. Run again.")
+
+        def append() -> None:  # which loses to a change of the table's columns or properties alone
+            write_deltalake(
+                self.uri(DAYS.name), without_meanings(rows.to_reader()), mode="append",
+                storage_options=dict(self.storage_options) or None, commit_properties=CommitProperties(max_commit_retries=100),
+            )  # fmt: skip
+
+        committed(append, f"The register of days could not be written: {COMMIT_TRIES} commits were lost. Run again.")
 
 
 def _rows_by_day(table: str, days: Sequence[date], data: pa.Table | ds.Dataset) -> dict[date, int]:

@@ -16,8 +16,8 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
+from recpipe.lake.changes import files_of, newest, tried
 from recpipe.lake.lake import Lake
-from recpipe.lake.retry import files_of, newest, tried
 from recpipe.lake.streams import WRITING
 
 SMALL_BYTES: Final = 64 * 2**20

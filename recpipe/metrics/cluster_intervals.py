@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.metrics.intervals import HIGH, LOW, Gain, Interval, relative, sum_draws
+from recpipe.metrics.intervals import Gain, Interval, ends, gain_of, sum_draws
 
 
 def clustered_interval(
@@ -49,8 +49,7 @@ def clustered_interval(
     if persons < max(min_users, 1):
         return Interval(None, None, None, persons)
     ((value,), drawn) = _means(sums, counts, draws, rng)
-    low, high = np.quantile(drawn[0], [LOW, HIGH])
-    return Interval(float(value), float(low), float(high), persons)
+    return Interval(float(value), *ends(drawn[0]), persons)
 
 
 def clustered_gain(
@@ -71,14 +70,10 @@ def clustered_gain(
     persons = len(counts)
     if not persons:
         return Gain(0.0, 0.0, None, None, None, 0)
-    (mine, theirs), (drawn, others) = _means(sums, counts, draws, rng)
+    (mine, theirs), drawn = _means(sums, counts, draws, rng)
     if persons < max(min_users, 1) or theirs == 0.0:
-        return Gain(float(mine), float(theirs), None, None, None, persons)
-    # no interpolation: between a number and an endless gain there is none
-    low, high = np.quantile(relative(drawn, others), [LOW, HIGH], method="inverted_cdf")
-    return Gain(
-        float(mine), float(theirs), float(mine / theirs - 1), float(low), float(high) if np.isfinite(high) else None, persons
-    )
+        return Gain(mine, theirs, None, None, None, persons)
+    return gain_of((mine, theirs), drawn, persons)
 
 
 def _by_person(

@@ -7,9 +7,9 @@ multinomial. Ranking metrics take few distinct values, so a million users cost n
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,14 +80,13 @@ def mean_interval(values: NDArray[np.float64], draws: int, rng: np.random.Genera
     measured = values[~np.isnan(values)]
     if len(measured) < max(min_users, 1):
         return Interval(None, None, None, len(measured))
-    low, high = np.quantile(mean_draws(measured, draws, rng), [LOW, HIGH])
-    return Interval(float(measured.mean()), float(low), float(high), len(measured))
+    return Interval(float(measured.mean()), *ends(mean_draws(measured, draws, rng)), len(measured))
 
 
 def mean_draws(values: NDArray[np.float64], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return (draws,) means of (users,) values, at least one, over users drawn with replacement."""
     distinct, counts = _merged(*np.unique(values, return_counts=True))
-    return _resampled(distinct[:, None], counts, draws, rng)[:, 0]
+    return _sums(distinct[:, None], counts, draws, rng)[:, 0] / len(values)
 
 
 def sum_draws(columns: NDArray[np.float64], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -102,9 +101,7 @@ def sum_draws(columns: NDArray[np.float64], draws: int, rng: np.random.Generator
     if cells < len(columns):
         dealt = columns[rng.permutation(len(columns))]
         columns = np.add.reduceat(dealt, np.linspace(0, len(columns), cells, endpoint=False).astype(np.int64), axis=0)
-    chance, step = np.full(cells, 1 / cells), max(1, CELLS_AT_ONCE // cells)
-    parts = [rng.multinomial(cells, chance, min(step, draws - start)) @ columns for start in range(0, draws, step)]
-    return np.asarray(np.concatenate(parts))
+    return _sums(columns, np.ones(cells), draws, rng)
 
 
 def greatest_gap(groups: Sequence[NDArray[np.float64]], draws: int, rngs: Sequence[np.random.Generator]) -> Interval:
@@ -163,28 +160,45 @@ def paired_gain(
     if users < max(min_users, 1) or means[1] == 0.0:
         return Gain(*means, None, None, None, users)
     pairs, counts = np.unique(np.stack([candidate, champion], axis=1), axis=0, return_counts=True)
-    drawn = _resampled(pairs, counts, draws, rng)
-    gains = relative(drawn[:, 0], drawn[:, 1])
-    # no interpolation: between a number and an endless gain there is none
-    low, high = np.quantile(gains, [LOW, HIGH], method="inverted_cdf")
-    upper = float(high) if np.isfinite(high) else None
-    return Gain(*means, means[0] / means[1] - 1.0, float(low), upper, users)
+    return gain_of(means, _sums(pairs, counts, draws, rng).T / users, users)
 
 
-def relative(candidate: NDArray[np.float64], champion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (draws,) the relative difference of two means in each draw; endless over a champion of 0."""
-    endless = np.where(candidate > 0, np.inf, 0.0)
-    return np.divide(candidate - champion, champion, out=endless, where=champion > 0)
+def gain_of(means: tuple[float, float], drawn: Sequence[NDArray[np.float64]] | NDArray[np.float64], users: int) -> Gain:
+    """Return the relative difference of two means, the second above 0, and its interval by (2, draws) means of draws."""
+    mine, theirs = drawn
+    low, high = ends_or_none(np.divide(mine - theirs, theirs, out=np.where(mine > 0, np.inf, 0.0), where=theirs > 0))
+    return Gain(*means, means[0] / means[1] - 1.0, low, high, users)
 
 
-def _resampled(
-    values: NDArray[np.float64], counts: NDArray[np.int64], draws: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return (draws, columns) means of resampled users; values (distinct, columns) come counts (distinct,) times."""
-    users = int(counts.sum())
+def ends(drawn: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 2.5 % and 97.5 % points of (draws,) numbers."""
+    low, high = np.quantile(drawn, [LOW, HIGH])
+    return float(low), float(high)
+
+
+def ends_or_none(drawn: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """Return both points of (draws,) ratios of which some may be endless; None for a point that is."""
+    # no interpolation: between a number and an endless one there is none
+    low, high = (float(end) if np.isfinite(end) else None for end in np.quantile(drawn, [LOW, HIGH], method="inverted_cdf"))
+    return low, high
+
+
+def resamples(counts: NDArray[Any], draws: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Yield blocks of (some draws, values): how often each value comes when as many as there are are drawn with replacement.
+
+    Parameters
+    ----------
+    counts
+        (values,) how often each value is there; ones where each stands for itself.
+    """
     step = max(1, CELLS_AT_ONCE // len(counts))
-    parts = [rng.multinomial(users, counts / users, min(step, draws - start)) @ values for start in range(0, draws, step)]
-    return np.asarray(np.concatenate(parts) / users)
+    for start in range(0, draws, step):
+        yield rng.multinomial(int(counts.sum()), counts / counts.sum(), min(step, draws - start))
+
+
+def _sums(columns: NDArray[np.float64], counts: NDArray[Any], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return (draws, columns) sums over resampled users; rows (values, columns) are there counts (values,) times."""
+    return np.asarray(np.concatenate([block @ columns for block in resamples(counts, draws, rng)]))
 
 
 def _merged(values: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -194,13 +208,3 @@ def _merged(values: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[NDA
     start = np.linspace(0, len(values), MOST_VALUES, endpoint=False).astype(np.int64)
     merged = np.add.reduceat(counts, start)
     return np.add.reduceat(values * counts, start) / merged, merged
-
-
-def bootstrap(values: NDArray[np.float64], draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % points of the mean when users are drawn again and again; NaN without users."""
-    if not len(values):
-        return float("nan"), float("nan")
-    random = np.random.default_rng(seed)
-    means = [values[random.integers(0, len(values), len(values))].mean() for _ in range(draws)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from recpipe.metrics.intervals import ends, resamples
+
 Floats = NDArray[np.float64]
 
 
-def auc(scores: Floats, answered: Floats, weights: Floats | None = None) -> float:
+def auc(scores: Floats, answered: Floats, weights: Floats | NDArray[np.int64] | None = None) -> float:
     """Return the chance that who answered scores above who did not, ties half (Hanley & McNeil 1982); NaN with one kind only.
 
     Parameters
@@ -29,17 +31,17 @@ def auc(scores: Floats, answered: Floats, weights: Floats | None = None) -> floa
 
 
 def auc_interval(scores: Floats, answered: Floats, draws: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the 95 % interval of `auc` of the bootstrap over rows; draws with one kind only are left out."""
-    rows = len(scores)
-    found = [auc(scores, answered, rng.multinomial(rows, np.full(rows, 1 / rows)).astype(np.float64)) for _ in range(draws)]
-    low, high = np.nanquantile(found, [0.025, 0.975])
-    return float(low), float(high)
+    """Return the 95 % interval of `auc` of the bootstrap over rows; draws with one kind only are left out, NaN if all are."""
+    found = np.array([auc(scores, answered, times) for block in resamples(np.ones(len(scores)), draws, rng) for times in block])
+    known = found[~np.isnan(found)]
+    return ends(known) if len(known) else (float("nan"), float("nan"))
 
 
 def calibration_error(probability: Floats, answered: Floats, bins: int = 10) -> float:
     """Return the mean distance of probability and rate over bins of equally many rows, weighed by them; 0 without rows.
 
-    Not bins of equal width: answers are rare, and nearly all would fall into the first.
+    Bins of equal width (Guo et al. 2017, section 2) would hold nearly all rows in the first where answers are rare, and in the
+    last where a model is sure; bins of equally many rows (Nguyen & O'Connor 2015, section 3) weigh alike everywhere.
     """
     order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]

@@ -18,11 +18,11 @@ from recpipe.errors import MissingModel, RecpipeError
 from recpipe.files import to_json, write_whole
 from recpipe.models.base import Learner
 from recpipe.models.ease import EASE
+from recpipe.models.heads import HEADS
 from recpipe.models.item_knn import ItemKNN
-from recpipe.models.numpy_forms.heads.headed import Headed, heads
-from recpipe.models.numpy_forms.pair_network import NETWORK, STACK, PairNetwork
-from recpipe.models.numpy_forms.prototypical import Prototypical
+from recpipe.models.pair_network import NETWORK, STACK, PairNetwork
 from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity
+from recpipe.models.prototypical import Prototypical
 from recpipe.models.text_prototype import TextPrototype
 
 FORMAT = 1
@@ -30,7 +30,7 @@ FORMAT = 1
 
 LEARNERS: dict[str, Any] = {
     **{kind.name: kind for kind in (Popularity, SeasonPopularity, CountryPopularity, ItemKNN, TextPrototype, Prototypical)},
-    **dict.fromkeys(heads(), Headed),
+    **HEADS,
     **dict.fromkeys((STACK, NETWORK), PairNetwork),
     EASE.name: EASE,
 }

@@ -11,12 +11,14 @@ from typing import Any, Final
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from recpipe.files import whole_file
 from recpipe.onboarding.guesses.column_guesses import SURE, Guess
 from recpipe.onboarding.guesses.name_scores import event_type_of
 from recpipe.onboarding.guesses.samples import Column
 from recpipe.onboarding.guesses.time_forms import form_of
 from recpipe.onboarding.sample_rows import Shape
 from recpipe.onboarding.table_choice import Chosen
+from recpipe.printable import printable
 
 SETTING: Final = {"events": "event_columns", "items": "item_columns", "users": "user_columns"}
 OPTION: Final = {"events": "--column events.", "items": "--column items.", "users": "--column users."}
@@ -265,7 +267,7 @@ def environment(lines: list[Line]) -> str:
     """Return the lines of an environment file, each setting under what speaks for it."""
     told: list[str] = []
     for line in lines:
-        told += [f"# {_one_line(text)}" for text in (line.evidence, line.question) if text]
+        told += [f"# {printable(text)}" for text in (line.evidence, line.question) if text]
         if line.value is not None:
             told.append(f"RECPIPE_{line.name.upper()}={_value(line.value)}")
         told.append("")
@@ -285,14 +287,8 @@ def _value(value: Any) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'" if not isinstance(value, int | float) else text
 
 
-def _one_line(text: str) -> str:
-    return "".join(sign if sign.isprintable() else " " for sign in text)
-
-
 def write_environment(file: Path, lines: list[Line]) -> None:
     """Write the environment file, for its owner alone; it appears whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_name(f".{file.name}.half")
-    half.touch(0o600)
-    half.write_text(environment(lines), encoding="utf-8")
-    half.replace(file)
+    with whole_file(file) as half:
+        half.touch(0o600)
+        half.write_text(environment(lines), encoding="utf-8")

@@ -14,6 +14,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from recpipe.errors import BadDelivery, BadSetting
+from recpipe.printable import NAME, named, printable
 
 CSV: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 PARTITION: Final = re.compile(r"([A-Za-z_]\w*)=([^/]*)")
@@ -76,7 +77,7 @@ def find_sources(path: Path, scratch: Path) -> Found:
             others.append(str(error))
             continue
         if opened is None:
-            others.append(f"{_shown(str(name))} is neither parquet nor csv")
+            others.append(f"{named(str(name))} is neither parquet nor csv")
         else:
             grouped[_family(name), str(pq.read_schema(opened).names)].append((name, opened))
     sources = [_source(family, members) for (family, _), members in sorted(grouped.items())]
@@ -103,7 +104,7 @@ def _as_parquet(file: Path, scratch: Path) -> Path | None:
     try:
         pq.read_schema(file)
     except (pa.ArrowException, OSError):
-        raise BadDelivery(f"{_shown(file.name)} is truncated or damaged") from None
+        raise BadDelivery(f"{named(file.name)} is truncated or damaged") from None
     return file
 
 
@@ -123,7 +124,7 @@ def _converted(file: Path, scratch: Path) -> Path:
             for batch in rows:
                 to.write_batch(batch)
     except (pa.ArrowException, OSError, ValueError):
-        raise BadDelivery(f"{_shown(file.name)} cannot be read as csv with a head line in UTF-8") from None
+        raise BadDelivery(f"{named(file.name)} cannot be read as csv with a head line in UTF-8") from None
     return target
 
 
@@ -151,7 +152,9 @@ def _source(family: str, members: list[tuple[Path, Path]]) -> Source:
     name = str(members[0][0]) if len(members) == 1 else family
     folders = {_pattern(member.parent) for member, _ in members}
     dated = tuple(sorted(folder for folder in folders if "*" in folder))
-    return Source(_shown(name), files, pq.read_schema(files[0]), sum(pq.read_metadata(file).num_rows for file in files), dated)
+    return Source(
+        printable(name, NAME), files, pq.read_schema(files[0]), sum(pq.read_metadata(file).num_rows for file in files), dated
+    )
 
 
 def _pattern(folder: Path) -> str:
@@ -162,9 +165,3 @@ def _pattern(folder: Path) -> str:
         dated = _DAY.fullmatch(value) or (key and value.isdigit()) or re.fullmatch(r"\d{2}|\d{4}", part)
         parts.append((f"{key}=*" if key else "*") if dated else part)
     return "/".join(parts)
-
-
-def _shown(name: str) -> str:
-    """Return a name for a terminal: cut, and without control signs."""
-    text = "".join(sign if sign.isprintable() else "?" for sign in name)
-    return text if len(text) <= 80 else text[:80] + "…"

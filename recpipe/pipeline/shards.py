@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +16,7 @@ from recpipe.config.settings import Settings
 from recpipe.days import parse_day
 from recpipe.errors import RecpipeError
 from recpipe.faults import told
+from recpipe.files import whole_file
 from recpipe.lake.day_record import Input
 from recpipe.lake.lake import Lake
 from recpipe.lake.reader import Reader
@@ -108,17 +108,10 @@ def write_shard(opened: Opened[Any], shard: int) -> str:
         "inputs": [_as_json(entry) for entry in opened.inputs],
         "facts": facts,
     }
-    folder = run_folder(opened.settings, task, plan)
-    file = folder / f"shard-{shard}.parquet"
-    part = folder / f".shard-{shard}.{uuid4().hex[:12]}.part"
+    file = run_folder(opened.settings, task, plan) / f"shard-{shard}.parquet"
     what = f"Shard {shard} of {task.name} of {plan.day} could not be written to {file}"
-    with told(what, "Look at the folder, then run this again.", keep_back=has_key(opened.settings)):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            pq.write_table(rows.replace_schema_metadata({NOTE: json.dumps(note).encode()}), part)
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
+    with told(what, "Look at the folder, then run this again.", keep_back=has_key(opened.settings)), whole_file(file) as part:
+        pq.write_table(rows.replace_schema_metadata({NOTE: json.dumps(note).encode()}), part)
     log.info("%s, shard %d of %d: %d rows staged.", task.name, shard + 1, plan.shards, rows.num_rows)
     return str(file)
 

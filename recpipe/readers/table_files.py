@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
+from recpipe.files import whole_file
 from recpipe.lake.lake import Lake
 
 Format = Literal["parquet", "csv", "jsonl"]
@@ -50,12 +50,8 @@ def export_day(settings: Settings, day: date, file_format: str, out: Path, *, sp
     lake = Lake.from_settings(settings)
     lake.require("recommendations", day)
     rows = lake.reader().read("recommendations", day, day).sort_by([("user_id", "ascending"), ("rank", "ascending")])
-    part = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")
-    try:
+    with whole_file(out) as part:
         _write(_harmless(_flat(rows)) if spreadsheet else rows, file_format, part)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
     return int(rows.num_rows)
 
 

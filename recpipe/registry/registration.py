@@ -45,6 +45,7 @@ FROM: Final = "from"
 """Tag and fact of a version that was adopted: sha256 of the other shop's model folder."""
 CODE: Final = (
     "__init__.py", "py.typed", "errors.py", "printable.py", "faults.py", "files.py", "dataset", "evidence", "models",
+    "text",
 )  # fmt: skip
 """What the model's code needs of recpipe; it travels with the model."""
 

@@ -6,24 +6,22 @@ single words. The two side by side tell more than either (docs/benchmarks/text-c
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recpipe.text.tfidf import LONGEST, Vocabulary, weigh
+from recpipe.text import tfidf
+from recpipe.text.subspace import leading_axes
+from recpipe.text.tfidf import LONGEST, Vocabulary, learn_vocabulary, weigh
 
-WORD = re.compile(r"\w+", re.UNICODE)
 AXES = 256
 MOST_TEXTS = 20_000
 """Texts that the axes are learned from at most, evenly spaced among those given."""
 LEAST_TEXTS = 2
 """Texts that a word must stand in to count."""
-ROUNDS = 4
 WEIGHT = 0.7
 """Length of the words' part beside the deviation of an encoder's vectors from their mean."""
 
@@ -52,7 +50,7 @@ class Words:
 def words_of(text: str) -> Counter[str]:
     """Count the words of a text; of scripts without spaces between words, characters and pairs of them."""
     found: Counter[str] = Counter()
-    for word in WORD.findall(text[:LONGEST].lower()):
+    for word in tfidf.words_of(text[:LONGEST]):
         if ord(word[0]) > 0x2E7F:
             found.update(word)
             found.update(word[at : at + 2] for at in range(len(word) - 1))
@@ -71,9 +69,9 @@ def learn_words(texts: Sequence[str]) -> Words:
     """
     step = max(len(texts) / MOST_TEXTS, 1.0)
     counted = [words_of(texts[int(at * step)]) for at in range(min(len(texts), MOST_TEXTS))]
-    vocabulary = _vocabulary(counted)
+    vocabulary = learn_vocabulary(counted, LEAST_TEXTS)
     matrix = weigh(counted, vocabulary)
-    return Words(vocabulary, _axes(matrix, min(AXES, *matrix.shape)))
+    return Words(vocabulary, leading_axes(matrix, min(AXES, *matrix.shape))[0].astype(np.float32))
 
 
 def spread_of(vectors: NDArray[np.float32]) -> float:
@@ -85,20 +83,3 @@ def spread_of(vectors: NDArray[np.float32]) -> float:
 def beside(vectors: NDArray[np.float32], words: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
     """Return (texts, d + axes): an encoder's vectors, and the words' with a length of `WEIGHT` times the spread of its vectors."""
     return np.hstack([vectors, np.float32(WEIGHT * spread) * words])
-
-
-def _vocabulary(counted: Sequence[Counter[str]]) -> Vocabulary:
-    documents = Counter(term for counts in counted for term in counts)
-    terms = sorted(term for term, number in documents.items() if number >= LEAST_TEXTS)
-    df = np.array([documents[term] for term in terms], np.float64)
-    return Vocabulary({term: column for column, term in enumerate(terms)}, np.log((1 + len(counted)) / (1 + df)) + 1)
-
-
-def _axes(matrix: sp.csr_matrix, axes: int) -> NDArray[np.float32]:
-    if axes == 0:
-        return np.zeros((matrix.shape[1], 0), np.float32)
-    basis = np.random.default_rng(0).standard_normal((matrix.shape[1], axes + min(10, matrix.shape[1] - axes)))
-    for _ in range(ROUNDS):
-        basis, _ = np.linalg.qr(matrix.T @ (matrix @ basis))
-    value, turn = np.linalg.eigh((small := matrix @ basis).T @ small)
-    return np.asarray(basis @ turn[:, np.argsort(-value, kind="stable")[:axes]], np.float32)

@@ -6,7 +6,6 @@ in the folder's tokenizer: it comes with every text of whoever loads the folder,
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.errors import BadSetting
+from recpipe.files import sha256_of
 from recpipe.text.encoder import load_encoder
 from recpipe.text.packed import PackedModel, read_packed
 
@@ -171,8 +171,7 @@ def _wheel_folder() -> Path:
 def _hash(file: Path) -> str:
     if not file.is_file():
         raise BadSetting(f"The wheel {WHEEL} holds no {file.name}. Install it again, in the version that pyproject.toml names.")
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return sha256_of(file)
 
 
 def network(packed: PackedModel) -> dict[str, NDArray[np.float32]]:

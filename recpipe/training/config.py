@@ -40,7 +40,7 @@ class Config:
     Attributes
     ----------
     learner
-        Which learner; one of `recpipe.models.torch_forms.PLACES`.
+        Which learner; one of `recpipe.training.networks.PLACES`.
     steps, warmup_steps
         Updates at most, and those over which the learning rate rises; afterwards it falls like a cosine.
     batch_users, accumulate

@@ -6,7 +6,6 @@ for Continual Learning", NeurIPS). The training input still holds the old weeks,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
@@ -19,16 +18,17 @@ from numpy.typing import NDArray
 from recpipe.dataset.history import Evidence
 from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.files import to_json
+from recpipe.metrics.cluster_intervals import clustered_interval
 from recpipe.models.base import Learner
 from recpipe.models.io import load, read_config
-from recpipe.models.torch_forms import Placed
+from recpipe.registry.model_folder import content_hash
 from recpipe.training.model_selection import Window, measure_views
+from recpipe.training.networks.network import Placed
 
 if TYPE_CHECKING:
     import torch
 
 DRAWS = 1000
-MODEL_FILES = ("config.json", "model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,7 @@ def read_start(folder: Path, name: str, settings: Mapping[str, Any], facts: Mapp
         raise BadSetting(
             f"The model in {folder} was trained with other settings than this run ({', '.join(other)}): train without a start."
         )
-    return Start(folder, cast(Placed, learner), date.fromisoformat(str(config["fitted_until"])), content_of(folder))
-
-
-def content_of(folder: Path) -> str:
-    """Return the sha256 of a model folder: the names, sizes and bytes of its two files."""
-    digest = hashlib.sha256()
-    for name in MODEL_FILES:
-        data = (folder / name).read_bytes()
-        digest.update(f"{name}\n{len(data)}\n".encode() + data)
-    return digest.hexdigest()
+    return Start(folder, cast(Placed, learner), date.fromisoformat(str(config["fitted_until"])), content_hash(folder))
 
 
 def arrays_of(learner: Learner) -> dict[str, NDArray[np.float32]]:
@@ -170,9 +161,7 @@ def pick_window(random: np.random.Generator, new: Sequence[int], old: Sequence[i
     return pool[int(random.integers(len(pool)))]
 
 
-def paired(
-    before: NDArray[np.float64], after: NDArray[np.float64], user: NDArray[np.integer], seed: int
-) -> dict[str, float | int]:
+def paired(before: NDArray[np.float64], after: NDArray[np.float64], user: NDArray[np.integer], seed: int) -> dict[str, Any]:
     """Return both means and their difference, with the 2.5 % and 97.5 % points of a bootstrap over users.
 
     Parameters
@@ -184,19 +173,15 @@ def paired(
     seed
         Of the draws.
     """
-    rows = np.unique(user, return_inverse=True)[1]
-    gain, count = np.bincount(rows, after - before), np.bincount(rows)
-    random = np.random.default_rng(seed)
-    drawn = (random.integers(0, len(count), len(count)) for _ in range(DRAWS))
-    low, high = np.percentile([gain[chosen].sum() / count[chosen].sum() for chosen in drawn], [2.5, 97.5])
+    found = clustered_interval(after - before, user, DRAWS, np.random.default_rng(seed), 1)
     return {
         "before": float(before.mean()),
         "after": float(after.mean()),
-        "difference": float((after - before).mean()),
-        "low": float(low),
-        "high": float(high),
-        "episodes": len(rows),
-        "users": len(count),
+        "difference": found.value,
+        "low": found.low,
+        "high": found.high,
+        "episodes": len(user),
+        "users": found.users,
     }
 
 

@@ -30,13 +30,14 @@ from recpipe.errors import BadSetting, RecpipeError, TrainingFailed, Trouble
 from recpipe.files import to_json, write_whole
 from recpipe.models.base import Learner
 from recpipe.models.io import save
-from recpipe.models.numpy_forms.pair_network import NETWORK
-from recpipe.models.torch_forms import Network, Placed, find_network
+from recpipe.models.pair_network import NETWORK
 from recpipe.training.cold_start import kept_for_others
 from recpipe.training.config import DEFAULTS, Config
 from recpipe.training.continual import Start, change, in_words, pick_window, read_start, split_windows, tensors_of
 from recpipe.training.folder_claim import alone
 from recpipe.training.model_selection import Window, best_of, measure_closed_forms, measure_views, support_sizes
+from recpipe.training.networks import find_network
+from recpipe.training.networks.network import Network, Placed
 from recpipe.training.quality import Quality
 from recpipe.training.summary import summarise
 from recpipe.training.transfer import clearly_better, cut_first_days, enough, knows_weeks, pull
@@ -130,7 +131,7 @@ def teach(
     # --- what came of it
     if given.config.openings:
         course.best = kept_for_others(course.best, first_tensors(given, lessons))
-    learner = given.network.to_learner(course.best, given.settings)
+    learner = given.network.to_learner(course.best)
     if given.begun and given.other_shop and not clearly_better(gain_over(given.begun, learner, given, lessons)):
         learner, course.best_step = given.begun.learner, 0
     quality = measure_views(learner, lessons.valid_views, lessons.valid, given.metric_k)
@@ -187,12 +188,16 @@ class Given:
     evidence: Evidence
     facts: Mapping[str, Any]
     network: Network
-    settings: Mapping[str, Any]
     config: Config
     begun: Start | None
     device: str
     other_shop: bool = False
     identity: str = ""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What is not learned of the learner."""
+        return self.network.settings
 
     @property
     def seed(self) -> int:
@@ -243,12 +248,13 @@ def read_input(episodes_dir: Path, config: Config, start_from: Path | None, othe
         raise BadSetting("To start from another shop's model, name its folder (--from).")
     network = find_network(config.learner)
     evidence, facts, identity = read_training_input(episodes_dir)
-    settings = {**network.settings, **({"withhold": sorted(facts["withhold"])} if facts.get("withhold") else {})}
-    begun = read_start(start_from, config.learner, settings, facts) if start_from else None
+    if facts.get("withhold"):
+        network = network.with_settings(withhold=sorted(facts["withhold"]))
+    begun = read_start(start_from, config.learner, network.settings, facts) if start_from else None
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    return Given(episodes_dir, evidence, facts, network, settings, config, begun, device, other_shop, identity)
+    return Given(episodes_dir, evidence, facts, network, config, begun, device, other_shop, identity)
 
 
 def cut_past(given: Given) -> tuple[list[Window], list[Window]]:
@@ -276,8 +282,8 @@ def look_back(given: Given) -> Lessons:
         since = f"fitted until {given.begun.fitted_until}: {len(new)} weeks are new, {len(old)} to replay"
         say(f"going on from {given.begun.folder}, {since}")
     network = given.network
-    valid_views = [network.look(window.evidence, given.settings) for window in valid]
-    views = [network.look(window.evidence, given.settings) for window in past]
+    valid_views = [network.look(window.evidence) for window in valid]
+    views = [network.look(window.evidence) for window in past]
     items = [network.to_items(view, w.evidence.catalogue.available, given.device) for view, w in zip(views, past, strict=True)]
     return Lessons(valid, valid_views, past, views, items, new, old)
 
@@ -287,7 +293,7 @@ def measure_bar(given: Given, lessons: Lessons) -> dict[str, tuple[Learner, Qual
     found = measure_closed_forms(lessons.valid, given.metric_k)
     if given.config.learner != NETWORK:  # the stack weighs the same evidence, which costs the most to gather
         return found
-    from recpipe.models.torch_forms.pair_network import closed_forms_of, fit_stack
+    from recpipe.training.networks.candidate_softmax import closed_forms_of, fit_stack
 
     known = [(window.episodes, items) for window, items in zip(lessons.past, lessons.items, strict=True)]
     rates = STACK_STEPS, given.config.batch_users, given.config.learning_rate
@@ -392,7 +398,7 @@ def look(given: Given, lessons: Lessons, course: Course, step: int, out_dir: Pat
     """Measure the network on the later weeks, keep it if it is the best so far, and write the checkpoint."""
     from recpipe.training import checkpoint
 
-    learner = given.network.to_learner(course.tensors, given.settings)
+    learner = given.network.to_learner(course.tensors)
     ndcg = float(measure_views(learner, lessons.valid_views, lessons.valid, given.metric_k).ndcg.mean())
     if not course.rows or course.rows[-1]["step"] < step:
         loss = float(np.mean(course.losses)) if course.losses else None
@@ -418,9 +424,9 @@ def update(given: Given, lessons: Lessons, course: Course, step: int, out_dir: P
         random = np.random.default_rng([given.seed, step, part])  # of the step alone, so that a resumed run draws the same
         chosen = pick_window(random, lessons.new, lessons.old, config.replay_share)
         items = lessons.items[chosen]
-        batch = network.to_batch(draw(lessons.past[chosen].episodes, config, random), items, given.settings)
+        batch = network.to_batch(draw(lessons.past[chosen].episodes, config, random), items)
         with torch.autocast(given.device, dtype=torch.bfloat16, enabled=given.device == "cuda"):
-            loss = network.loss_of(course.tensors, items, batch, given.settings) / config.accumulate
+            loss = network.loss(course.tensors, items, batch) / config.accumulate
         if course.prior is not None:
             loss = loss + pull(course.tensors, course.prior, lessons.episodes) / config.accumulate
         loss.backward()  # type: ignore[no-untyped-call]

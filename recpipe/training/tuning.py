@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from recpipe.dataset.folder import read_training_input
 from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.files import to_json, write_whole
-from recpipe.models.torch_forms import find_network
 from recpipe.training.config import Config
 from recpipe.training.folder_claim import alone
 from recpipe.training.loop import say, train
+from recpipe.training.networks import find_network
 
 if TYPE_CHECKING:
     import optuna

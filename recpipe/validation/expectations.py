@@ -17,6 +17,7 @@ import pyarrow.types as pt
 from recpipe.config.settings import Settings
 from recpipe.contract import TABLES
 from recpipe.errors import BadSetting
+from recpipe.printable import printable
 from recpipe.validation.verdicts import Severity
 
 Span = Literal["row", "day"]
@@ -246,5 +247,4 @@ def _says(entry: Mapping[str, Any], kind: str, kwargs: Mapping[str, Any]) -> str
 
 def _clean(text: Any) -> str:
     """Return a text of the shop's for messages: in one line, cut, without control signs."""
-    line = "".join(sign if sign.isprintable() else " " for sign in str(text))
-    return line if len(line) <= LONGEST else line[:LONGEST] + "…"
+    return printable(str(text), LONGEST)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
+from recpipe.printable import printable
 from recpipe.validation.expectations import Expected, expected_of
 from recpipe.validation.gx import great_expectations
 from recpipe.validation.rule import Rule
@@ -38,7 +39,7 @@ def _rule(expected: Expected) -> Rule:
     try:
         expectation = made(**{**expected.kwargs, "severity": severity, "meta": {"name": name}})
     except Exception as error:  # of pydantic, and of Great Expectations' own checks: both say what is amiss in words
-        why = " ".join("".join(sign if sign.isprintable() else " " for sign in str(error)).split())
+        why = " ".join(printable(str(error)).split())
         raise BadSetting(
             f"RECPIPE_EXPECTATIONS: {expected.where} cannot be made with these kwargs ({why[:200]}). Mend them in the file."
         ) from None

@@ -33,6 +33,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from recpipe.airflow.backfill.abandoned_runs import AHEAD, abandoned, kept_apart, mark, take_away
 from recpipe.airflow.backfill.backfill_plan import Run
@@ -135,12 +136,8 @@ def _work(dag: Any, known: Any, key: int, stopped: threading.Event) -> str:
 
 
 def _patiently(known: Any, key: int) -> tuple[str, SentTask | None]:
-    for _ in range(TRIES - 1):
-        try:
-            return _next(known, key)
-        except BUSY:
-            time.sleep(PAUSE_SECONDS)
-    return _next(known, key)
+    busy, pause = retry_if_exception_type(BUSY), wait_fixed(PAUSE_SECONDS)
+    return Retrying(retry=busy, stop=stop_after_attempt(TRIES), wait=pause, reraise=True)(_next, known, key)
 
 
 def _next(known: Any, key: int) -> tuple[str, SentTask | None]:

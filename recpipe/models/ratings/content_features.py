@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recpipe.models.ratings.ratings import Columns, Floats
+from recpipe.text.tfidf import learn_vocabulary, weigh, words_of
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 WORDS_OF_A_TEXT = 10
@@ -21,7 +22,6 @@ CODES = 50
 DENSE = 0.2
 BRACKETS = re.compile(r"\([^)]*\)")
 SEPARATORS = re.compile(r"[|,;]")
-WORD = re.compile(r"\w\w+")
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,8 @@ def bumps(numbers: Floats, width: float) -> sp.csr_matrix:
 
 def weighted(texts: list[str], split: Callable[[str], list[str]]) -> sp.csr_matrix:
     """Return (rows, tokens) TF-IDF with 1 + log counts; a token that stands in one row only is left out."""
-    counts = [Counter(split(text)) for text in texts]
-    seen = Counter(token for count in counts for token in count)
-    kept = {token: place for place, token in enumerate(sorted(token for token, rows in seen.items() if rows > 1))}
-    inverse = {token: np.log((1 + len(texts)) / (1 + seen[token])) + 1 for token in kept}
-    row, column, value = [], [], []
-    for place, count in enumerate(counts):
-        for token in sorted(count):
-            if token in kept:
-                row.append(place)
-                column.append(kept[token])
-                value.append((1 + np.log(count[token])) * inverse[token])
-    return unit(sp.csr_matrix((np.array(value, np.float64), (row, column)), shape=(len(texts), len(kept))))
+    counted = [Counter(split(text)) for text in texts]
+    return weigh(counted, learn_vocabulary(counted, least_texts=2))
 
 
 def unit(rows: sp.csr_matrix) -> sp.csr_matrix:
@@ -146,4 +136,4 @@ def _parts(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    return WORD.findall(text.lower())
+    return [word for word in words_of(text) if len(word) > 1]

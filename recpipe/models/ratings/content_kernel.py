@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recpipe.models.ratings.content_features import Block
 from recpipe.models.ratings.ratings import Floats, Ints
+from recpipe.text.subspace import leading_axes
 
 log = logging.getLogger(__name__)
 JITTER = 1e-6
@@ -161,21 +162,15 @@ def _alone(blocks: Sequence[Block], kernel: Kernel, items: int) -> Floats:
 def taste_axes(blocks: Sequence[Block], kernel: Kernel, rated: NDArray[np.intp], items: int, size: int, seed: int = 0) -> Floats:
     """Return (items, size) coordinates whose inner products come near `covariance` without its constant.
 
-    Nyström's way: eigenvectors among the rated items, found by a random projection (Halko, Martinsson and Tropp 2011,
-    algorithm 4.4), reach out to the others. Scaled so that the mean squared length of a rated item is 1.
+    Nyström's way: eigenvectors among the rated items (`recpipe.text.subspace`) reach out to the others. Scaled so that the mean squared length of a rated item is 1.
     """
     bare = Kernel(kernel.weights, 0.0, kernel.own, kernel.noise)
     among = covariance(blocks, bare, rated, rated)
     if not blocks or not among.any():
         return np.zeros((items, 0))
-    size = min(size, len(rated))
-    probe = among @ np.random.default_rng(seed).normal(size=(len(rated), min(len(rated), size + 16)))
-    for _ in range(4):
-        probe = among @ np.linalg.qr(probe)[0]
-    base = np.linalg.qr(probe)[0]
-    values, vectors = np.linalg.eigh(base.T @ among @ base)
-    kept = np.flatnonzero(values > 1e-6 * values[-1])[::-1][:size]
-    reach = base @ vectors[:, kept] / np.sqrt(values[kept])
+    vectors, values = leading_axes(among, min(size, len(rated)), extra=16, seed=seed)
+    kept = values > 1e-6 * values[0]
+    reach = vectors[:, kept] / np.sqrt(values[kept])
     parts = (np.arange(start, min(start + ROWS, items)) for start in range(0, items, ROWS))
     axes = np.concatenate([covariance(blocks, bare, rows, rated) @ reach for rows in parts])
     return np.asarray(axes / np.sqrt((axes[rated] ** 2).sum(1).mean()))

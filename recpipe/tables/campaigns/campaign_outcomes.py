@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from recpipe.config.settings import Settings
 from recpipe.contract import CAMPAIGN_AUDIENCES
 from recpipe.lake.reader import Reader
+from recpipe.metrics.intervals import mean_interval, seed_of
+from recpipe.metrics.probability import auc, auc_interval, calibration_error
 from recpipe.pipeline.table import Metric
 from recpipe.rules.load import read_rules
 from recpipe.tables.campaigns import responses
@@ -55,7 +57,7 @@ def _of_campaign(settings: Settings, reader: Reader, campaigns: list[Campaign], 
     yield _rate(settings, one, truth, day, by)
     rest = np.setdiff1d(_others(settings, reader, shop, one, when), mine)
     yield _rate(settings, one, answered[rest].astype(np.float64), day, "not_addressed")
-    error = responses.calibration_error(chance, truth) if len(truth) >= max(settings.min_users, 1) else None
+    error = calibration_error(chance, truth) if len(truth) >= max(settings.min_users, 1) else None
     yield Metric(f"calibration_error:{one.id}", error, None, None, len(truth), by=by)
 
 
@@ -76,16 +78,12 @@ def _others(settings: Settings, reader: Reader, shop: Shop, one: Campaign, when:
 
 
 def _rate(settings: Settings, one: Campaign, values: Floats, day: date, by: str) -> Metric:
-    from recpipe.metrics.intervals import mean_interval, seed_of
-
     rate = mean_interval(values, settings.bootstrap_draws, seed_of(settings.seed, day, one.id, by), settings.min_users)
     return Metric(f"response_rate:{one.id}", rate.value, rate.low, rate.high, rate.users, by=by)
 
 
 def _auc(settings: Settings, name: str, scores: Floats, truth: Floats, day: date, by: str) -> Metric:
-    from recpipe.metrics.intervals import seed_of
-
     if len(truth) < max(settings.min_users, 1) or not 0 < truth.sum() < len(truth):
         return Metric(name, None, None, None, len(truth), by=by)
-    low, high = responses.auc_interval(scores, truth, settings.bootstrap_draws, seed_of(settings.seed, day, name, by))
-    return Metric(name, responses.auc(scores, truth), low, high, len(truth), by=by)
+    low, high = auc_interval(scores, truth, settings.bootstrap_draws, seed_of(settings.seed, day, name, by))
+    return Metric(name, auc(scores, truth), low, high, len(truth), by=by)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pyarrow as pa
 
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
+from recpipe.files import sha256_of
 from recpipe.tables.campaigns.campaign_tags import TagFilter, read_filter
 from recpipe.user_ids.keys import hashes, user_keys
 from recpipe.user_ids.masked_texts import shown_columns, shown_value
@@ -247,5 +247,5 @@ def files_hash(settings: Settings) -> str:
         return ""
     files = [Path(settings.campaigns), *(Path(one) for one in (settings.campaign_responses, settings.suppression) if one)]
     files += [file for one in campaigns for file in (one.suppress, one.candidates) if file]
-    parts = [hashlib.sha256(_file(file, "RECPIPE_CAMPAIGNS").read_bytes()).hexdigest() for file in files]
+    parts = [sha256_of(_file(file, "RECPIPE_CAMPAIGNS")) for file in files]
     return hashes(settings, "files", ["".join(parts)])[0]

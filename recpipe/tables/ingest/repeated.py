@@ -18,6 +18,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import EVENTS, QUARANTINE
 from recpipe.errors import BadDelivery
 from recpipe.faults import explained
+from recpipe.files import whole_file
 from recpipe.printable import named
 from recpipe.tables.ingest.duplicates import ROW, RowNumbers, count_duplicates, largest_user_shares, write_fates, write_repeated
 from recpipe.tables.ingest.landed.delivery import Delivery, require_delivery, shown_name, source_name
@@ -87,15 +88,17 @@ def _refuse_other_files(delivery: Delivery, table: str, tally: Tally) -> None:
 def _rewrite_without(settings: Settings, staged: Path, numbers: Path, tally: Tally) -> None:
     """Write a staged file again, without some of its rows."""
     out = RowNumbers(numbers, settings.batch_rows)
-    half = staged.with_suffix(".half")
     tally.first_ts = tally.last_ts = None
-    with pq.ParquetFile(staged, pre_buffer=False) as opened, RowWriter(half, opened.schema_arrow) as kept:
+    with (
+        whole_file(staged) as half,
+        pq.ParquetFile(staged, pre_buffer=False) as opened,
+        RowWriter(half, opened.schema_arrow) as kept,
+    ):
         for batch in opened.iter_batches(settings.batch_rows):
             rows = batch[ROW].to_numpy()
             good = batch.filter(pa.array(~np.isin(rows, out.before(int(rows[-1]) + 1))))
             tally.see(good)
             kept.write(good)
-    half.replace(staged)
 
 
 # --- the delivered rows, fetched once more ----------------------------------------------------------------------------

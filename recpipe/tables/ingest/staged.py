@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from recpipe.config.settings import Settings
 from recpipe.contract import DELIVERED, TABLES
 from recpipe.errors import AuditFailed, BadDelivery, Trouble
+from recpipe.files import sha256_of, write_whole
 from recpipe.lake.lake import Lake
 from recpipe.tables.ingest.duplicates import ROW
 
@@ -130,13 +131,11 @@ def _mark_open(settings: Settings, day: date) -> None:
 def write_facts(folder: Path, days: Mapping[str, Any], items_read: Sequence[Mapping[str, Any]], read: Mapping[str, Any]) -> None:
     """Write ``facts.json``: the counts, and rows and hash of every file; the text ends with a hash of its own."""
     files = {
-        str(file.relative_to(folder)): {"rows": pq.read_metadata(file).num_rows, "sha256": _sha256(file)}
+        str(file.relative_to(folder)): {"rows": pq.read_metadata(file).num_rows, "sha256": sha256_of(file)}
         for file in sorted(folder.glob("*/*.parquet"))
     }
     facts = {"days": days, "items_read": items_read, "read": read, "files": files}
-    half = folder / f"{FACTS}.half"
-    half.write_text(json.dumps({**facts, "sha256": _own_hash(facts)}, indent=1))
-    half.replace(folder / FACTS)
+    write_whole(folder / FACTS, json.dumps({**facts, "sha256": _own_hash(facts)}, indent=1))
 
 
 def read_facts(folder: Path, days: Sequence[date]) -> dict[str, Any]:
@@ -161,7 +160,7 @@ def read_facts(folder: Path, days: Sequence[date]) -> dict[str, Any]:
     for name, staged in facts["files"].items():
         if not (folder / name).is_file():
             raise Trouble(f"{folder} holds no {name}, where {staged['rows']:,} rows were staged. {again}")
-        if _sha256(folder / name) != staged["sha256"]:
+        if sha256_of(folder / name) != staged["sha256"]:
             raise Trouble(f"{folder / name} has changed since its {staged['rows']:,} rows were staged. {again}")
     if strange := {str(file.relative_to(folder)) for file in folder.glob("*/*.parquet")} - facts["files"].keys():
         raise Trouble(f"{folder / min(strange)} was not staged by recpipe. {again}")
@@ -170,8 +169,3 @@ def read_facts(folder: Path, days: Sequence[date]) -> dict[str, Any]:
 
 def _own_hash(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from recpipe.config.settings import Settings
 from recpipe.contract import ITEM_CLASSES
 from recpipe.lake.reader import Reader
+from recpipe.metrics.intervals import mean_interval, seed_of
+from recpipe.metrics.probability import calibration_error
 from recpipe.pipeline.blocks import blocks_of, shard_of
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
@@ -31,7 +33,6 @@ log = logging.getLogger(__name__)
 COLUMNS: Final = ["day", "item_id", "title", "category", "brand"]
 ITEMS_A_BLOCK: Final = 512
 MOST_NAMED: Final = 3
-BINS: Final = 10
 
 Path = tuple[str, ...]
 
@@ -271,8 +272,8 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     """Compare the classes of a day with the labels that the items got since.
 
     ``accuracy`` is the share of right ones of the classes that were given, ``coverage`` the share of items that were given one,
-    ``calibration_error`` the mean distance of confidence and accuracy in ten bins (Guo et al. 2017, section 2). A class is right
-    as far as it goes: the shorter of the two paths begins the longer.
+    ``calibration_error`` the mean distance of confidence and accuracy in ten bins of equally many items (Nguyen & O'Connor
+    2015, section 3). A class is right as far as it goes: the shorter of the two paths begins the longer.
     """
     rows = reader.read(ITEM_CLASSES.name, made_on, made_on).to_pylist()
     items = read_items(reader, day, read_rules(settings).tree)
@@ -287,7 +288,6 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
 
 
 def _judged(settings: Settings, day: date, scheme: str, rows: list[dict[str, Any]], truth: list[Path]) -> list[Metric]:
-    from recpipe.metrics.intervals import mean_interval, seed_of
 
     given = np.array([not row["abstained"] for row in rows], np.float64)
     right = np.array([_right(row, path) for row, path in zip(rows, truth, strict=True)], np.float64)
@@ -306,15 +306,6 @@ def _right(row: dict[str, Any], truth: Path) -> bool:
     path = tuple(row["class_path"] or ())
     shorter = min(len(path), len(truth))
     return shorter > 0 and path[:shorter] == truth[:shorter]
-
-
-def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.float64]) -> float:
-    """Return the mean distance of confidence and accuracy over ten bins of equal width, weighed by their items."""
-    if not len(right):
-        return 0.0
-    bins = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
-    away = np.bincount(bins, confidence - right, minlength=BINS)
-    return float(np.abs(away).sum() / len(right))
 
 
 CLASSES: Final = Task(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
+from recpipe.files import sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def labels_hash(settings: Settings) -> str:
     file = Path(settings.labels)
     if not file.is_file():
         raise BadSetting(f"RECPIPE_LABELS: there is no file {file}.")
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return sha256_of(file)
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
+from recpipe.files import sha256_of
 
 OVERALL: Final = "overall"
 """The aspect of a whole review; no aspect of a file may be called so."""
@@ -63,7 +63,7 @@ def aspects_file(settings: Settings) -> Path:
 
 def aspects_hash(settings: Settings) -> str:
     """Return the sha256 of the file of aspects."""
-    return hashlib.sha256(aspects_file(settings).read_bytes()).hexdigest()
+    return sha256_of(aspects_file(settings))
 
 
 def read_aspects(file: Path) -> list[Aspect]:

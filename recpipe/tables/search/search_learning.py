@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recpipe.config.settings import Settings
 from recpipe.contract import POSITIVE_EVENT_TYPES
 from recpipe.lake.reader import Reader
+from recpipe.models.conditional_logit import fit_choices
 from recpipe.tables.search.search_answers import FEATURES, Floats, ask, eligible, features
 from recpipe.tables.search.search_catalogue import Goods, wish_for
 from recpipe.tables.search.search_words import SearchWords
@@ -114,21 +115,10 @@ def fit(choices: Sequence[Choice], prior: Sequence[float] = PRIOR, strength: flo
     strength
         How strongly: half the sum of squared relative distances from it, times this, is added to the loss.
     """
-    from scipy.optimize import minimize
-
-    start = np.asarray(prior, np.float64)
-    scale = np.maximum(start, 0.5)
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        away = (weights - start) / scale
-        total, slope = strength * 0.5 * float(away @ away), strength * away / scale
-        for candidates, chosen in choices:
-            value = candidates @ weights
-            share = np.exp(value - value.max())
-            share /= share.sum()
-            total -= float(np.log(max(share[chosen], 1e-300)))
-            slope = slope + share @ candidates - candidates[chosen]
-        return total, slope
-
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(start))
-    return np.asarray(np.round(found.x, 4), np.float64)
+    centre = np.asarray(prior, np.float64)
+    size = np.array([len(candidates) for candidates, _ in choices])
+    start = np.cumsum(size) - size
+    chosen = start + np.array([place for _, place in choices])
+    penalty = strength / 2 / np.maximum(centre, 0.5) ** 2
+    table = np.concatenate([candidates for candidates, _ in choices])
+    return np.round(fit_choices(table, start, chosen, centre, penalty, centre, least=0.0), 4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
+from recpipe.files import sha256_of
 from recpipe.text.lexical import RUN, fold
 
 SHIPPED: Final = Path(__file__).with_name("search_words.yaml")
@@ -69,7 +69,7 @@ def words_file(settings: Settings) -> Path:
 
 def words_hash(settings: Settings) -> str:
     """Return a hash of the file's content, which names it in the version of rows."""
-    return hashlib.sha256(words_file(settings).read_bytes()).hexdigest()
+    return sha256_of(words_file(settings))
 
 
 def load_words(settings: Settings) -> SearchWords:

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.dataset.history import Evidence
-from recpipe.metrics.intervals import bootstrap
+from recpipe.metrics.intervals import ends, mean_draws
 from recpipe.models.text_prototype import TextPrototype
 from recpipe.training.model_selection import Window
 from recpipe.training.quality import measure
 
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Weights of popularity beside cosines that are tried on the last window, for the frozen and the tuned vectors alike."""
+DRAWS = 1000
 
 
 def measure_text_prototype(
@@ -59,7 +60,7 @@ def measure_text_prototype(
 
 
 def _gain(new: NDArray[np.float64], old: NDArray[np.float64]) -> dict[str, float]:
-    low, high = bootstrap(new - old)
+    low, high = ends(mean_draws(new - old, DRAWS, np.random.default_rng(0)))
     return {"mean": float((new - old).mean()), "low": low, "high": high}
 
 

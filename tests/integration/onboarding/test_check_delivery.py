@@ -22,7 +22,8 @@ from recpipe.config.layouts import folder_of
 from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting
 from recpipe.lake.lake import Lake
-from recpipe.onboarding.delivery_check import Asked, Checked, check, questions
+from recpipe.onboarding.checked import Asked, Checked, questions
+from recpipe.onboarding.delivery_check import check
 from recpipe.onboarding.found_layout import find_layout
 from recpipe.onboarding.sources import Source
 from recpipe.tables.ingest.days_in import ingest_history

@@ -14,7 +14,7 @@ from recpipe.config.settings import load_settings
 from recpipe.errors import BadSetting, MissingModel
 from recpipe.evidence.item_features import RECENT, TRENDS, features
 from recpipe.models.io import load, read_config
-from recpipe.models.numpy_forms.pair_network import PairNetwork
+from recpipe.models.pair_network import PairNetwork
 from recpipe.promotion.adopt import adopt
 from recpipe.promotion.gate import promote
 from recpipe.promotion.register import register

@@ -14,7 +14,7 @@ from recpipe.cli.train import find_start
 from recpipe.errors import MissingModel
 from recpipe.evidence.item_features import RECENT, TRENDS, features
 from recpipe.models.io import load
-from recpipe.models.numpy_forms.pair_network import NETWORK, PairNetwork
+from recpipe.models.pair_network import NETWORK, PairNetwork
 from recpipe.promotion.gate import promote
 from recpipe.promotion.register import ensure_first_champion, register
 from recpipe.promotion.start_from import begin, wanted_learner

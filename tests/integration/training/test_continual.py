@@ -13,10 +13,11 @@ from recpipe.dataset.folder import read_episodes_folder, write_episodes_folder
 from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.models.io import load, read_config, save
 from recpipe.models.item_knn import ItemKNN
-from recpipe.models.torch_forms import PLACES, find_network
+from recpipe.registry.model_folder import content_hash
 from recpipe.training.config import Config
-from recpipe.training.continual import arrays_of, content_of, in_words, paired, pick_window, split_windows, tensors_of
+from recpipe.training.continual import arrays_of, in_words, paired, pick_window, split_windows, tensors_of
 from recpipe.training.loop import main, train
+from recpipe.training.networks import PLACES, find_network
 from recpipe.training.quality import measure
 from recpipe.training.windows import cut_windows, some_of
 
@@ -84,7 +85,7 @@ def windows_of(training_input):
 def begun_on(champion, day):
     from recpipe.training.continual import Start
 
-    return Start(champion, load(champion), date.fromisoformat(day), content_of(champion))
+    return Start(champion, load(champion), date.fromisoformat(day), content_hash(champion))
 
 
 def test_at_step_0_it_is_the_model_that_it_goes_on_from(champion, gone_on, training_input):
@@ -107,7 +108,7 @@ def test_without_updates_that_move_it_the_model_stays_what_it_was(champion, trai
 def test_the_summary_says_what_was_forgotten_and_what_was_gained(champion, gone_on, training_input, tmp_path):
     folder, summary = gone_on
     found = summary["continual"]
-    assert (found["start"], found["start_fitted_until"]) == (content_of(champion), "2011-07-24")
+    assert (found["start"], found["start_fitted_until"]) == (content_hash(champion), "2011-07-24")
     assert (found["new_windows"], found["replayed_windows"]) == (2, 2)
     _, _, valid, past = windows_of(training_input)
     for part, windows in (("old", past[2:]), ("new", valid)):
@@ -118,18 +119,12 @@ def test_the_summary_says_what_was_forgotten_and_what_was_gained(champion, gone_
         assert found[part]["low"] <= found[part]["difference"] <= found[part]["high"]
         assert found[part]["episodes"] == sum(len(window.episodes) for window in windows)
     assert json.loads((folder / "summary.json").read_text())["continual"] == found
-    assert read_config(folder)["start"] == content_of(champion)
+    assert read_config(folder)["start"] == content_hash(champion)
 
 
 def test_a_run_without_a_start_says_nothing_of_one(champion):
     assert "continual" not in json.loads((champion / "summary.json").read_text())
     assert "start" not in read_config(champion)
-
-
-def test_the_hash_of_the_start_is_the_one_of_the_registry(champion):
-    from recpipe.registry.model_folder import content_hash
-
-    assert content_of(champion) == content_hash(champion)
 
 
 def test_the_same_seed_ends_in_the_same_bytes_wherever_the_start_lies(gone_on, copied, training_input, tmp_path):
@@ -243,13 +238,13 @@ def test_a_share_that_is_no_chance_is_refused(training_input, tmp_path):
 @pytest.mark.parametrize("name", PLACES)
 def test_the_tensors_of_every_learner_come_back(name):
     """What a network writes is what it starts from, names, order and shapes; another width is refused with its arrays."""
-    from recpipe.models.numpy_forms.body import View
+    from recpipe.models.representation import View
 
     network = find_network(name)
     shop = View(*(np.zeros((5, width), np.float32) for width in (24, 24, 1, 4)), None, np.zeros((5, 6), np.float32))
     initial = network.initial_tensors(shop, 8, 3, "cpu")
     moved = {n: tensor.detach() + 0.5 for n, tensor in initial.items()}
-    found = tensors_of(network.to_learner(moved, dict(network.settings)), initial)
+    found = tensors_of(network.to_learner(moved), initial)
     assert list(found) == list(initial)
     for n, tensor in found.items():
         assert tensor.requires_grad
@@ -257,7 +252,7 @@ def test_the_tensors_of_every_learner_come_back(name):
         np.testing.assert_array_equal(tensor.detach().numpy(), moved[n].numpy(), err_msg=n)
     if name not in ("pair_network", "stack"):
         with pytest.raises(BadSetting, match=r"own \(24, 8\) for \(24, 6\)"):
-            tensors_of(network.to_learner(moved, dict(network.settings)), network.initial_tensors(shop, 6, 3, "cpu"))
+            tensors_of(network.to_learner(moved), network.initial_tensors(shop, 6, 3, "cpu"))
 
 
 def test_differences_are_paired_and_a_user_s_episodes_are_drawn_together():

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recpipe.dataset.episodes import supports_at
 from recpipe.dataset.history import Evidence
+from recpipe.dataset.support import build_support
 from recpipe.models.base import ItemSpace, score, score_users
 from recpipe.models.ease import EASE
+from recpipe.models.heads import HEADS
 from recpipe.models.io import LEARNERS, load, save
 from recpipe.models.item_knn import ItemKNN
-from recpipe.models.numpy_forms.body import View
-from recpipe.models.numpy_forms.heads.headed import heads
-from recpipe.models.numpy_forms.pair_network import NETWORK, STACK
-from recpipe.models.numpy_forms.prototypical import SETTINGS, Prototypical
+from recpipe.models.pair_network import NETWORK, STACK
 from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity
+from recpipe.models.prototypical import Prototypical
+from recpipe.models.representation import SETTINGS, View
 from recpipe.models.text_prototype import TextPrototype
 
 
@@ -43,28 +43,27 @@ def a_headed(name, seed=3):
     """A learner with a head that training has moved from where it starts."""
     import torch
 
-    from recpipe.models.torch_forms import find_network
+    from recpipe.training.networks import find_network
 
-    network = find_network(name)
-    settings = {**network.settings, "neighbours": 10, "factors": 6, "negatives": 16}
+    network = find_network(name).with_settings(neighbours=10, factors=6, negatives=16)
     shop = View(*(np.zeros((5, width), np.float32) for width in (24, 24, 1, 4)), None, np.zeros((5, 6), np.float32))
     random = torch.Generator().manual_seed(seed)
     start = network.initial_tensors(shop, 8, seed, "cpu")
     moved = {name: value + 0.2 * torch.randn(value.shape, generator=random) for name, value in start.items()}
-    return network.to_learner(moved, settings)
+    return network.to_learner(moved)
 
 
 def of_pairs(name, seed=3):
     """A stack or a pair network that training has moved from where it starts."""
     import torch
 
-    from recpipe.models.torch_forms import find_network
+    from recpipe.training.networks import find_network
 
-    network = find_network(name)
+    network = find_network(name).with_settings(neighbours=10, popular=20)
     random = torch.Generator().manual_seed(seed)
     start = network.initial_tensors(None, 0, seed, "cpu")
     moved = {name: value + 0.2 * torch.randn(value.shape, generator=random) for name, value in start.items()}
-    return network.to_learner(moved, {**network.settings, "neighbours": 10, "popular": 20})
+    return network.to_learner(moved)
 
 
 BUILT = {
@@ -76,9 +75,9 @@ BUILT = {
     "item_knn": lambda: ItemKNN(neighbours=10),
     "text_prototype": TextPrototype,
     "prototypical": a_prototypical,
-    **{name: functools.partial(a_headed, name) for name in heads()},
+    **{name: functools.partial(a_headed, name) for name in HEADS},
 }
-READS_TEXT = ["text_prototype", "prototypical", *heads()]
+READS_TEXT = ["text_prototype", "prototypical", *HEADS]
 
 
 @pytest.fixture
@@ -89,7 +88,7 @@ def learner(request):
 @pytest.fixture(scope="module")
 def support(evidence):
     users = np.arange(len(evidence.history.user_ids), dtype=np.int32)
-    return supports_at(evidence.history, evidence.until, 90.0, users)
+    return build_support(evidence.history, evidence.until, 90.0, users)[0]
 
 
 def empty_like(evidence: Evidence) -> Evidence:

@@ -14,9 +14,10 @@ from recpipe.dataset.folder import write_episodes_folder
 from recpipe.dataset.history import Evidence, History, events_of
 from recpipe.errors import BadSetting
 from recpipe.models.io import load, read_config
+from recpipe.registry.model_folder import content_hash
 from recpipe.training.cold_start import AGES, cut_openings, kept_for_others, opened_at
 from recpipe.training.config import Config
-from recpipe.training.continual import arrays_of, content_of
+from recpipe.training.continual import arrays_of
 from recpipe.training.loop import main, train
 from recpipe.training.transfer import PRIOR_EPISODES, clearly_better, cut_first_days, enough, pull
 
@@ -124,7 +125,7 @@ def test_a_shop_that_has_seen_nothing_takes_the_model_as_it_is(shop_a, make_evid
     for name, array in arrays_of(load(model_of_a)).items():
         np.testing.assert_array_equal(arrays_of(load(tmp_path / "model"))[name], array, err_msg=name)
     config = read_config(tmp_path / "model")
-    assert (config["start"], config["other_shop"]) == (content_of(model_of_a), True)
+    assert (config["start"], config["other_shop"]) == (content_hash(model_of_a), True)
     assert (config["fitted_until"], config["encoder"]) == ("2011-08-21", "abc")
 
 

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recpipe.dataset.episodes import as_of, choose, cut_as_new, cut_episodes, shorten, supports_at, without_users
+from recpipe.dataset.episodes import as_of, choose, cut_as_new, cut_episodes, shorten, without_users
 from recpipe.dataset.history import History
-from recpipe.dataset.support import take
-from recpipe.metrics.intervals import bootstrap
+from recpipe.dataset.support import build_support, support_weights, take
 from recpipe.training.quality import measure_in, top
 
 CUT = np.datetime64("2011-08-01", "us")
@@ -116,22 +115,30 @@ def test_the_country_of_a_user_stays_with_the_user_however_the_past_is_cut():
     assert forgotten.country_names == history.country_names
 
 
-def test_supports_are_those_of_the_nights(evidence):
-    from recpipe.dataset.support import build_support
-
+def test_supports_of_some_users_are_those_of_the_night(evidence):
     random = np.random.default_rng(0)
     history = evidence.history
     back = np.where(random.random(len(history.ts)) < 0.3, history.ts + np.timedelta64(3, "D"), np.datetime64("NaT", "us"))
     live = random.integers(-1, 3, len(history.user_ids)).astype(np.int32)
     history = dataclasses.replace(history, country=live, country_names=("France", "Malta", "Spain"))
     history = dataclasses.replace(history, returned_at=back, weight=random.choice([0.2, 0.5, 1.0], len(back)).astype(np.float32))
-    wanted, _ = build_support(history, evidence.until, 30.0)
-    found = supports_at(history, evidence.until, 30.0, np.arange(len(history.user_ids), dtype=np.int32))
+    every, times = build_support(history, evidence.until, 30.0)
+    some = np.array([2, 3, 40, 89], np.int32)
+    found, ts = build_support(history, evidence.until, 30.0, some)
+    wanted = take(every, some)
     assert found.ahead_days is wanted.ahead_days is None  # lists of a night are made for the end of its evidence
     for field in dataclasses.fields(found):
-        if field.name == "ahead_days":
-            continue
-        np.testing.assert_allclose(getattr(found, field.name), getattr(wanted, field.name), rtol=1e-6, err_msg=field.name)
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(wanted, field.name), err_msg=field.name)
+    assert len(ts) == len(found.item)
+    assert np.isin(ts, times).all()
+
+
+def test_who_met_something_ages_ago_is_known_in_training_as_in_the_nights():
+    """However old, an event counts: float32 would hold zeros, and the user would be ranked as if new."""
+    found = cut(history_of((0, 5, -2000), (0, 6, -1900), (0, 9, 1)), half_life_days=1.0)
+    assert found.support.item.tolist() == [5, 6]
+    assert (found.support.weight > 0).all()
+    np.testing.assert_allclose(support_weights(found.support, 10).toarray()[0, [5, 6]], 0.5)
 
 
 @settings(max_examples=30, deadline=None)
@@ -180,14 +187,6 @@ def test_ndcg_and_recall_by_hand(evidence):
     np.testing.assert_allclose(quality.ndcg, [(1 + 1 / 2) / ideal, 0])
     np.testing.assert_allclose(quality.recall, [1.0, 0.0])
     assert measure_in(Popularity(), space, available & (np.arange(6) > 2), found, 3).ndcg[1] == 1
-
-
-def test_the_interval_is_of_users_drawn_again(evidence):
-    low, high = bootstrap(np.r_[np.zeros(50), np.ones(50)])
-    assert 0.38 < low < 0.43
-    assert 0.57 < high < 0.62
-    assert bootstrap(np.ones(9)) == (1.0, 1.0)
-    assert np.isnan(bootstrap(np.zeros(0))).all()
 
 
 @pytest.mark.parametrize("k", [3, 10])

@@ -8,18 +8,19 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recpipe.dataset.episodes import cut_as_new, cut_episodes
+from recpipe.dataset.episodes import cut_as_new, cut_episodes, shorten
 from recpipe.dataset.history import History
-from recpipe.dataset.support import newest, support_weights
+from recpipe.dataset.support import support_weights
 from recpipe.evidence.ease_weights import ease_weights
 from recpipe.evidence.item_features import CHANNELS, GREATEST, SETTINGS, TRENDS, features, gather, speak, used
 from recpipe.evidence.knn import interactions
 from recpipe.evidence.text_neighbours import weigh_words
+from recpipe.models.arrays import NUMPY, torch_arrays
 from recpipe.models.base import score_users
 from recpipe.models.ease import EASE
-from recpipe.models.numpy_forms.pair_network import look
-from recpipe.models.torch_forms import find_network
-from recpipe.models.torch_forms import pair_network as twin
+from recpipe.models.pair_network import candidates_of, judged_by, look
+from recpipe.training.networks import find_network
+from recpipe.training.networks.candidate_softmax import scores
 
 SMALL = {**SETTINGS, "neighbours": 8, "popular": 6, "text_neighbours": 4, "ease_strength": 5.0}
 
@@ -109,7 +110,7 @@ def test_withheld_sales_reach_no_score(evidence, make_support):
     some = make_support([(3, 1, 1.0)], [])
 
     def scored(known, **settings):
-        learner = network.to_learner(start, {**SMALL, **settings})
+        learner = network.with_settings(**SMALL, **settings).to_learner(start)
         return score_users(learner, learner.items(known), some)
 
     np.testing.assert_array_equal(scored(evidence, withhold=["age", "sales"]), scored(more, withhold=["age", "sales"]))
@@ -118,11 +119,11 @@ def test_withheld_sales_reach_no_score(evidence, make_support):
 
 def test_recent_sales_count_less_the_further_ahead_the_list_lies(evidence, make_support):
     """By hand: two items that nothing else tells apart differ by r·s, a half of it two weeks later."""
-    network = find_network("pair_network")
+    network = find_network("pair_network").with_settings(**SMALL)
     start = network.initial_tensors(None, 0, 0, "cpu")
     start = {name: torch.zeros_like(tensor) for name, tensor in start.items()}
     start["recent"] = torch.tensor([2.0, 0.0, 1.0])
-    learner = network.to_learner(start, {**network.settings, **SMALL})
+    learner = network.to_learner(start)
     pairs = learner.look(evidence)
     sold = 2 * pairs.trend[:, TRENDS.index("14 days")] + pairs.trend[:, TRENDS.index("90 days")]
     some = make_support([(3, 1, 1.0)])
@@ -138,40 +139,48 @@ def test_the_stack_sees_closed_forms_alone():
     assert {name.removeprefix("log ") for name in seen} == {*CHANNELS[:-1], features()[-1]}
 
 
+def test_the_formula_is_the_same_numbers_in_both_namespaces():
+    random = np.random.default_rng(4)
+    numbers = {n: v + 0.3 * random.standard_normal(v.shape) for n, v in find_network("pair_network").start(None, 0, 5).items()}
+    seen, known = random.standard_normal((50, len(features()))), random.standard_normal(50)
+    tensors = {name: torch.from_numpy(array) for name, array in numbers.items()}
+    found = judged_by(tensors, torch.from_numpy(seen), torch.from_numpy(known), torch_arrays())
+    np.testing.assert_allclose(found.numpy(), judged_by(numbers, seen, known, NUMPY), rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("ahead", [None, 10.0])
 @pytest.mark.parametrize("name", ["pair_network", "stack"])
-def test_the_learner_scores_as_its_twin_in_torch(name, ahead, evidence):
-    network = find_network(name)
-    settings = {**network.settings, **SMALL}
-    start = network.initial_tensors(None, 0, 5, "cpu")
-    random = torch.Generator().manual_seed(1)
-    tensors = {n: (t + 0.3 * torch.randn(t.shape, generator=random)).detach().requires_grad_() for n, t in start.items()}
-    learner = network.to_learner(tensors, settings)
-    view = look(evidence, settings)
-    cutoff = evidence.until - np.timedelta64(21, "D")
-    episodes = cut_episodes(evidence.history, cutoff, horizon_days=14, half_life_days=90)
+def test_a_candidate_is_shown_in_training_what_it_is_scored_by(name, ahead, evidence):
+    """Evidence, season and days ahead of a batch are those of the list: known users and such without a support."""
+    network = find_network(name).with_settings(**SMALL)
+    random = np.random.default_rng(1)
+    numbers = {n: (v + 0.3 * random.standard_normal(v.shape)).astype(np.float32) for n, v in network.start(None, 0, 5).items()}
+    learner, view = network.learner(numbers), look(evidence, network.settings)
+    season = view.season + random.random(view.season.shape).astype(np.float32)  # the shop is younger than a year
+    season[0] = view.trend[:, -1]
+    view = dataclasses.replace(view, season=season)
+    episodes = cut_episodes(evidence.history, evidence.until - np.timedelta64(21, "D"), horizon_days=14, half_life_days=90)
+    episodes = shorten(episodes, np.where(np.arange(len(episodes)) % 3, 200, 0))
     if ahead is not None:
         later = dataclasses.replace(episodes.support, ahead_days=np.full(len(episodes), ahead, np.float32))
         episodes = dataclasses.replace(episodes, support=later)
-    items = network.to_items(view, evidence.catalogue.available, "cpu")
-    batch = network.to_batch(episodes, items, settings)
+    batch = network.to_batch(episodes, network.to_items(view, evidence.catalogue.available, "cpu"))
     found = score_users(learner, learner.place(view), episodes.support)
-    values = twin.scores(tensors, batch).detach().numpy()
-    candidates = gather(view, support_weights(newest(episodes.support, settings["newest"]), len(view)))
+    values = scores({n: torch.from_numpy(v) for n, v in numbers.items()}, batch).numpy()
+    candidates = candidates_of(view, episodes.support, network.settings)
     for user in range(len(episodes)):
         mine = values[batch.user.numpy() == user]
         barred = set(episodes.seen_item[episodes.seen_indptr[user] : episodes.seen_indptr[user + 1]].tolist())
         listed = candidates.item[candidates.indptr[user] : candidates.indptr[user + 1]]
         wanted = found[user, [item for item in listed if item not in barred]]
-        np.testing.assert_allclose(mine, wanted, rtol=2e-4, atol=2e-4)
+        np.testing.assert_allclose(mine, wanted, rtol=2e-5, atol=2e-5)  # sums in single and in double precision
 
 
 def test_the_loss_has_the_gradient_of_finite_differences(evidence):
-    network = find_network("pair_network")
-    settings = {**network.settings, **SMALL}
-    items = network.to_items(look(evidence, settings), evidence.catalogue.available, "cpu")
+    network = find_network("pair_network").with_settings(**SMALL)
+    items = network.to_items(network.look(evidence), evidence.catalogue.available, "cpu")
     episodes = cut_episodes(evidence.history, evidence.until - np.timedelta64(21, "D"), horizon_days=14, half_life_days=90)
-    batch = network.to_batch(episodes, items, settings)
+    batch = network.to_batch(episodes, items)
     exact = {n: getattr(batch, n).double() for n in ("seen", "trend", "fresh", "known", "new", "target")}
     batch = dataclasses.replace(batch, **exact)
     random = torch.Generator().manual_seed(1)
@@ -199,7 +208,7 @@ def test_the_loss_has_the_gradient_of_finite_differences(evidence):
 
 def _loss64(tensors, batch):
     """The cross-entropy, written down a second time, user by user."""
-    values, total = twin.scores(tensors, batch), 0.0
+    values, total = scores(tensors, batch), 0.0
     for user in range(batch.users):
         mine = batch.user == user
         if mine.any():
@@ -208,13 +217,12 @@ def _loss64(tensors, batch):
 
 
 def test_the_loss_of_the_loop_is_the_one_written_down_here(evidence):
-    network = find_network("pair_network")
-    settings = {**network.settings, **SMALL}
-    items = network.to_items(look(evidence, settings), evidence.catalogue.available, "cpu")
+    network = find_network("pair_network").with_settings(**SMALL)
+    items = network.to_items(network.look(evidence), evidence.catalogue.available, "cpu")
     episodes = cut_episodes(evidence.history, evidence.until - np.timedelta64(21, "D"), horizon_days=14, half_life_days=90)
-    batch = network.to_batch(episodes, items, settings)
+    batch = network.to_batch(episodes, items)
     tensors = network.initial_tensors(None, 0, 5, "cpu")
-    found = network.loss_of(tensors, items, batch, settings)
+    found = network.loss(tensors, items, batch)
     assert float(found) == pytest.approx(float(_loss64(tensors, batch)), rel=1e-5)
 
 

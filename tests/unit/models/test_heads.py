@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from recpipe.dataset.episodes import as_of, cut_episodes
 from recpipe.evidence.knn import interactions
+from recpipe.models.arrays import NUMPY, torch_arrays
 from recpipe.models.base import score
-from recpipe.models.numpy_forms import body
-from recpipe.models.numpy_forms.body import item_factors
-from recpipe.models.numpy_forms.heads import steps
-from recpipe.models.numpy_forms.heads.headed import heads
+from recpipe.models.heads import HEADS, maml
+from recpipe.models.representation import View, counting, item_factors, places
 
-NAMES = list(heads())
+NAMES = list(HEADS)
 STEPPED = ["anil", "maml", "proto_maml"]
 
 
@@ -35,7 +34,7 @@ class Case:
     network: object
     tensors: dict
     learner: object
-    view: body.View
+    view: View
     items: object
     batch: object
 
@@ -48,29 +47,27 @@ def case(request, problem):
 def make_case(name, problem, **settings):
     import torch
 
-    from recpipe.models.torch_forms import find_network
+    from recpipe.training.networks import find_network
 
-    network = find_network(name)
-    network = dataclasses.replace(
-        network, settings={**network.settings, "neighbours": 8, "factors": 6, "negatives": 16, **settings}
-    )
+    network = find_network(name).with_settings(neighbours=8, factors=6, negatives=16, **settings)
     known, episodes = problem
-    view = network.look(known, network.settings)
+    view = network.look(known)
     random = torch.Generator().manual_seed(1)
     start = network.initial_tensors(view, 8, 0, "cpu")
     tensors = {held: value.detach() + 0.2 * torch.randn(value.shape, generator=random) for held, value in start.items()}
     items = network.to_items(view, known.catalogue.available, "cpu")
-    batch = network.to_batch(episodes, items, network.settings)
-    return Case(network, tensors, network.to_learner(tensors, network.settings), view, items, batch)
+    batch = network.to_batch(episodes, items)
+    return Case(network, tensors, network.to_learner(tensors), view, items, batch)
 
 
 def doubled(value):
-    """The same dataclass with every real tensor in double precision."""
+    """The same dataclass with every real tensor in double precision, those of dataclasses inside it too."""
     import torch
 
     parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     real = {n: p.double() for n, p in parts.items() if isinstance(p, torch.Tensor) and p.is_floating_point()}
-    return dataclasses.replace(value, **real)
+    inside = {n: doubled(p) for n, p in parts.items() if dataclasses.is_dataclass(p)}
+    return dataclasses.replace(value, **real, **inside)
 
 
 # --- the formulas by the book
@@ -199,47 +196,48 @@ def test_scores_are_those_of_the_formulas(case, problem):
     np.testing.assert_allclose(score(space, case.learner.adapt(space, support)), wanted, rtol=2e-4, atol=2e-4)
 
 
-# --- training and use
-
-
-def scores_in_training(case, tensors, items, batch):
-    """Return (users, items) of the torch twin, through the loss's own way."""
-    from recpipe.models.torch_forms import attention, lstm, ridge
-    from recpipe.models.torch_forms import body as shared
-    from recpipe.models.torch_forms import steps as stepped
-
-    adapts = {
-        **dict.fromkeys(STEPPED, stepped.adapt),
-        "ridge_head": ridge.adapt,
-        "attention": attention.adapt,
-        "lstm": lstm.adapt,
-    }
-    return shared.scores(tensors, items, batch, case.network.settings, adapts[case.learner.name])
+# --- training and use: one formula, two namespaces
 
 
 @pytest.mark.parametrize("case", NAMES, indirect=True)
-def test_training_and_use_score_alike(case, problem):
-    known, episodes = problem
-    space = case.learner.items(known)
-    wanted = score(space, case.learner.adapt(space, episodes.support))
-    found = scores_in_training(case, case.tensors, case.items, case.batch).numpy()
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+def test_a_formula_is_the_same_numbers_in_both_namespaces(case, problem):
+    """In double precision, from the same rows: what the namespaces call by one name is one operation."""
+    import torch
+
+    known = counting(problem[1].support, 0.5)
+    here = dataclasses.replace(known, **{n: getattr(known, n).astype(float) for n in ("weight", "age", "size")})
+    there = dataclasses.replace(
+        here, **{n: torch.from_numpy(getattr(here, n)) for n in ("item", "owner", "weight", "age", "size")}
+    )
+    numbers = {name: array.astype(float) for name, array in case.learner.numbers.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in numbers.items()}
+    view = case.view.with_each(lambda array: array.astype(float))
+    rows = case.learner.represented(numbers, view, NUMPY)
+    twice = case.learner.represented(tensors, view.with_each(torch.from_numpy), torch_arrays())
+    for one, other in zip(rows, twice, strict=True):
+        np.testing.assert_allclose(one, other.numpy(), rtol=1e-5, atol=1e-6)  # NumPy's places are of single precision
+    settings = case.learner.settings
+    found = case.learner.vectors(numbers, settings, rows[0], here, NUMPY)
+    again = case.learner.vectors(tensors, settings, torch.from_numpy(rows[0]), there, torch_arrays())
+    for one, other in zip(found, again, strict=True):
+        assert one.dtype == np.float64
+        np.testing.assert_allclose(one, other.numpy(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", NAMES, indirect=True)
 def test_users_of_whom_nothing_is_known_are_trained_as_they_are_served(case, problem):
-    """Fillers of a batch where no support has an entry reach neither a score nor a gradient."""
+    """A batch where no support has an entry gives the bias, and gradients that are numbers."""
     import torch
 
     from recpipe.dataset.episodes import shorten
 
     known, episodes = problem
-    batch = case.network.to_batch(shorten(episodes, np.zeros(len(episodes), np.int64)), case.items, case.network.settings)
+    batch = case.network.to_batch(shorten(episodes, np.zeros(len(episodes), np.int64)), case.items)
     tensors = {name: tensor.clone().requires_grad_() for name, tensor in case.tensors.items()}
-    found = scores_in_training(case, tensors, case.items, batch)
+    found = case.network.scores(tensors, case.items, batch)
     space = case.learner.items(known)
     np.testing.assert_allclose(found.detach().numpy(), np.stack([space.bias] * len(episodes)), rtol=1e-4, atol=1e-5)
-    case.network.loss_of(tensors, case.items, batch, case.network.settings).backward()
+    case.network.loss(tensors, case.items, batch).backward()
     for name, tensor in tensors.items():
         assert tensor.grad is None or torch.isfinite(tensor.grad).all(), name
     assert tensors["bias"].grad.abs().max() > 0
@@ -251,19 +249,17 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences(case):
     import torch
 
     items, batch = doubled(case.items), doubled(case.batch)
-    items = dataclasses.replace(items, similar=items.similar.double())
     tensors = {name: value.double().requires_grad_() for name, value in case.tensors.items()}
 
     def loss(held):
-        from recpipe.models.torch_forms import body as shared
+        from recpipe.training.networks.catalogue_softmax import cross_entropy
 
-        logits = scores_in_training(case, held, items, batch)
+        logits = case.network.scores(held, items, batch)
         assert logits.dtype == torch.float64
         logs = torch.log_softmax(logits.masked_fill(~batch.allowed, -torch.inf), dim=1).masked_fill(~batch.allowed, 0.0)
-        single = shared.loss_of(logits, batch)
-        double = -(batch.target * logs).sum() / (batch.target.sum(1) > 0).sum()
-        assert single.item() == pytest.approx(double.item(), rel=1e-5)
-        return double
+        found = cross_entropy(logits, batch)
+        assert found.item() == pytest.approx(-(batch.target * logs).sum().item() / (batch.target.sum(1) > 0).sum().item())
+        return found
 
     loss(tensors).backward()
     random = torch.Generator().manual_seed(2)
@@ -276,38 +272,26 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences(case):
         assert (tensor.grad * way).sum().item() == pytest.approx(wanted, rel=1e-4, abs=1e-8), name
 
 
-@pytest.mark.parametrize("name", STEPPED)
-def test_the_inner_gradient_is_that_of_finite_differences(name, problem):
-    """Of the inner loss in double precision; and the closed form that serves is the same gradient."""
-    import torch
-    from torch.func import grad
-
-    from recpipe.models.torch_forms import steps as stepped
-
-    case = make_case(name, problem)
-    known = body.counting(problem[1].support, 0.5)
+def test_the_inner_gradient_is_that_of_finite_differences(problem):
+    """Of the inner loss, written down here, in double precision: the gradient stands in closed form."""
+    known = counting(problem[1].support, 0.5)
     random = np.random.default_rng(3)
-    x = random.standard_normal((len(case.view.own), 18))
-    rows, correction = steps.draw_negatives(np.hstack([x[:, :14], case.view.features]), 4, 16)
-    heads_ = random.standard_normal((len(known), 18))
-    served = steps.inner_gradient(
-        x.astype(np.float32), known, x[rows].astype(np.float32), correction, np.float32(-1.5), heads_.astype(np.float32)
-    )
+    x, heads, margin = random.standard_normal((70, 18)), random.standard_normal((len(known), 18)), -1.5
+    x[:, 14:] = np.abs(x[:, 14:])  # logarithms of sales
+    rows, correction = maml.negatives_of(x, 4, 16, NUMPY)
+    double = dataclasses.replace(known, weight=known.weight.astype(float))
+    found = maml.inner_gradient(x, double, x[rows], correction, margin, heads, NUMPY)
     for user in range(0, len(known), 7):
         own = slice(known.indptr[user], known.indptr[user + 1])
-        fixed = [torch.tensor(part, dtype=torch.float64) for part in (x[known.item[own]], known.weight[own], x[rows], correction)]
 
-        def loss(head, fixed=fixed):
-            return stepped.inner_loss(head, *fixed, torch.tensor(-1.5))
+        def loss(head, own=own):
+            against = np.log(np.exp(x[rows] @ head + correction).sum()) + margin
+            return (double.weight[own] * np.logaddexp(0, against - x[known.item[own]] @ head)).sum()
 
-        head = torch.tensor(heads_[user])
-        found = grad(loss)(head)
         for place in range(0, 18, 5):
-            shift = torch.zeros(18, dtype=torch.float64)
-            shift[place] = 1e-6
-            difference = (loss(head + shift) - loss(head - shift)).item() / 2e-6
-            assert found[place].item() == pytest.approx(difference, rel=1e-6, abs=1e-8)
-        np.testing.assert_allclose(served[user], found.numpy(), rtol=1e-4, atol=1e-5)
+            shift = np.eye(18)[place] * 1e-6
+            difference = (loss(heads[user] + shift) - loss(heads[user] - shift)) / 2e-6
+            assert found[user, place] == pytest.approx(difference, rel=1e-6, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", STEPPED)
@@ -319,7 +303,7 @@ def test_first_order_takes_the_inner_gradient_for_constant(name, problem):
     for order in (1, 2):
         case = make_case(name, problem, order=order)
         tensors = {held: value.clone().requires_grad_() for held, value in case.tensors.items()}
-        loss = case.network.loss_of(tensors, case.items, case.batch, case.network.settings)
+        loss = case.network.loss(tensors, case.items, case.batch)
         loss.backward()
         found[order] = (loss.item(), {held: value.grad for held, value in tensors.items()})
     assert found[1][0] == found[2][0]
@@ -334,16 +318,16 @@ def test_the_steps_go_down(name, problem):
     """From a start where rates are small and positive, each step lowers the mean inner loss of the support."""
     case = make_case(name, problem)
     numbers = dict(case.learner.numbers)
-    known = body.counting(problem[1].support, 0.5)
-    x = np.hstack([body.place(numbers, case.view), case.view.features])
-    rows, correction = steps.draw_negatives(x, 4, 16)
+    known = counting(problem[1].support, 0.5)
+    x = np.hstack([places(numbers, case.view, NUMPY), case.view.features])
+    rows, correction = maml.negatives_of(x, 4, 16, NUMPY)
     numbers["rates"] = np.full_like(numbers["rates"], 0.02)
     numbers["layer_rates"] = np.full((3, 4, 8), 0.02, np.float32)
     losses = []
     for count in range(4):
         settings = {**case.network.settings, "steps": count}
-        start = np.repeat(steps.start_of(numbers, 18)[None], len(known), axis=0)
-        head = steps.descend(numbers, settings, x, known, start)
+        start = np.repeat(maml.shared_start(numbers, 18, NUMPY)[None], len(known), axis=0)
+        head = maml.descended(numbers, settings, x, known, start, NUMPY)
         against = np.log(np.exp(head @ x[rows].T + correction).sum(1)) + numbers["margin"]
         owner = np.repeat(np.arange(len(known)), known.k)
         own = (x[known.item] * head[owner]).sum(1)
@@ -360,7 +344,7 @@ ENTRY = st.tuples(st.integers(0, 20), st.sampled_from([0.0, 1.0]), st.floats(0, 
 
 @given(st.lists(st.lists(ENTRY, max_size=6, unique_by=lambda entry: entry[0]), max_size=5), st.sampled_from([0.0, 0.5, 1.0]))
 def test_what_counts_keeps_its_user_and_its_order_and_weighs_one_in_sum(make_support, users, power):
-    found = body.counting(make_support(*users), power)
+    found = counting(make_support(*users), power)
     wanted = [[item for item, label, weight in user if label and weight > 0] for user in users]
     assert found.k.tolist() == [len(items) for items in wanted]
     assert found.item.tolist() == [item for items in wanted for item in items]
@@ -400,7 +384,7 @@ def test_more_factors_than_there_are_items_or_ranks_are_zeros(evidence):
 def test_negatives_follow_the_sales():
     features = np.zeros((6, 4), np.float32)
     features[:, 2] = np.log1p([0, 1000, 0, 0, 3000, 0])
-    rows, correction = steps.draw_negatives(features, 4, 40)
+    rows, correction = maml.negatives_of(features, 4, 40, NUMPY)
     mass = (np.array([0, 1000, 0, 0, 3000, 0]) + 0.1) ** 0.75
     mass /= mass.sum()
     np.testing.assert_allclose(np.bincount(rows, minlength=6) / 40, mass, atol=1 / 40)

@@ -1,11 +1,16 @@
 """The prototypical network: its formulas, written down a second time, and its gradients."""
 
+import dataclasses
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
-from recpipe.dataset.episodes import as_of, cut_episodes, supports_at
+from recpipe.dataset.episodes import as_of, cut_episodes
+from recpipe.dataset.support import build_support
 from recpipe.models.base import score
-from recpipe.models.numpy_forms.prototypical import SETTINGS, Prototypical, look
+from recpipe.models.prototypical import Prototypical
+from recpipe.models.representation import SETTINGS, look
 
 SMALL = {**SETTINGS, "neighbours": 8}
 
@@ -64,7 +69,7 @@ def by_the_book(learner, evidence, support):
 
 
 def test_scores_are_those_of_the_formulas(learner, evidence):
-    support = supports_at(evidence.history, evidence.until, 90.0, np.arange(12, dtype=np.int32))
+    support = build_support(evidence.history, evidence.until, 90.0, np.arange(12, dtype=np.int32))[0]
     space = learner.items(evidence)
     found = score(space, learner.adapt(space, support))
     np.testing.assert_allclose(found, by_the_book(learner, evidence, support), rtol=1e-4, atol=1e-4)
@@ -73,35 +78,34 @@ def test_scores_are_those_of_the_formulas(learner, evidence):
 @pytest.fixture(scope="module")
 def problem(evidence):
     """One instant: the learner's view, the episodes, and both on the CPU for torch."""
-    from recpipe.models.torch_forms import prototypical as network
-
     cutoff = evidence.until - np.timedelta64(21, "D")
     known = as_of(evidence, cutoff, np.datetime64("2011-07-31"))
     episodes = cut_episodes(evidence.history, cutoff, horizon_days=21, half_life_days=90)
+    network = small_network()
     items = network.to_items(look(known, SMALL), known.catalogue.available, "cpu")
-    return known, episodes, items, network.to_batch(episodes, items, SMALL)
+    return Problem(network, look(known, SMALL), known, episodes, items, network.to_batch(episodes, items))
 
 
-def test_training_and_use_score_alike(problem):
-    import torch
+class Problem(NamedTuple):
+    """A network at one instant."""
 
-    from recpipe.models.torch_forms import prototypical as network
+    network: object
+    view: object
+    known: object
+    episodes: object
+    items: object
+    batch: object
 
-    known, episodes, items, batch = problem
-    random = torch.Generator().manual_seed(0)
-    start = network.initial_tensors(items.view, 8, 0, "cpu")
-    tensors = {name: value + 0.1 * torch.randn(value.shape, generator=random) for name, value in start.items()}
-    learner = network.to_learner(tensors, SMALL)
-    space = learner.items(known)
-    wanted = score(space, learner.adapt(space, episodes.support))
-    np.testing.assert_allclose(network.scores(tensors, items, batch).detach().numpy(), wanted, rtol=1e-4, atol=1e-4)
+
+def small_network():
+    from recpipe.training.networks import find_network
+
+    return find_network("prototypical").with_settings(neighbours=8)
 
 
 def test_the_loss_is_the_cross_entropy_over_what_could_be_recommended(problem):
-    from recpipe.models.torch_forms import prototypical as network
-
-    known, episodes, items, batch = problem
-    tensors = network.initial_tensors(items.view, 8, 0, "cpu")
+    network, view, known, episodes, items, batch = problem
+    tensors = network.initial_tensors(view, 8, 0, "cpu")
     scores = network.scores(tensors, items, batch).detach().numpy().astype(float)
     losses = []
     for u in range(len(episodes)):
@@ -109,17 +113,13 @@ def test_the_loss_is_the_cross_entropy_over_what_could_be_recommended(problem):
         query = episodes.query_item[episodes.query_indptr[u] : episodes.query_indptr[u + 1]]
         rest = np.setdiff1d(np.arange(len(known.catalogue)), seen)
         losses.append(np.mean(np.log(np.exp(scores[u, rest]).sum()) - scores[u, query]))
-    assert network.loss_of(tensors, items, batch, SMALL).item() == pytest.approx(np.mean(losses), rel=1e-5)
+    assert network.loss(tensors, items, batch).item() == pytest.approx(np.mean(losses), rel=1e-5)
 
 
 def test_what_was_not_delivered_by_the_cut_is_neither_target_nor_rival(problem):
-    import dataclasses
-
-    from recpipe.models.torch_forms import prototypical as network
-
-    known, episodes, items, _ = problem
+    network, _, known, episodes, items, _ = problem
     gone = int(episodes.query_item[0])
-    batch = network.to_batch(episodes, dataclasses.replace(items, available=np.arange(len(known.catalogue)) != gone), SMALL)
+    batch = network.to_batch(episodes, dataclasses.replace(items, available=np.arange(len(known.catalogue)) != gone))
     assert not batch.target[:, gone].any()
     assert not batch.allowed[:, gone].any()
     sums = batch.target.sum(1).numpy()
@@ -127,11 +127,9 @@ def test_what_was_not_delivered_by_the_cut_is_neither_target_nor_rival(problem):
 
 
 def test_every_learned_number_gets_a_gradient(problem):
-    from recpipe.models.torch_forms import prototypical as network
-
-    _, _, items, batch = problem
-    tensors = network.initial_tensors(items.view, 8, 0, "cpu")
-    network.loss_of(tensors, items, batch, SMALL).backward()
+    network, view, _, _, items, batch = problem
+    tensors = network.initial_tensors(view, 8, 0, "cpu")
+    network.loss(tensors, items, batch).backward()
     for name, tensor in tensors.items():
         flat = tensor.grad.abs().reshape(-1)
         used = flat[:3] if name == "bias" else flat  # the season is older than this shop
@@ -144,14 +142,12 @@ def test_every_learned_number_gets_a_gradient(problem):
 def test_a_few_steps_lower_the_loss(problem):
     import torch
 
-    from recpipe.models.torch_forms import prototypical as network
-
-    _, _, items, batch = problem
-    tensors = network.initial_tensors(items.view, 8, 0, "cpu")
+    network, view, _, _, items, batch = problem
+    tensors = network.initial_tensors(view, 8, 0, "cpu")
     optimiser = torch.optim.AdamW(list(tensors.values()), lr=0.02)
     losses = []
     for _ in range(20):
-        loss = network.loss_of(tensors, items, batch, SMALL)
+        loss = network.loss(tensors, items, batch)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -160,8 +156,6 @@ def test_a_few_steps_lower_the_loss(problem):
 
 
 def test_the_start_keeps_the_cosines_of_texts(evidence):
-    from recpipe.models.torch_forms import prototypical as network
-
     vectors = evidence.catalogue.vectors
-    start = network.initial_tensors(look(evidence, SMALL), 24, 0, "cpu")["own"].detach().numpy()
+    start = small_network().start(look(evidence, SMALL), 24, 0)["own"]
     np.testing.assert_allclose((vectors @ start) @ (vectors @ start).T, vectors @ vectors.T, atol=1e-5)

@@ -16,10 +16,10 @@ from recpipe.tables.baskets.co_purchase.item_pairs import (
 )
 from recpipe.tables.baskets.co_purchase.orders import Orders, hold_out, orders_of
 from recpipe.tables.baskets.co_purchase.scores import Said, best, entries, features, habits, said_by, score
-from recpipe.tables.baskets.co_purchase.weights import FEWEST_CARTS, FIXED, PRIOR, conditional_loss, fit
+from recpipe.tables.baskets.co_purchase.weights import FEWEST_CARTS, FIXED, PRIOR, fit
 
 __all__ = [
     "FEWEST_CARTS", "FIXED", "KINDS", "LEAST_TOGETHER", "PRIOR", "Candidates", "Orders", "Pairs", "Said", "World", "best",
-    "candidates_of", "conditional_loss", "entries", "expected_together", "features", "fit", "habits", "hold_out", "orders_of",
+    "candidates_of", "entries", "expected_together", "features", "fit", "habits", "hold_out", "orders_of",
     "pair_evidence", "pair_scores", "said_by", "score", "world_of",
 ]  # fmt: skip

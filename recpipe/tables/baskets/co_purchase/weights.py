@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
+from recpipe.models.conditional_logit import fit_choices
 from recpipe.tables.baskets.co_purchase.candidates import World, candidates_of
 from recpipe.tables.baskets.co_purchase.item_pairs import Floats
 from recpipe.tables.baskets.co_purchase.orders import Orders
@@ -49,34 +48,6 @@ def fit(world: World, carts: Orders, truth: NDArray[np.int64], damping: float = 
     start = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
     chosen = np.searchsorted(found.key[able[np.repeat(np.arange(len(carts)), np.diff(found.indptr))]], wanted[able])
     spread = np.maximum(table.std(0), 1e-9)
-    loss = conditional_loss(table / spread, start, chosen, damping)
-    found_at = minimize(loss, np.asarray(PRIOR) * spread, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+    begin = np.asarray(PRIOR) * spread
+    found_at = fit_choices(table / spread, start, chosen, begin, np.full(len(begin), damping))
     return np.asarray(np.round(found_at / spread, 9))
-
-
-def conditional_loss(
-    table: Floats, start: NDArray[np.intp], chosen: NDArray[np.intp], damping: float
-) -> Callable[[Floats], tuple[float, Floats]]:
-    """Return (features,) weights to what they lose, and its gradient.
-
-    Parameters
-    ----------
-    table
-        (candidates, features); the rows from one of ``start`` to the next are one choice.
-    start, chosen
-        (choices,) first row, and row of what was chosen.
-    damping
-        Weight of the squared weights.
-    """
-    size = np.diff(np.r_[start, len(table)])
-    picked = table[chosen].sum(0)
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        value = table @ weights
-        value -= np.repeat(np.maximum.reduceat(value, start), size)
-        share = np.exp(value)
-        total = np.add.reduceat(share, start)
-        lost = float((np.log(total) - value[chosen]).sum() + damping * weights @ weights)
-        return lost, (share / np.repeat(total, size)) @ table - picked + 2 * damping * weights
-
-    return loss

@@ -7,12 +7,11 @@ Sarwar et al. 2001, in one product with the campaign's weights), and items of th
 a sum over what the user bought, so that each item's part can be named.
 """
 
-from recpipe.metrics.probability import auc, auc_interval, calibration_error
 from recpipe.tables.campaigns.responses.regression import Model, calibrate, fit, learn, newton, sigmoid
 from recpipe.tables.campaigns.responses.response_features import BASELINE, ITEMS, NAMES, Answers, Floats, Look, Purchases, look
 from recpipe.tables.campaigns.responses.response_reasons import by_affinity, why
 
 __all__ = [
-    "BASELINE", "ITEMS", "NAMES", "Answers", "Floats", "Look", "Model", "Purchases", "auc", "auc_interval", "by_affinity",
-    "calibrate", "calibration_error", "fit", "learn", "look", "newton", "sigmoid", "why",
+    "BASELINE", "ITEMS", "NAMES", "Answers", "Floats", "Look", "Model", "Purchases", "by_affinity",
+    "calibrate", "fit", "learn", "look", "newton", "sigmoid", "why",
 ]  # fmt: skip

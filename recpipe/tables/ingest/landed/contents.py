@@ -135,7 +135,6 @@ def _not_parquet(file: LandedFile) -> str:
 # --- in words --------------------------------------------------------------------------------------------------------
 
 SHOWN: Final = 5
-LONGEST: Final = 120
 
 
 def listed(entries: Iterable[str], shown: int = SHOWN) -> str:
@@ -143,9 +142,3 @@ def listed(entries: Iterable[str], shown: int = SHOWN) -> str:
     entries = list(entries)
     more = f" and {len(entries) - shown:,} more" if len(entries) > shown else ""
     return ", ".join(entries[:shown]) + more
-
-
-def clean(name: str, longest: int = LONGEST) -> str:
-    """Return a name of others for a sentence: without signs that a terminal obeys, and cut in the middle where it is long."""
-    plain = "".join(sign if sign.isprintable() else "?" for sign in name)
-    return plain if len(plain) <= longest else f"{plain[: longest // 2]}…{plain[-longest // 2 :]}"

@@ -11,7 +11,8 @@ from recpipe.config.layouts import folder_of, pattern_of
 from recpipe.config.settings import Settings
 from recpipe.contract import DELIVERED
 from recpipe.errors import BadDelivery
-from recpipe.tables.ingest.landed.contents import Contents, Strange, clean, is_hidden, listed, sort_out
+from recpipe.printable import named
+from recpipe.tables.ingest.landed.contents import Contents, Strange, is_hidden, listed, sort_out
 from recpipe.tables.ingest.landed.landing import LandedFile, Landing
 from recpipe.tables.ingest.landed.manifest import is_manifest, sort_by_manifest
 from recpipe.tables.ingest.landed.neighbours import refuse_neighbours
@@ -135,7 +136,7 @@ def require_delivery(settings: Settings, day: date) -> Delivery:
 
 def _refusal(settings: Settings, delivery: Delivery) -> str:
     by_place = has_key(settings)
-    entries = (f"{entry.place if by_place else clean(entry.name)} ({entry.why})" for entry in delivery.strange)
+    entries = (f"{entry.place if by_place else named(entry.name)} ({entry.why})" for entry in delivery.strange)
     return (
         f"The delivery of {delivery.day} holds what is not read: {listed(entries)}. Nothing was published. Deliver parquet files "
         f"whose names end with .parquet, or say in RECPIPE_LANDING_FILES which others are, and in RECPIPE_LANDING_LAYOUT and "
@@ -150,7 +151,7 @@ def shown_name(settings: Settings, delivery: Delivery, file: LandedFile) -> str:
     Shops name files after customers, too; the place is that among the files of the table's day, by name.
     """
     if not has_key(settings):
-        return clean(file.name, longest=400)
+        return named(file.name, 400)
     table, number = next(_places(delivery, file))
     return f"{delivery.folders[table]}/file {number} of {len(delivery.files[table])}"
 

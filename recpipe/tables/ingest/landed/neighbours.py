@@ -10,7 +10,8 @@ from itertools import islice
 from recpipe.config.layouts import folder_of
 from recpipe.config.settings import Settings
 from recpipe.errors import BadDelivery
-from recpipe.tables.ingest.landed.contents import clean, is_hidden, listed, looks_like_parquet
+from recpipe.printable import named
+from recpipe.tables.ingest.landed.contents import is_hidden, listed, looks_like_parquet
 from recpipe.tables.ingest.landed.landing import Found, Landing
 from recpipe.user_ids.keys import has_key
 
@@ -45,7 +46,7 @@ def refuse_neighbours(settings: Settings, landing: Landing, table: str, pattern:
     found = list(islice(_beside(settings, landing, folder, _fixed(pattern, table), day, empty), MOST))
     if not found:
         return
-    what = f"{len(found)} entries beside it" if has_key(settings) else listed(clean(name) for name in found)
+    what = f"{len(found)} entries beside it" if has_key(settings) else listed(map(named, found))
     state = f"{folder} holds no file" if empty else f"{folder} is not all there may be"
     raise BadDelivery(
         f"The delivery of {day} is in doubt: {state}, and {what} may hold rows of {table} that nothing reads. Nothing was published. "

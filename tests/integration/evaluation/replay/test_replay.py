@@ -19,9 +19,10 @@ from recpipe.errors import BadSetting, MissingDay
 from recpipe.evaluation.replay.replay_groups import GROUPS
 from recpipe.evaluation.replay.replay_measures import Replay, measure
 from recpipe.evaluation.replay.replay_newcomers import read_newcomers
-from recpipe.evaluation.replay.replay_page import replay_lines, report_page
+from recpipe.evaluation.replay.replay_page import report_page
 from recpipe.evaluation.replay.replay_run import export_replay, model_folder, plan_replay, publish_replay, replay_day
 from recpipe.evaluation.replay.replay_stages import open_stage, with_users
+from recpipe.evaluation.replay.replay_text import replay_lines
 from recpipe.models.io import save
 from recpipe.models.popularity import Popularity
 from recpipe.models.text_prototype import TextPrototype

@@ -20,6 +20,7 @@ from small_shop import Shop, event, item, open_shop, user
 from recpipe.contract import AUDIENCE_REASONS, TABLES
 from recpipe.errors import AuditFailed, BadSetting, MissingDay, RecpipeError
 from recpipe.lake.stale import stale_days
+from recpipe.metrics.probability import auc
 from recpipe.pipeline.plan import plan_day
 from recpipe.pipeline.publish import run_day
 from recpipe.pipeline.shards import stage_shard
@@ -471,7 +472,7 @@ def test_auc_counts_pairs_as_often_as_their_rows(rows):
         for b in np.flatnonzero(truth == 0)
     ]
     total = sum(weight for weight, _ in pairs)
-    found = responses.auc(scores, truth, weights)
+    found = auc(scores, truth, weights)
     assert np.isnan(found) if not total else found == pytest.approx(sum(w * right for w, right in pairs) / total)
 
 

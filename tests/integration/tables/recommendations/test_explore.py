@@ -18,7 +18,7 @@ from recpipe.contract import NEW_ITEM, RECOMMENDATIONS
 from recpipe.dataset.support import Support
 from recpipe.evidence.item_features import CHANNELS, RECENT, TRENDS, features
 from recpipe.models.base import score_users
-from recpipe.models.numpy_forms.pair_network import PairNetwork
+from recpipe.models.pair_network import PairNetwork
 from recpipe.models.text_prototype import TextPrototype
 from recpipe.pipeline import blocks
 from recpipe.ranking.exploration import ENDLESS, UNITS, draw, generator, inclusion, weights

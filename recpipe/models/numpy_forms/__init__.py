@@ -1,1 +1,0 @@
-"""Learners as they serve: arrays, no torch."""

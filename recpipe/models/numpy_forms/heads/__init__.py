@@ -1,1 +1,0 @@
-"""Learners that share their items and differ in their head."""
