@@ -18,7 +18,7 @@ from recpipe.pipeline.table import Metric, Task
 
 
 def measure_task(settings: Settings, task: Task[Any], reader: Reader, day: date) -> pa.Table:
-    """Measure the rows that a task made of ``day`` − ``settings.horizon_days`` by what is known at the end of ``day``.
+    """Measure the rows that a task made of ``day`` − ``settings.evaluation.horizon_days`` by what is known at the end of ``day``.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def measure_task(settings: Settings, task: Task[Any], reader: Reader, day: date)
     """
     if task.measure is None:
         raise BadSetting(f"The task {task.name} has no measure of what became of its rows.")
-    made_on = day - timedelta(days=settings.horizon_days)
+    made_on = day - timedelta(days=settings.evaluation.horizon_days)
     record = Lake.from_settings(settings).require(task.name, made_on)
     found = task.measure(settings, reader, made_on, day)
     name = record.model_version or task.name
@@ -48,7 +48,7 @@ def measured_rows(settings: Settings, tasks: list[Task[Any]], reader: Reader, da
     That a day was looked for stands in the reader's ``inputs``, so that a task which is backfilled later makes the
     outcomes stale (`recpipe stale`).
     """
-    made_on = day - timedelta(days=settings.horizon_days)
+    made_on = day - timedelta(days=settings.evaluation.horizon_days)
     there = [task for task in tasks if task.measure and reader.look_for(task.name, made_on)]
     return [measure_task(settings, task, reader, day) for task in there]
 
@@ -56,7 +56,7 @@ def measured_rows(settings: Settings, tasks: list[Task[Any]], reader: Reader, da
 def _row(settings: Settings, task: Task[Any], day: date, name: str, metric: Metric) -> dict[str, Any]:
     return {
         "day": day,
-        "horizon_days": settings.horizon_days,
+        "horizon_days": settings.evaluation.horizon_days,
         "cohort": metric.group,
         "metric": metric.name,
         "value": metric.value,
@@ -72,6 +72,6 @@ def interval(settings: Settings, day: date, name: str, values: NDArray[np.float6
     """Return the mean of some values with its interval, as one metric."""
     from recpipe.metrics.intervals import mean_interval, seed_of
 
-    rng = seed_of(settings.seed, day, name, by)
-    found = mean_interval(np.asarray(values, np.float64), settings.bootstrap_draws, rng, settings.min_users)
+    rng = seed_of(settings.training.seed, day, name, by)
+    found = mean_interval(np.asarray(values, np.float64), settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
     return Metric(name, found.value, found.low, found.high, found.users, by=by)

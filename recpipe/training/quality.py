@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from recpipe.dataset.episodes import Episodes
 from recpipe.dataset.history import Evidence
-from recpipe.metrics.ranking import ndcg, recall
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import recall
 from recpipe.models.base import ItemSpace, Learner, score_users
 
 USERS_A_BLOCK = 512

@@ -19,20 +19,20 @@ from recpipe.reports.series import TOGETHER, label
 
 def write_report(settings: Settings, found: Replay) -> Path:
     """Write the page and the picture of a replay, each whole or not at all; return the path of the page."""
-    rows, metric = found.rows.to_pylist(), f"nDCG@{settings.metric_k}"
-    page = write_page(settings.reports / f"replay-{found.day}.html", report_page(settings, found))
+    rows, metric = found.rows.to_pylist(), f"nDCG@{settings.evaluation.metric_k}"
+    page = write_page(settings.places.reports / f"replay-{found.day}.html", report_page(settings, found))
     note = (
         f"{found.came:,} persons registered after {found.trained_until}; trained on days up to it, looked at up to {found.day}. "
         "What is known: first items met."
     )
-    picture = newcomer_png(points_in(rows, settings.metric_k), GROUPS, names_in(rows), metric, note)
+    picture = newcomer_png(points_in(rows, settings.evaluation.metric_k), GROUPS, names_in(rows), metric, note)
     write_whole(page.with_suffix(".png"), picture)
     return page
 
 
 def report_page(settings: Settings, found: Replay) -> str:
     """Return the page as HTML; it holds no user id and loads nothing."""
-    rows, k = found.rows.to_pylist(), settings.metric_k
+    rows, k = found.rows.to_pylist(), settings.evaluation.metric_k
     head, lines = number_table(rows, k)
     return render(
         "replay.html",

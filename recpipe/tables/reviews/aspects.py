@@ -55,7 +55,7 @@ def aspects_file(settings: Settings) -> Path:
     BadSetting
         If there is no such file.
     """
-    file = Path(settings.review_aspects) if settings.review_aspects else SHIPPED
+    file = Path(settings.reviews.review_aspects) if settings.reviews.review_aspects else SHIPPED
     if not file.is_file():
         raise BadSetting(f"RECPIPE_REVIEW_ASPECTS: there is no file {file}.")
     return file

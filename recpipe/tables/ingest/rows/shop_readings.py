@@ -31,8 +31,8 @@ class Shop:
     @classmethod
     def of(cls, settings: Settings) -> Shop:
         """Return what the settings say."""
-        nobody = frozenset(name.strip().lower() for name in settings.nobody)
-        return cls(settings.zone, settings.category_separator, nobody, settings.time_unit)
+        nobody = frozenset(name.strip().lower() for name in settings.shop.nobody)
+        return cls(settings.shop.zone, settings.shop.category_separator, nobody, settings.shop.time_unit)
 
 
 def mask(array: pa.Array | pa.Scalar) -> Mask:
