@@ -73,7 +73,7 @@ bench: $(READY)  ## timings, as ratios to a peer in the same run
 	$(BIN)/python -m benchmarks
 
 docs: $(READY)  ## the documentation as a site, in build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would let warnings pass
 
 up: $(READY)  ## start the Airflow and MLflow pages of the demo
 	@$(BIN)/recpipe up
