@@ -141,11 +141,11 @@ def check_knowledge(
     from recpipe.rules.load import read_rules
 
     settings = load_settings(**({"knowledge": folder} if folder else {}))
-    if not settings.knowledge:
+    if not settings.rules.knowledge:
         raise BadSetting("No folder of knowledge is set: name one, or set RECPIPE_KNOWLEDGE.")
     found = read_rules(settings)
     say(
-        f"{settings.knowledge}: {len(found.tree.renames)} renamed categories, {len(found.substitutes)} groups of substitutes, "
+        f"{settings.rules.knowledge}: {len(found.tree.renames)} renamed categories, {len(found.substitutes)} groups of substitutes, "
         f"{len(found.blocked)} blocked, {len(found.age_limits)} age limits. sha256 {found.sha256[:12]}."
     )
     for line in absent_today(settings, found):

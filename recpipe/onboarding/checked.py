@@ -1,4 +1,4 @@
-"""What a person has said of a delivery, and what was found of it."""
+"""The words of a person on a delivery, and the findings of its check."""
 
 from __future__ import annotations
 
@@ -44,30 +44,6 @@ class Asked:
 
 
 @dataclass
-class Checked:
-    """What was found, proposed, tried and written."""
-
-    found: Found
-    tables: dict[str, Chosen]
-    proposal: Proposal
-    survey: Survey = field(default_factory=Survey)
-    layout: Layout | None = None
-    trial: Trial = field(default_factory=Trial)
-    landing: Path | None = None
-    written: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def ingestible(self) -> bool:
-        """Whether nothing is missing."""
-        return not self.proposal.missing
-
-
-def questions(proposal: Proposal) -> Iterator[str]:
-    """Yield what a person should look at, each once."""
-    yield from dict.fromkeys(line.question for line in proposal.lines if line.question)
-
-
-@dataclass
 class Trial:
     """What became of some days.
 
@@ -95,3 +71,27 @@ class Trial:
     def delivered(self) -> int:
         """Rows of all tables that were looked at."""
         return sum(self.rows.values()) + sum(self.out.values())
+
+
+@dataclass
+class Checked:
+    """What was found, proposed, tried and written."""
+
+    found: Found
+    tables: dict[str, Chosen]
+    proposal: Proposal
+    survey: Survey = field(default_factory=Survey)
+    layout: Layout | None = None
+    trial: Trial = field(default_factory=Trial)
+    landing: Path | None = None
+    written: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ingestible(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.proposal.missing
+
+
+def questions(proposal: Proposal) -> Iterator[str]:
+    """Yield what a person should look at, each once."""
+    yield from dict.fromkeys(line.question for line in proposal.lines if line.question)

@@ -188,17 +188,17 @@ def _try_cut(checked: Checked, asked: Asked, scratch: Path, say: Say) -> None:
 def _small_days(found: Survey, settings: Settings) -> Iterator[Line]:
     """Yield the days of so few events that a history may refuse them: what it compares is what is left once rows are judged."""
     rows = {day: found.days[day] for day in days_between(found.first, found.last)}
-    share = min(1.0, WATCHED * settings.least_volume)
+    share = min(1.0, WATCHED * settings.intake.least_volume)
     few = []
     for day, count in rows.items():
-        usual = median_before(rows, day, settings.volume_weeks)
-        if usual is not None and usual >= settings.least_volume_rows and count < share * usual:
+        usual = median_before(rows, day, settings.intake.volume_weeks)
+        if usual is not None and usual >= settings.intake.least_volume_rows and count < share * usual:
             few.append(day.isoformat())
     if few:
         shown = ", ".join(few[:5]) + (", …" if len(few) > 5 else "")
         yield Line(
             "accepted_days", few,
-            f"{len(few)} days have less than {share:.0%} of the events that are usual on their weekday; below {settings.least_volume:.0%} a day is refused",
+            f"{len(few)} days have less than {share:.0%} of the events that are usual on their weekday; below {settings.intake.least_volume:.0%} a day is refused",
             f"Was the shop closed on {shown}? A day on which the log has a gap is better taken out of RECPIPE_ACCEPTED_DAYS.",
         )  # fmt: skip
 

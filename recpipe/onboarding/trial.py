@@ -54,7 +54,7 @@ def try_days(
 def _read_refused(settings: Settings, day: date, trial: Trial) -> None:
     """Stage a day again without a limit of bad rows, so that it can be said which they are."""
     try:
-        _read(stage_days(settings.model_copy(update={"max_bad_share": 1.0}), [day]), day, trial)
+        _read(stage_days(settings.changed(max_bad_share=1.0), [day]), day, trial)
     except RecpipeError:
         return
 

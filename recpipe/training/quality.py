@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from recpipe.dataset.episodes import Episodes
 from recpipe.dataset.history import Evidence
-from recpipe.metrics.ranking import PAD, ndcg, recall, top_k
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import PAD, recall, top_k
 from recpipe.models.base import ItemSpace, Learner, score_users
 
 USERS_A_BLOCK = 512

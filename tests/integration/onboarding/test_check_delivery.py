@@ -368,7 +368,7 @@ def test_days_on_which_a_history_would_stop_are_proposed_as_right_and_asked_for(
     ]  # fmt: skip
     written(shop, "log.parquet", rows, who="user_id", what="item_id", kind="event_type", when="ts")
     checked, settings, counted = checked_and_taken_in(shop, tmp_path)
-    assert settings.accepted_days == [closed]
+    assert settings.intake.accepted_days == [closed]
     assert counted["events"] == len(rows)
     assert any("2024-04-03" in question for question in questions(checked.proposal))
 

@@ -209,7 +209,8 @@ def test_ndcg_and_recall_by_hand(evidence):
 
 @pytest.mark.parametrize("k", [3, 10])
 def test_measures_are_those_of_the_evaluation(evidence, k):
-    from recpipe.metrics.ranking import Truth, hits, ndcg, recall, top_k
+    from recpipe.metrics.ndcg import ndcg
+    from recpipe.metrics.ranking import Truth, hits, recall, top_k
     from recpipe.models.base import score
     from recpipe.models.item_knn import ItemKNN
     from recpipe.training.quality import measure_in
