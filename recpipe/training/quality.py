@@ -51,12 +51,14 @@ def _hits(
     """Return (users of a block, k): whether the item at each rank is one of the query."""
     stop = min(start + USERS_A_BLOCK, len(episodes))
     scores = score_users(learner, space, episodes.support.users(start, stop))
+    hit = np.zeros((stop - start, k), bool)
+    if not np.isfinite(scores).all():  # the nights would rank nothing: no list hits anything, and training goes on to say why
+        return hit
     barred = np.repeat(~available[None, :], len(scores), axis=0)
     barred[_pairs(episodes.seen_indptr, episodes.seen_item, start, stop)] = True
     wanted = np.zeros(scores.shape, bool)
     wanted[_pairs(episodes.query_indptr, episodes.query_item, start, stop)] = True
     ranked = top_k(scores, barred, k)
-    hit = np.zeros((stop - start, k), bool)
     hit[:, : ranked.shape[1]] = np.take_along_axis(wanted, np.maximum(ranked, 0), axis=1) & (ranked != PAD)
     return hit
 

@@ -205,6 +205,8 @@ def test_ndcg_and_recall_by_hand(evidence):
     np.testing.assert_allclose(quality.ndcg, [(1 + 1 / 2) / ideal, 0])
     np.testing.assert_allclose(quality.recall, [1.0, 0.0])
     assert measure_in(Popularity(), space, available & (np.arange(6) > 2), found, 3).ndcg[1] == 1
+    nothing = ItemSpace(space.vectors, np.full(6, np.nan, np.float32))  # the nights refuse to rank this
+    assert measure_in(Popularity(), nothing, available, found, 3).ndcg.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("k", [3, 10])
