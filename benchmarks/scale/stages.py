@@ -70,7 +70,7 @@ class Shop:
 
     def landed(self, table: str, first: date, last: date) -> int:
         """Return the rows of a table that were delivered on some days."""
-        root = Path(self.settings.landing_root) / table
+        root = Path(self.settings.places.landing_root) / table
         days = [root / f"day={first + timedelta(days=number)}" for number in range((last - first).days + 1)]
         return sum(pq.read_metadata(file).num_rows for day in days for file in day.glob("*.parquet"))
 
@@ -85,7 +85,7 @@ def plan_of(settings: Settings, day: date, model: str) -> dict[str, Any]:
         "model_folder": model,
         "model_sha256": content_hash(Path(model)),
         "versions": Lake.from_settings(settings).versions_now(("events", "items", "users")),
-        "shards": settings.shards,
+        "shards": settings.lists.shards,
     }
 
 
@@ -125,7 +125,7 @@ def cache(shop: Shop) -> None:
     from recpipe.text.cache import VectorCache
     from recpipe.text.encoder import Encoder, load_encoder
 
-    encoder = load_encoder(shop.settings.encoder, shop.settings.work / "encoder")
+    encoder = load_encoder(shop.settings.text.encoder, shop.settings.places.work / "encoder")
     texts = list(dict.fromkeys(catalogue_texts(shop)))
     rng = np.random.default_rng(3)
     if count := int(os.environ.get("ENCODE", "0")):
@@ -133,7 +133,7 @@ def cache(shop: Shop) -> None:
         fresh.encode(texts[:64])
         with metered("encode texts", texts=count):
             fresh.encode([texts[place] for place in rng.choice(len(texts), count, replace=False)])
-    file = shop.settings.work / "encoder" / f"{encoder.fingerprint[:16]}.sqlite"
+    file = shop.settings.places.work / "encoder" / f"{encoder.fingerprint[:16]}.sqlite"
     words: dict[str, NDArray[np.float32]] = {}
     for start in range(0, len(texts), 4096):
         some = texts[start : start + 4096]
@@ -195,7 +195,7 @@ def wide(shop: Shop) -> None:
     """Read the whole history as a look back of one day does, for users who were there before."""
     from recpipe.dataset import as_of
 
-    short = shop.settings.model_copy(update={"lookback_days": 1})
+    short = shop.settings.changed(lookback_days=1)
     with metered("earlier users of all days", rows=shop.landed("events", FIRST, shop.night)):
         as_of._earlier_users(Lake.from_settings(shop.settings).reader(), short, shop.night, None)
 

@@ -20,7 +20,7 @@ FACTS = ("seed", "half_life_days", "last_events", "horizon_days", "metric_k", "f
 def export_training(settings: Settings, day: date) -> str:
     """Write the input of a training run and return its folder.
 
-    The last ``settings.gate_days`` days up to the day are kept from it: on them candidate and champion are compared.
+    The last ``settings.promotion.gate_days`` days up to the day are kept from it: on them candidate and champion are compared.
 
     Parameters
     ----------
@@ -36,18 +36,18 @@ def export_training(settings: Settings, day: date) -> str:
     """
     lake = Lake.from_settings(settings)
     lake.require("events", day)
-    fitted_until = day - timedelta(days=settings.gate_days)
+    fitted_until = day - timedelta(days=settings.promotion.gate_days)
     reader = lake.reader(lake.versions_now(["events", "items", "users"]))
-    seen = settings.model_copy(update={"lookback_days": 7 * settings.train_weeks})
+    seen = settings.changed(lookback_days=7 * settings.training.train_weeks)
     evidence = build_evidence(reader, seen, fitted_until)
     facts = {
-        **{name: getattr(settings, name) for name in FACTS},
+        **{name: settings.flat()[name] for name in FACTS},
         "trained_until": day.isoformat(),
         "fitted_until": fitted_until.isoformat(),
-        "encoder": load_encoder(settings.encoder).fingerprint,
+        "encoder": load_encoder(settings.text.encoder).fingerprint,
         "inputs": [entry.to_json() for entry in dict.fromkeys(reader.inputs)],
     }
-    folder = settings.work / "train" / day.isoformat() / settings.run_name
+    folder = settings.places.work / "train" / day.isoformat() / settings.run.run_name
     write_episodes_folder(folder, evidence, facts)
     log.info("Training input of %s: %d events of %d users.", day, len(evidence.history.user), len(evidence.history.user_ids))
     return str(folder)

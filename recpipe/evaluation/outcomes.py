@@ -30,7 +30,8 @@ from recpipe.lake.lake import Lake
 from recpipe.lake.reader import Reader
 from recpipe.metrics.beyond_accuracy import coverage, novelty
 from recpipe.metrics.intervals import Gain, Interval, mean_interval, paired_gain, seed_of
-from recpipe.metrics.ranking import Truth, hit_rate, hits, ndcg, recall
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import Truth, hit_rate, hits, recall
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import Popularity
 from recpipe.pipeline.task_outcomes import outcome_row
@@ -96,18 +97,18 @@ class _Case:
 
     @property
     def k(self) -> int:
-        return self.settings.metric_k
+        return self.settings.evaluation.metric_k
 
 
 def measure_day(settings: Settings, day: date) -> Outcomes:
-    """Measure the lists of ``day`` − ``settings.horizon_days`` by what users newly met since, up to ``day``.
+    """Measure the lists of ``day`` − ``settings.evaluation.horizon_days`` by what users newly met since, up to ``day``.
 
     Raises
     ------
     MissingDay
         If the lists, or the events of one of the days since, are not published.
     """
-    lists_day = day - timedelta(days=settings.horizon_days)
+    lists_day = day - timedelta(days=settings.evaluation.horizon_days)
     lake = Lake.from_settings(settings)
     lake.require("recommendations", lists_day)
     require_events(lake, lists_day, day)
@@ -116,7 +117,7 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     users = users_of(known, settings, lists_day)
     item_ids = known.evidence.catalogue.item_ids
     lists_rows = reader.read("recommendations", lists_day, lists_day)
-    made = published(lists_rows, item_ids, settings.metric_k)
+    made = published(lists_rows, item_ids, settings.evaluation.metric_k)
     rows, made = _known_users(made, users)
     truth = _of_rows(new_items(reader, users, item_ids, lists_day + ONE_DAY, day), rows)
     case = _Case(settings, day, known, made, truth)
@@ -222,26 +223,32 @@ def _gain(case: _Case, found: dict[str, NDArray[np.int64]]) -> Gain:
     mine, popular = (
         ndcg(hits(found[name], case.truth), taken, case.k)[taken > 0] for name in (case.made.model_version, BASELINES[0].name)
     )
-    return paired_gain(mine, popular, settings.bootstrap_draws, seed_of(settings.seed, case.day, "gain"), settings.min_users)
+    return paired_gain(
+        mine,
+        popular,
+        settings.evaluation.bootstrap_draws,
+        seed_of(settings.training.seed, case.day, "gain"),
+        settings.evaluation.min_users,
+    )
 
 
 def _interval(case: _Case, values: NDArray[np.float64], cohort: str, metric: str) -> Interval:
     """Return the interval of a metric; the name has no part in the seed, so that equal lists have equal intervals."""
     settings = case.settings
-    rng = seed_of(settings.seed, case.day, cohort, metric)
-    return mean_interval(values, settings.bootstrap_draws, rng, settings.min_users)
+    rng = seed_of(settings.training.seed, case.day, cohort, metric)
+    return mean_interval(values, settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
 
 
 def _coverage(case: _Case, lists: NDArray[np.int64]) -> Interval:
     """Return coverage, without an interval: users drawn with replacement can only show fewer items than all of them do."""
-    if len(lists) < max(case.settings.min_users, 1):
+    if len(lists) < max(case.settings.evaluation.min_users, 1):
         return Interval(None, None, None, len(lists))
     items = int(case.known.evidence.catalogue.available.sum())
     return Interval(coverage(lists, case.k, items), None, None, len(lists))
 
 
 def _drift_row(case: _Case, drift: Drift) -> _Entry:
-    enough = drift.users >= case.settings.min_users
+    enough = drift.users >= case.settings.evaluation.min_users
     return ALL, DRIFT, case.made.model_version, Interval(drift.value if enough else None, None, None, drift.users)
 
 

@@ -66,7 +66,7 @@ def open_task(settings: Settings, task: Task[State], plan: RunPlan) -> Opened[St
     reader = Lake.from_settings(settings).reader(plan.versions)
     tables = ", ".join(f"{table} at version {plan.versions.get(table, 'none')}" for table in task.reads)
     with told(
-        f"What {task.name} of {plan.day} is made from ({tables}, in {settings.lake_root}) cannot be read",
+        f"What {task.name} of {plan.day} is made from ({tables}, in {settings.places.lake_root}) cannot be read",
         LOOK_AT_TABLES,
         keep_back=has_key(settings),
     ):

@@ -19,7 +19,7 @@ from recpipe.pipeline.table import Metric, Task
 
 
 def measure_task(settings: Settings, task: Task[Any], reader: Reader, day: date) -> pa.Table:
-    """Measure the rows that a task made of ``day`` − ``settings.horizon_days`` by what is known at the end of ``day``.
+    """Measure the rows that a task made of ``day`` − ``settings.evaluation.horizon_days`` by what is known at the end of ``day``.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def measure_task(settings: Settings, task: Task[Any], reader: Reader, day: date)
     """
     if task.measure is None:
         raise BadSetting(f"The task {task.name} has no measure of what became of its rows.")
-    made_on = day - timedelta(days=settings.horizon_days)
+    made_on = day - timedelta(days=settings.evaluation.horizon_days)
     record = Lake.from_settings(settings).require(task.name, made_on)
     found = task.measure(settings, reader, made_on, day)
     name = record.model_version or task.name
@@ -49,7 +49,7 @@ def measured_rows(settings: Settings, tasks: list[Task[Any]], reader: Reader, da
     That a day was looked for stands in the reader's ``inputs``, so that a task which is backfilled later makes the
     outcomes stale (`recpipe stale`).
     """
-    made_on = day - timedelta(days=settings.horizon_days)
+    made_on = day - timedelta(days=settings.evaluation.horizon_days)
     there = [task for task in tasks if task.measure and reader.look_for(task.name, made_on)]
     return [measure_task(settings, task, reader, day) for task in there]
 
@@ -75,7 +75,7 @@ def outcome_row(
     """
     return {
         "day": day,
-        "horizon_days": settings.horizon_days,
+        "horizon_days": settings.evaluation.horizon_days,
         "cohort": cohort,
         "metric": metric,
         "value": found.value,
@@ -99,6 +99,6 @@ def mean_metric(settings: Settings, name: str, values: NDArray[Any], *drawn_by: 
     drawn_by
         What the draws of the interval depend on beside the seed of the settings.
     """
-    rng = seed_of(settings.seed, *drawn_by)
-    found = mean_interval(np.asarray(values, np.float64), settings.bootstrap_draws, rng, settings.min_users)
+    rng = seed_of(settings.training.seed, *drawn_by)
+    found = mean_interval(np.asarray(values, np.float64), settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
     return Metric(name, found.value, found.low, found.high, found.users, by=by)

@@ -97,7 +97,7 @@ def read_list(settings: Settings, user_id: str, day: date | None = None) -> User
     titles = read_titles(reader, day, {*named_items(rows), *support})
     named = tuple(titles.get(item) or item for item in support)
     about = (user_id, day, rows[0]["cohort"], rows[0]["model_version"])
-    return UserList(*about, entries_of(rows, titles, account.country), named, query_texts, settings.lookback_days)
+    return UserList(*about, entries_of(rows, titles, account.country), named, query_texts, settings.history.lookback_days)
 
 
 def list_rows(reader: Reader, user_id: str, day: date) -> list[dict[str, Any]]:

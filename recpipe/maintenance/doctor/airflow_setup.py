@@ -27,7 +27,7 @@ def airflow(settings: Settings) -> Iterator[Finding]:
     """Ask the probe once, and look at each of its answers."""
     environment = _environment(settings)
     if environment is None:
-        yield warn("airflow", f"it was never started in {settings.home}", "Start it: recpipe up")
+        yield warn("airflow", f"it was never started in {settings.places.home}", "Start it: recpipe up")
         return
     known = _probe(environment)
     if known is None:

@@ -90,7 +90,7 @@ def suite(settings: Settings) -> Suite:
     return whole_suite(
         COMPLEMENTS.name,
         settings,
-        rows=[between("rank", 1, settings.top_k, "No list is longer than set")],
+        rows=[between("rank", 1, settings.lists.top_k, "No list is longer than set")],
         day=[
             none("unknown_items", "Every item was delivered on the day or before"),
             none("itself", "No item completes itself"),
@@ -110,7 +110,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     ``completed`` is the share of an item's orders of two lines or more that hold one of them. The baseline names for every item
     the items that sold in most orders of the weeks before.
     """
-    k = settings.metric_k
+    k = settings.evaluation.metric_k
     lists: dict[str, set[str]] = {}
     for row in reader.read(COMPLEMENTS.name, made_on, made_on).to_pylist():
         if row["rank"] <= k:
@@ -146,7 +146,7 @@ def popular_items(reader: Reader, day: date, most: int) -> list[str]:
 
 
 def _open(settings: Settings, plan: RunPlan, reader: Reader) -> tuple[Baskets, int]:
-    return open_baskets(settings, plan, reader), settings.top_k
+    return open_baskets(settings, plan, reader), settings.lists.top_k
 
 
 ITEM_COMPLEMENTS: Final = Task(

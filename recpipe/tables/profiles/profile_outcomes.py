@@ -47,7 +47,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     items = read_catalogue(reader, day)
     tags = _narrow(items)
     since = purchases(reader, made_on + timedelta(days=1), day)
-    before = purchases(reader, *window(made_on, settings.lookback_days))
+    before = purchases(reader, *window(made_on, settings.history.lookback_days))
     rows = reader.read(USER_PROFILES.name, made_on, made_on, ["user_id", "tag", "kind", "weight", "seen"]).to_pylist()
     found: list[Metric] = []
     for kind in INTERESTS:
@@ -59,7 +59,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
 
 def _since(settings: Settings, reader: Reader, made_on: date, day: date) -> Happened:
     """Return what happened after a day and up to another."""
-    days = settings.model_copy(update={"lookback_days": (day - made_on).days})
+    days = settings.changed(lookback_days=(day - made_on).days)
     return read_happened(days, day, reader)
 
 
@@ -197,6 +197,6 @@ def _ratio(
 ) -> Metric:  # fmt: skip
     from recpipe.metrics.intervals import paired_gain, seed_of
 
-    rng = seed_of(settings.seed, day, USER_PROFILES.name, name)
-    found = paired_gain(ours, theirs, settings.bootstrap_draws, rng, settings.min_users)
+    rng = seed_of(settings.training.seed, day, USER_PROFILES.name, name)
+    found = paired_gain(ours, theirs, settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
     return Metric(name, found.relative, found.low, found.high, found.users)

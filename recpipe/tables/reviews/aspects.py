@@ -55,7 +55,9 @@ def aspects_file(settings: Settings) -> Path:
     BadSetting
         If there is no such file.
     """
-    return existing(Path(settings.review_aspects) if settings.review_aspects else SHIPPED, "RECPIPE_REVIEW_ASPECTS")
+    return existing(
+        Path(settings.reviews.review_aspects) if settings.reviews.review_aspects else SHIPPED, "RECPIPE_REVIEW_ASPECTS"
+    )
 
 
 def aspects_hash(settings: Settings) -> str:

@@ -47,7 +47,7 @@ class State:
 
 def version(settings: Settings, day: date) -> str:
     """Return what makes the digests: the encoder, by which spans are alike."""
-    return load_encoder(settings.encoder).fingerprint[:12]
+    return load_encoder(settings.text.encoder).fingerprint[:12]
 
 
 def open_digests(settings: Settings, plan: RunPlan, reader: Reader) -> State:
@@ -55,7 +55,7 @@ def open_digests(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     day = plan.day
     rows = read_insights(reader, day - timedelta(days=2 * WINDOW_DAYS - 1), day)
     edge = day - timedelta(days=WINDOW_DAYS)
-    encoder = load_encoder(settings.encoder, settings.work / "encoder")
+    encoder = load_encoder(settings.text.encoder, settings.places.work / "encoder")
     now, before = ([row for row in rows if (row["day"] > edge) == late] for late in (True, False))
     return State(day, plan.model_version, _by_key(now), _by_key(before), encoder)
 
@@ -189,7 +189,7 @@ def suite(settings: Settings) -> Suite:
     """Return what is expected of a day of digests."""
     from recpipe.validation.rule import between, none
 
-    low, high = settings.rating_bounds
+    low, high = settings.intake.rating_bounds
     return whole_suite(
         ITEM_DIGESTS.name,
         settings,

@@ -28,7 +28,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     ``rating_mae`` is the mean distance of expected and given rating in stars, ``rating_mae_gain`` by how much it is smaller
     than that of the baseline, on the same reviews.
     """
-    known = read_reviews(reader, window(made_on, settings.lookback_days)[0], day)
+    known = read_reviews(reader, window(made_on, settings.history.lookback_days)[0], day)
     truth = {review.event_id: review.rating for review in known if review.rating is not None}
     before = [review for review in known if review.day < made_on and review.rating is not None]
     rows = reader.read(REVIEW_INSIGHTS.name, made_on, made_on).to_pylist()
@@ -52,7 +52,7 @@ def _item_means(before: list[Review], rows: list[dict[str, Any]]) -> NDArray[np.
 def _measured(
     settings: Settings, day: date, rows: list[dict[str, Any]], given: NDArray[np.float64], means: NDArray[np.float64]
 ) -> list[Metric]:
-    middle = sum(settings.rating_bounds) / 2
+    middle = sum(settings.intake.rating_bounds) / 2
     said = np.array([{POLARITIES[0]: 1.0, POLARITIES[1]: -1.0}.get(row["polarity"] or "", 0.0) for row in rows])
     away = np.abs(np.array([row["expected_rating"] for row in rows], np.float64) - given)
     of_mean, side = np.abs(means - given), np.sign(given - middle)

@@ -61,7 +61,7 @@ def words_file(settings: Settings) -> Path:
     BadSetting
         If there is no such file.
     """
-    file = Path(settings.search_words) if settings.search_words else SHIPPED
+    file = Path(settings.searches.search_words) if settings.searches.search_words else SHIPPED
     return existing(file, "RECPIPE_SEARCH_WORDS", " Name a YAML file of words, or leave the setting empty.")
 
 

@@ -36,7 +36,7 @@ def whole(filled_home, tmp_path):
     """The settings of a home whose MLflow has no run, and its file."""
     shutil.copytree(filled_home / "mlflow", tmp_path / "home" / "mlflow")
     settings = load_settings(home=tmp_path / "home")
-    return settings, sqlite_file(settings.tracking_uri)
+    return settings, sqlite_file(settings.places.tracking_uri)
 
 
 def change(file: Path, *statements: str) -> None:
