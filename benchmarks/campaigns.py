@@ -23,8 +23,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recpipe.metrics.calibration import calibration_error
 from recpipe.metrics.intervals import ends, resamples
-from recpipe.metrics.probability import auc, calibration_error
+from recpipe.metrics.probability import auc
 from recpipe.tables.campaigns import responses
 from recpipe.tables.campaigns.responses.response_features import Answers, Floats, Purchases
 

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from recpipe.text import class_tree
-from recpipe.text.class_names import expect_means
+from recpipe.text.classes import class_tree
+from recpipe.text.classes.class_names import expect_means
 from recpipe.text.encoder import load_encoder
 from recpipe.text.lsa import beside, learn_words, spread_of
 

@@ -23,13 +23,13 @@ def ingestion(folder: Path) -> Iterator[Result]:
     logging.disable(logging.WARNING)
     shop = {name.removeprefix("RECPIPE_").lower(): value for name, value in SETTINGS.items()}
     settings = load_settings(home=folder, **{name: _parsed(name, value) for name, value in shop.items()})
-    land(settings.landing_root, FIRST, LAST)
-    rows = sum(len(pd.read_parquet(file)) for file in settings.landing_root.rglob("*.parquet"))
+    land(settings.places.landing_root, FIRST, LAST)
+    rows = sum(len(pd.read_parquet(file)) for file in settings.places.landing_root.rglob("*.parquet"))
     ingest_day(settings, FIRST)  # Great Expectations is imported once, and not timed
     ours, peer = best(lambda: ingest_history(settings, FIRST, LAST), lambda: copy(settings, folder / "copy"), turns=2)
     yield Result("ingest a month, one process", "rows", rows, ours, "pandas: read and write, nothing checked", peer)
     day = FIRST + timedelta(days=1)
-    one = sum(len(pd.read_parquet(file)) for file in settings.landing_root.glob(f"*/day={day}/*.parquet"))
+    one = sum(len(pd.read_parquet(file)) for file in settings.places.landing_root.glob(f"*/day={day}/*.parquet"))
     ours, peer = best(lambda: ingest_day(settings, day), lambda: copy(settings, folder / "copy", day), turns=2)
     yield Result("ingest a day", "rows", one, ours, "pandas: read and write, nothing checked", peer)
     logging.disable(logging.NOTSET)
@@ -38,8 +38,8 @@ def ingestion(folder: Path) -> Iterator[Result]:
 def copy(settings: Settings, target: Path, day: date | None = None) -> None:
     """Read what was landed and write it again, a file a day."""
     shutil.rmtree(target, ignore_errors=True)
-    for file in settings.landing_root.glob(f"*/day={day or '*'}/*.parquet"):
-        out = target / file.relative_to(settings.landing_root)
+    for file in settings.places.landing_root.glob(f"*/day={day or '*'}/*.parquet"):
+        out = target / file.relative_to(settings.places.landing_root)
         out.parent.mkdir(parents=True)
         pd.read_parquet(file).to_parquet(out)
 

@@ -32,8 +32,9 @@ from recpipe.evidence.text_neighbours import weigh_words
 from recpipe.experiments.split import Split, item_rows, moments
 from recpipe.experiments.split_evidence import split_evidence, type_weights
 from recpipe.metrics.intervals import Interval, ends, seed_of, sum_draws
+from recpipe.metrics.ndcg import ndcg
 from recpipe.metrics.off_policy import Logged, effective_rows, ips, naive, snips
-from recpipe.metrics.ranking import Truth, hits, ndcg, recall
+from recpipe.metrics.ranking import Truth, hits, recall
 from recpipe.models.base import ItemSpace, Learner, Matrix, score_users
 from recpipe.models.io import load
 from recpipe.models.text_prototype import TextPrototype
@@ -81,7 +82,7 @@ def main() -> None:
     settings, encoder = load_settings(), load_encoder("", cache)
     events, items = read(folder)
     split = Split(cut, horizon, horizon, items, events.filter(pc.less(events["ts"], pa.scalar(cut.item()))), *nobody())
-    evidence = split_evidence(split, encoder.encode, settings.event_weights)
+    evidence = split_evidence(split, encoder.encode, settings.history.event_weights)
     cold = np.bincount(evidence.popularity_item, minlength=len(items)) == 0
     asked = dict(populations(events, items, cold, cut, horizon, settings))
     print(f"{len(split.events):,} events before {cut}, {len(items):,} items, {cold.sum():,} never sold before", flush=True)
@@ -91,7 +92,7 @@ def main() -> None:
         report(who, some, {made.name: measure(made, evidence, some, cold) for made in makers}, cold)
         for made in makers[2:3]:
             for places in (1, 3):
-                rule = settings.model_copy(update={"explore_places": places})
+                rule = settings.changed(explore_places=places)
                 print(
                     f"  {made.name}, {places} drawn a list, {NIGHTS} nights: {drawn(made, evidence, some, cold, rule)}",
                     flush=True,
@@ -136,7 +137,7 @@ def populations(
             "person": pd.factorize(events["user_id"].to_numpy(), sort=True)[0],
             "item": item_rows(events["item_id"], items),
             "ts": moments(events["ts"]),
-            "weight": type_weights(events["event_type"], settings.event_weights),
+            "weight": type_weights(events["event_type"], settings.history.event_weights),
         }
     )
     first = met.drop_duplicates(["person", "item"])
@@ -175,7 +176,7 @@ def asked_of(
         np.r_[0, np.cumsum(np.bincount(found["row"].astype(int), minlength=users))].astype(np.int64),
         found["item"].to_numpy(np.int32),
         np.ones(len(found), np.float32),
-        (found["weight"] * np.exp2(-age / settings.half_life_days)).to_numpy(np.float32),
+        (found["weight"] * np.exp2(-age / settings.history.half_life_days)).to_numpy(np.float32),
         age.astype(np.float32),
     )
     return Asked(support, Truth.from_pairs(query["row"].to_numpy(), query["item"].to_numpy(), users), np.concatenate(people))
@@ -209,7 +210,7 @@ def drawn(learner: Learner, evidence: Evidence, asked: Asked, cold: NDArray[np.b
     scores = np.concatenate(
         [score_users(learner, space, asked.support.users(n, min(n + BLOCK, users))) for n in range(0, users, BLOCK)]
     )
-    item, points = rank(scores, barred, settings.top_k, nobody_limits, 0)
+    item, points = rank(scores, barred, settings.lists.top_k, nobody_limits, 0)
     pool, names = Pool(scores, barred, cold, nobody_limits), np.array([str(row) for row in range(users)], object)
     taken = np.repeat(np.arange(users), asked.truth.size) * len(cold) + asked.truth.item
     parts, last = [], (evidence.until - ONE_DAY).astype("datetime64[D]")

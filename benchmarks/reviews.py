@@ -84,7 +84,7 @@ def main(name: str, file: Path, home: Path) -> None:
     run_day(settings, DIGESTS, last)
     reader = Lake.from_settings(settings).reader()
     for task in (INSIGHTS, DIGESTS):
-        for row in measure_task(settings, task, reader, last + timedelta(days=settings.horizon_days)).to_pylist():
+        for row in measure_task(settings, task, reader, last + timedelta(days=settings.evaluation.horizon_days)).to_pylist():
             low, high = row["ci_low"], row["ci_high"]
             interval = f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else ""
             value = "none" if row["value"] is None else f"{row['value']:.3f}"

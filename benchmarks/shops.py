@@ -44,17 +44,19 @@ def read_shop(folder: Path, cache: Path, least: int = 1) -> tuple[Evidence, dict
         items = items.filter(pc.is_in(items["item_id"], value_set=sold))
     events = events.filter(pc.is_in(events["item_id"], value_set=items["item_id"].combine_chunks()))
     last = np.asarray(events["ts"].to_numpy(), "datetime64[us]").max().astype("datetime64[D]")
-    encoder = load_encoder(settings.encoder, cache)
-    split = Split((last + DAY).astype("datetime64[us]"), settings.horizon_days, 0, items, events, events[:0], events[:0])
+    encoder = load_encoder(settings.text.encoder, cache)
+    split = Split(
+        (last + DAY).astype("datetime64[us]"), settings.evaluation.horizon_days, 0, items, events, events[:0], events[:0]
+    )
     facts = {
-        **{name: getattr(settings, name) for name in FACTS},
+        **{name: settings.flat()[name] for name in FACTS},
         "trained_until": str(last),
         "fitted_until": str(last),
         "encoder": encoder.fingerprint,
-        "horizon_days": settings.horizon_days,
+        "horizon_days": settings.evaluation.horizon_days,
         "seen_items": "exclude",
     }
-    return split_evidence(split, encoder.encode, settings.event_weights), facts
+    return split_evidence(split, encoder.encode, settings.history.event_weights), facts
 
 
 def some_users(evidence: Evidence, users: int) -> Evidence:

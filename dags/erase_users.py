@@ -59,7 +59,7 @@ PATIENCE = 3 * 60 * 60
     default_args=default_args(SETTINGS, minutes=180),
 )
 def erase_users() -> None:
-    @task.sensor(mode="reschedule", poke_interval=SETTINGS.poll_seconds, timeout=PATIENCE, soft_fail=True)
+    @task.sensor(mode="reschedule", poke_interval=SETTINGS.run.poll_seconds, timeout=PATIENCE, soft_fail=True)
     def wait_for_quiet() -> bool:
         """Let runs end whose table versions the erasure takes away; after the sensor's timeout it goes on all the same."""
         return others_under_way("erase_users") == 0

@@ -47,7 +47,7 @@ SETTINGS = load_settings()
     default_args=default_args(SETTINGS, minutes=60),
 )
 def evaluate_recommendations() -> None:
-    horizon = SETTINGS.horizon_days
+    horizon = SETTINGS.evaluation.horizon_days
     wait_for_day = DaySensor(task_id="wait_for_day", needs={"events": (horizon - 1, 0), "recommendations": (horizon, horizon)})
 
     @task(

@@ -49,7 +49,7 @@ SETTINGS = load_settings()
     default_args=default_args(SETTINGS, minutes=120),
 )
 def replay_newcomers() -> None:
-    wait_for_days = DaySensor(task_id="wait_for_days", needs={"events": (SETTINGS.replay_days - 1, 0)})
+    wait_for_days = DaySensor(task_id="wait_for_days", needs={"events": (SETTINGS.replay.replay_days - 1, 0)})
 
     @task(inlets=[table(SETTINGS, name) for name in ("events", "items", "users")], multiple_outputs=True)
     def export() -> dict[str, Any]:
@@ -81,10 +81,10 @@ def replay_newcomers() -> None:
         task_id="train",
         command=[
             *("recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]),
-            *(*SETTINGS.train_options, *SETTINGS.replay_options),
+            *(*SETTINGS.training.train_options, *SETTINGS.replay.replay_options),
         ],
         pool="gpu",
-        queue=SETTINGS.train_queue,
+        queue=SETTINGS.training.train_queue,
     )
     wait_for_days >> exported >> train
     measured = link(measure(exported["plan"], exported["model"]), report_link(), *table_links("replays"))

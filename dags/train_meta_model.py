@@ -57,7 +57,7 @@ from recpipe.airflow.sensors import DaySensor
 from recpipe.config.settings import load_settings
 
 SETTINGS = load_settings()
-MODEL = Asset(name="recpipe.model", uri=f"recpipe://models/{SETTINGS.registered_model}")
+MODEL = Asset(name="recpipe.model", uri=f"recpipe://models/{SETTINGS.promotion.registered_model}")
 
 
 def ask_before(promoted: Any, registered: Any) -> None:
@@ -81,7 +81,7 @@ def ask_before(promoted: Any, registered: Any) -> None:
         subject="Promote version {{ ti.xcom_pull('register') }} of the recommender?",
         body="{{ ti.xcom_pull('propose', key='question') }}",
         defaults=ApprovalOperator.REJECT,
-        response_timeout=timedelta(hours=SETTINGS.approval_hours),
+        response_timeout=timedelta(hours=SETTINGS.promotion.approval_hours),
         execution_timeout=None,
         notifiers=TellQuestion(),
     )
@@ -96,12 +96,12 @@ def ask_before(promoted: Any, registered: Any) -> None:
     tags=["recpipe", "weekly", "train", "tier-2"],
     max_active_runs=1,
     # a person's hours come on top: the run's own limit would end the question before
-    **run_limit(SETTINGS.approval_hours),
+    **run_limit(SETTINGS.promotion.approval_hours),
     params={"day": day_param(), "from": from_param()},
     default_args=default_args(SETTINGS, minutes=120),
 )
 def train_meta_model() -> None:
-    wait_for_days = DaySensor(task_id="wait_for_days", needs={"events": (max(7, SETTINGS.gate_days) - 1, 0)})
+    wait_for_days = DaySensor(task_id="wait_for_days", needs={"events": (max(7, SETTINGS.promotion.gate_days) - 1, 0)})
 
     @task(inlets=[table(SETTINGS, name) for name in ("events", "items", "users")], multiple_outputs=True)
     def export() -> dict[str, str]:
@@ -114,7 +114,7 @@ def train_meta_model() -> None:
             shop = "--other-shop" if start and start.other_shop else "--same-shop"
             folders = {"episodes": export_training(settings, day), "model": run_folder(settings, "training", day)}
             # a folder, so that the job asks no registry, wherever it runs
-            begun = begin(settings, start.text if start else "", wanted_learner(settings.train_options), before=day)
+            begun = begin(settings, start.text if start else "", wanted_learner(settings.training.train_options), before=day)
             return {**folders, "start": str(begun.folder.resolve()) if begun.folder else "", "shop": shop, "note": begun.said}
 
     @task(outlets=[MODEL])
@@ -139,18 +139,18 @@ def train_meta_model() -> None:
         task_id="train",
         command=[
             *("recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]),
-            *("--from", exported["start"], exported["shop"], "--start-note", exported["note"], *SETTINGS.train_options),
+            *("--from", exported["start"], exported["shop"], "--start-note", exported["note"], *SETTINGS.training.train_options),
         ],
         makes=f"{exported['model']}/summary.json",
         pool="gpu",
-        queue=SETTINGS.train_queue,
+        queue=SETTINGS.training.train_queue,
     )
     wait_for_days >> exported
     link(train, *trained_links(lambda instance: instance.xcom_pull(task_ids="export", key="model")))
     registered = link(register(exported["model"]), *model_links(lambda version: version))
     train >> registered
     promoted = link(promote(registered), *model_links(lambda decision: decision["version"]))
-    if SETTINGS.approval_hours:
+    if SETTINGS.promotion.approval_hours:
         ask_before(promoted, registered)
 
 

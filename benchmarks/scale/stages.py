@@ -30,6 +30,7 @@ from benchmarks.scale.metering import guard_memory, metered, say, timed
 from recpipe.config.settings import Settings, load_settings
 from recpipe.lake.lake import Lake
 from recpipe.pipeline.plan import by_hand, sweep
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.shards import Opened, open_task
 from recpipe.tables.recommendations.night_shards import LISTS
 
@@ -59,7 +60,7 @@ class Shop:
         return self.last - timedelta(days=HORIZON_DAYS + 1)
 
     @cached_property
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> RunPlan:
         """The plan of the night; it names the model's folder, so no registry is asked."""
         return by_hand(plan_of(self.settings, self.night, self.model), 0)
 
@@ -70,23 +71,17 @@ class Shop:
 
     def landed(self, table: str, first: date, last: date) -> int:
         """Return the rows of a table that were delivered on some days."""
-        root = Path(self.settings.landing_root) / table
+        root = Path(self.settings.places.landing_root) / table
         days = [root / f"day={first + timedelta(days=number)}" for number in range((last - first).days + 1)]
         return sum(pq.read_metadata(file).num_rows for day in days for file in day.glob("*.parquet"))
 
 
-def plan_of(settings: Settings, day: date, model: str) -> dict[str, Any]:
+def plan_of(settings: Settings, day: date, model: str) -> RunPlan:
     """Return the plan of a night by a model's folder, as version 1."""
     from recpipe.registry.model_folder import content_hash
 
-    return {
-        "day": str(day),
-        "model_version": "1",
-        "model_folder": model,
-        "model_sha256": content_hash(Path(model)),
-        "versions": Lake.from_settings(settings).versions_now(("events", "items", "users")),
-        "shards": settings.shards,
-    }
+    versions = Lake.from_settings(settings).versions_now(("events", "items", "users"))
+    return RunPlan(day, "1", versions, LISTS.shards(settings), model, content_hash(Path(model)))
 
 
 # --- taking in
@@ -125,7 +120,7 @@ def cache(shop: Shop) -> None:
     from recpipe.text.cache import VectorCache
     from recpipe.text.encoder import Encoder, load_encoder
 
-    encoder = load_encoder(shop.settings.encoder, shop.settings.work / "encoder")
+    encoder = load_encoder(shop.settings.text.encoder, shop.settings.places.work / "encoder")
     texts = list(dict.fromkeys(catalogue_texts(shop)))
     rng = np.random.default_rng(3)
     if count := int(os.environ.get("ENCODE", "0")):
@@ -133,7 +128,7 @@ def cache(shop: Shop) -> None:
         fresh.encode(texts[:64])
         with metered("encode texts", texts=count):
             fresh.encode([texts[place] for place in rng.choice(len(texts), count, replace=False)])
-    file = shop.settings.work / "encoder" / f"{encoder.fingerprint[:16]}.sqlite"
+    file = shop.settings.places.work / "encoder" / f"{encoder.fingerprint[:16]}.sqlite"
     words: dict[str, NDArray[np.float32]] = {}
     for start in range(0, len(texts), 4096):
         some = texts[start : start + 4096]
@@ -195,7 +190,7 @@ def wide(shop: Shop) -> None:
     """Read the whole history as a look back of one day does, for users who were there before."""
     from recpipe.dataset import as_of
 
-    short = shop.settings.model_copy(update={"lookback_days": 1})
+    short = shop.settings.changed(lookback_days=1)
     with metered("earlier users of all days", rows=shop.landed("events", FIRST, shop.night)):
         as_of._earlier_users(Lake.from_settings(shop.settings).reader(), short, shop.night, None)
 
@@ -251,7 +246,7 @@ def night(shop: Shop) -> None:
     with metered("episodes"):
         publish_episodes(shop.settings, shop.plan)
     files = []
-    for shard in range(shop.plan["shards"]):
+    for shard in range(shop.plan.shards):
         with metered(f"shard {shard}"):
             files.append(rank_shard(shop.settings, shop.plan, shard))
     with metered("publish"):

@@ -28,4 +28,4 @@ class Refused(AirflowFailException):
 def day_of_context(context: Any, settings: Settings) -> date:
     """Return the day that a task's run is for."""
     run_type = getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)
-    return day_of_run(context["params"], str(run_type), context["dag_run"].data_interval_end, settings.zone)
+    return day_of_run(context["params"], str(run_type), context["dag_run"].data_interval_end, settings.shop.zone)

@@ -60,10 +60,14 @@ def schedule(settings: Settings, cron: str, days: int = 1) -> dict[str, Any]:
     days
         Days of a data interval; the last run is the one that ends with the last day.
     """
-    start = datetime.combine(settings.first_day, time.min, settings.zone)
-    end = datetime.combine(settings.last_day - (days - 1) * ONE_DAY, time.min, settings.zone) if settings.last_day else None
+    start = datetime.combine(settings.shop.first_day, time.min, settings.shop.zone)
+    end = (
+        datetime.combine(settings.shop.last_day - (days - 1) * ONE_DAY, time.min, settings.shop.zone)
+        if settings.shop.last_day
+        else None
+    )
     return {
-        "schedule": CronDataIntervalTimetable(cron, timezone=settings.timezone),
+        "schedule": CronDataIntervalTimetable(cron, timezone=settings.shop.timezone),
         "start_date": start,
         "end_date": end,
         "catchup": False,
@@ -79,8 +83,8 @@ def default_args(settings: Settings, minutes: float) -> dict[str, Any]:
     """Return the arguments of every task: owner, retries with growing waits, a time limit in minutes, and who is told of failures."""
     return {
         "owner": OWNER,
-        "retries": settings.retries,
-        "retry_delay": timedelta(seconds=settings.retry_seconds),
+        "retries": settings.run.retries,
+        "retry_delay": timedelta(seconds=settings.run.retry_seconds),
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=30),
         "execution_timeout": timedelta(minutes=minutes),
@@ -123,12 +127,12 @@ def from_param() -> Param:
 
 def from_of_run(settings: Settings) -> str:
     """Return what this run's training goes on from, as it was written; empty for nothing."""
-    return str(get_current_context()["params"].get("from") or settings.train_from)
+    return str(get_current_context()["params"].get("from") or settings.training.train_from)
 
 
 def table(settings: Settings, name: str) -> Asset:
     """Return a table of the lake as an asset, for lineage and for consumers that run when it changes."""
-    root = settings.lake_root
+    root = settings.places.lake_root
     uri = root if "://" in root else Path(root).resolve().as_uri()
     return Asset(name=f"recpipe.{name}", uri=f"{uri}/{name}")
 
@@ -189,14 +193,14 @@ def with_key(settings: Settings) -> Settings:
     BadSetting
         If the connection is there and has no password.
     """
-    settings = settings if settings.user_key_file else with_secrets(settings, "user_key")
-    if key := settings.user_key.get_secret_value():
+    settings = settings if settings.privacy.user_key_file else with_secrets(settings, "user_key")
+    if key := settings.privacy.user_key.get_secret_value():
         mask_secret(key)
     return settings
 
 
 def run_folder(settings: Settings, kind: str, day: date) -> str:
     """Return the scratch folder of a run, emptied: a rerun starts from nothing, a retried later task finds it again."""
-    folder = settings.work / kind / str(day) / settings.run_name
+    folder = settings.places.work / kind / str(day) / settings.run.run_name
     shutil.rmtree(folder, ignore_errors=True)
     return str(folder.resolve())

@@ -88,7 +88,7 @@ def model_links(version: Callable[[Any], Any]) -> tuple[Link, Link]:
 
     def model(settings: Settings, instance: Any) -> str:
         number = _number(version, instance)
-        return f"{mlflow_pages(settings)}/#/models/{settings.registered_model}/versions/{number}" if number else ""
+        return f"{mlflow_pages(settings)}/#/models/{settings.promotion.registered_model}/versions/{number}" if number else ""
 
     def run(settings: Settings, instance: Any) -> str:
         number = _number(version, instance)
@@ -130,7 +130,7 @@ def table_links(table: str, several: bool = False) -> tuple[Link, Link]:
     """
 
     def verdict(settings: Settings, instance: Any) -> str:
-        return report_page(settings, settings.reports / "verdicts" / f"{table}-{_day(settings, instance)}.html")
+        return report_page(settings, settings.places.reports / "verdicts" / f"{table}-{_day(settings, instance)}.html")
 
     def version(settings: Settings, instance: Any) -> str:
         published = _returned(instance) is not None
@@ -154,7 +154,7 @@ def report_page(settings: Settings, file: Path) -> str:
     """Return the address of a file of the reports, behind Airflow's login; empty if it is not there."""
     if not file.is_file():
         return ""
-    path = file.resolve().relative_to(settings.reports.resolve())
+    path = file.resolve().relative_to(settings.places.reports.resolve())
     return f"{_page(settings)}/reports/{quote(path.as_posix())}"
 
 

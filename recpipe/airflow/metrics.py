@@ -49,7 +49,7 @@ def measured(settings: Settings, day: date, tables: tuple[str, ...]) -> dict[str
     """Return the gauges of a day by name."""
     from recpipe.lake.lake import Lake
 
-    lake, today = Lake.from_settings(settings), datetime.now(settings.zone).date()
+    lake, today = Lake.from_settings(settings), datetime.now(settings.shop.zone).date()
     found: dict[str, float] = {}
     for table in tables:
         record, newest = lake.day(table, day), lake.newest_day(table)

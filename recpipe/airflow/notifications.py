@@ -105,10 +105,10 @@ def deadline(settings: Settings) -> dict[str, Any]:
     Airflow counts hours from the beginning of the run's day: on the two days a year of which the clock is changed, whose length
     is another, people are told an hour early (autumn) or late (spring).
     """
-    if not settings.deadline_hours:
+    if not settings.notices.deadline_hours:
         return {}
     # the logical date is the beginning of the day that the run is for
-    after = timedelta(days=1, hours=settings.deadline_hours)
+    after = timedelta(days=1, hours=settings.notices.deadline_hours)
     alert = DeadlineAlert(DeadlineReference.DAGRUN_LOGICAL_DATE, after, AsyncCallback(tell_late), name="late for the morning")
     return {"deadline": alert}
 
@@ -122,9 +122,9 @@ async def tell_late(context: Any) -> None:
         return
     settings = load_settings()
     ended = datetime.fromisoformat(run["data_interval_end"]) if run["data_interval_end"] else None
-    day = _day(lambda: day_of_run(run.get("conf") or {}, _run_type(run), ended, settings.zone))
+    day = _day(lambda: day_of_run(run.get("conf") or {}, _run_type(run), ended, settings.shop.zone))
     what = (
-        f"{run['dag_id']} of {day or 'no day'} was not done {settings.deadline_hours:g} hours after midnight; its state is {run['state']}. "
+        f"{run['dag_id']} of {day or 'no day'} was not done {settings.notices.deadline_hours:g} hours after midnight; its state is {run['state']}. "
         f"Consumers serve the lists of the day before."
     )
     todo = f"Look which task of run {run['dag_run_id']} waits or runs; the page of the DAG says under Docs what to do."

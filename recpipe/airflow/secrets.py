@@ -45,11 +45,11 @@ def with_secrets(settings: Settings, *names: str) -> Settings:
     RecpipeError
         If nobody can tell whether there is a key of user ids: without it a new lake would be begun with raw ids.
     """
-    missing = [name for name in names if not getattr(settings, name).get_secret_value()]
+    missing = [name for name in names if not settings.flat()[name].get_secret_value()]
     found = {name: SecretStr(READ[name](connection)) for name in missing if (connection := _connection(f"recpipe_{name}"))}
     if "user_key" in missing and "user_key" not in found:
         _require_absent("recpipe_user_key")
-    return settings.model_copy(update=found) if found else settings
+    return settings.changed(**found) if found else settings
 
 
 def send(settings: Settings, notices: Sequence[Notice]) -> list[str]:

@@ -145,9 +145,9 @@ def _wait(sensor: BaseOperator, context: Any, settings: Settings, look: str, arg
     if not missing:
         return
     scheduled = str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)) == "scheduled"
-    minutes = settings.wait_minutes if scheduled else settings.backfill_wait_minutes
+    minutes = settings.run.wait_minutes if scheduled else settings.run.backfill_wait_minutes
     sensor.log.info("Waiting up to %g minutes. %s", minutes, missing)
-    trigger = WaitTrigger(look, arguments, time.time() + 60 * minutes, settings.poll_seconds)
+    trigger = WaitTrigger(look, arguments, time.time() + 60 * minutes, settings.run.poll_seconds)
     sensor.defer(trigger=trigger, method_name="resume", kwargs={"minutes": minutes})
 
 

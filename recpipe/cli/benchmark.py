@@ -58,10 +58,10 @@ def new_users(
     task = Task(
         split=split,
         out=out,
-        work=work or settings.work / "benchmark" / split.resolve().name,
+        work=work or settings.places.work / "benchmark" / split.resolve().name,
         learner=learner,
-        encoder=settings.encoder,
-        cache=settings.work / "encoder",
+        encoder=settings.text.encoder,
+        cache=settings.places.work / "encoder",
         withhold=tuple(withhold or ()),
         training=training,
     )
@@ -82,7 +82,7 @@ def peers(
     from recpipe.config.settings import load_settings
     from recpipe.experiments.peers.peer_run import run_peers
 
-    place = envs or load_settings().work / "benchmark" / "peers"
+    place = envs or load_settings().places.work / "benchmark" / "peers"
     for file in run_peers(split, out_dir, place, only=only or (), seed=seed, threads=threads, quick=quick):
         say(str(file))
 
@@ -104,4 +104,4 @@ def text(
     from recpipe.config.settings import load_settings
     from recpipe.experiments.text_protocol import run
 
-    run(train, test, out, load_settings(encoder=encoder).encoder, seed=seed, cache=cache)
+    run(train, test, out, load_settings(encoder=encoder).text.encoder, seed=seed, cache=cache)

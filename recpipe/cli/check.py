@@ -13,7 +13,8 @@ from recpipe.cli.command import app
 from recpipe.printable import NAME, cell, printable, say
 
 if TYPE_CHECKING:
-    from recpipe.onboarding.delivery_check import Asked, Say
+    from recpipe.onboarding.checked import Asked
+    from recpipe.onboarding.delivery_check import Say
 
 
 @app.command("check-delivery")
@@ -59,7 +60,7 @@ def check_delivery(
 
 
 def _asked(path: Path, table: list[str], column: list[str], event_type: list[str], timezone: str, cut: str) -> Asked:
-    from recpipe.onboarding.delivery_check import Asked
+    from recpipe.onboarding.checked import Asked
 
     columns: dict[str, dict[str, str]] = {}
     for name, delivered in _pairs("--column", column).items():
@@ -140,11 +141,11 @@ def check_knowledge(
     from recpipe.rules.load import read_rules
 
     settings = load_settings(**({"knowledge": folder} if folder else {}))
-    if not settings.knowledge:
+    if not settings.rules.knowledge:
         raise BadSetting("No folder of knowledge is set: name one, or set RECPIPE_KNOWLEDGE.")
     found = read_rules(settings)
     say(
-        f"{settings.knowledge}: {len(found.tree.renames)} renamed categories, {len(found.substitutes)} groups of substitutes, "
+        f"{settings.rules.knowledge}: {len(found.tree.renames)} renamed categories, {len(found.substitutes)} groups of substitutes, "
         f"{len(found.blocked)} blocked, {len(found.age_limits)} age limits. sha256 {found.sha256[:12]}."
     )
     for line in absent_today(settings, found):

@@ -15,7 +15,7 @@ def encoder_folder(name: str) -> str:
     """Return the folder of an encoder that is named by its folder or its profile; empty stays empty."""
     from recpipe.config.settings import load_settings
 
-    return load_settings(encoder=name).encoder
+    return load_settings(encoder=name).text.encoder
 
 
 Episodes = Annotated[Path, typer.Option(help="Folder of the training input.")]
@@ -41,7 +41,7 @@ def install_encoder(profile: Annotated[str, typer.Argument(help="multilingual: m
 
     if profile not in ENCODER_PROFILES:
         raise BadSetting(f"There is no encoder profile '{profile}'. Choose {', '.join(ENCODER_PROFILES)}.")
-    folder = Path(load_settings(encoder=profile).encoder)
+    folder = Path(load_settings(encoder=profile).text.encoder)
     facts = install(folder)
     say(f"{folder}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 

@@ -35,7 +35,7 @@ def without_channels(settings: Settings) -> Settings:
     """Return settings under which notices are logged, and sent nowhere."""
     from pydantic import SecretStr
 
-    return settings.model_copy(update={"webhook": SecretStr(""), "smtp": SecretStr("")})
+    return settings.changed(webhook=SecretStr(""), smtp=SecretStr(""))
 
 
 @app.command()

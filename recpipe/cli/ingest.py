@@ -32,7 +32,7 @@ def land(first: First, last: Last) -> None:
     from recpipe.days import parse_day
     from recpipe.demo import shop
 
-    landing = load_settings().landing_root
+    landing = load_settings().places.landing_root
     rows = shop.land(landing, parse_day(first), parse_day(last))
     say(f"{rows:,} rows of {first} to {last} lie in {landing}.")
 

@@ -78,4 +78,4 @@ def dags() -> None:
     from recpipe.config.settings import load_settings
     from recpipe.local.dag_files import dag_files
 
-    say(str(dag_files(load_settings().dags_folder)))
+    say(str(dag_files(load_settings().local.dags_folder)))

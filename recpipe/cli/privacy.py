@@ -75,7 +75,7 @@ def _check(settings: Settings) -> None:
 
     Lake.from_settings(settings).check_key()
     say(
-        f"The key has the fingerprint {fingerprint(settings)}, and the tables in {settings.lake_root} are kept under it, or not begun."
+        f"The key has the fingerprint {fingerprint(settings)}, and the tables in {settings.places.lake_root} are kept under it, or not begun."
     )
 
 

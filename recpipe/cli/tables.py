@@ -98,4 +98,4 @@ def tables() -> None:
         say("No day is published yet: run recpipe ingest, or recpipe history.")
         return
     Console().print(shown)
-    say(f"Each is a Delta table under {settings.lake_root}; docs/tables.md says how to read them.")
+    say(f"Each is a Delta table under {settings.places.lake_root}; docs/tables.md says how to read them.")

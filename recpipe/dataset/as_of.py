@@ -111,9 +111,9 @@ def build_evidence(reader: Reader, settings: Settings, day: date) -> Evidence:
 
 def read_known(reader: Reader, settings: Settings, day: date) -> Known:
     """Return the evidence of a day together with its users and their traces (parameters as in `build_evidence`)."""
-    until = np.datetime64(day_start(day + ONE_DAY, settings.zone).replace(tzinfo=None), "us")
+    until = np.datetime64(day_start(day + ONE_DAY, settings.shop.zone).replace(tzinfo=None), "us")
     catalogue, users = read_catalogue(reader, settings, day), read_users(reader, day)
-    if not settings.use_country:
+    if not settings.fairness.use_country:
         nowhere = pa.nulls(users.num_rows, pa.string())
         users = users.set_column(users.schema.get_field_index("country"), "country", nowhere)
     links = link_accounts(users)
@@ -143,8 +143,8 @@ def read_users(reader: Reader, day: date) -> pa.Table:
 
 def _earlier_users(reader: Reader, settings: Settings, day: date, links: Links | None) -> NDArray[np.object_]:
     """Return the users with a positive event, of a type that counts, before the days that a night reads; sorted."""
-    first, _ = window(day, settings.lookback_days)
-    kinds = [name for name in POSITIVE_EVENT_TYPES if settings.event_weights.get(name, 0.0) > 0]
+    first, _ = window(day, settings.history.lookback_days)
+    kinds = [name for name in POSITIVE_EVENT_TYPES if settings.history.event_weights.get(name, 0.0) > 0]
     positive = ds.field("event_type").isin(kinds) & ds.field("user_id").is_valid()
     rows = reader.read("events", last=first - ONE_DAY, columns=["user_id", "event_type"], only=positive)
     return _coded(as_persons(rows["user_id"], links))[1]
@@ -153,7 +153,7 @@ def _earlier_users(reader: Reader, settings: Settings, day: date, links: Links |
 def _read_events(
     reader: Reader, settings: Settings, day: date, catalogue: Catalogue, until: np.datetime64, links: Links | None
 ) -> _Events:
-    rows = reader.events(*window(day, settings.lookback_days), EVENT_COLUMNS)
+    rows = reader.events(*window(day, settings.history.lookback_days), EVENT_COLUMNS)
     user, user_ids = _coded(as_persons(rows["user_id"], links))
     item = _rows_in(rows["item_id"], catalogue.item_ids)
     kind = _rows_in(rows["event_type"], EVENT_TYPES)
@@ -166,10 +166,10 @@ def _read_events(
 
 def _history(events: _Events, settings: Settings) -> History:
     """Return the newest positive events of each named user, by user and then time; types of weight 0 make no history."""
-    weights = np.array([settings.event_weights.get(name, 0.0) for name in EVENT_TYPES], np.float32)
+    weights = np.array([settings.history.event_weights.get(name, 0.0) for name in EVENT_TYPES], np.float32)
     rows = np.flatnonzero(events.about_items & (events.user >= 0) & (weights[events.kind] > 0))
     rows = rows[np.argsort(events.user[rows], kind="stable")]
-    rows = _newest_of_each(rows, events.user[rows], settings.last_events)
+    rows = _newest_of_each(rows, events.user[rows], settings.history.last_events)
     known, user = np.unique(events.user[rows], return_inverse=True)
     return History(
         user_ids=events.user_ids[known],

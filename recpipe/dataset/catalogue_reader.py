@@ -16,7 +16,7 @@ from recpipe.text.encoder import load_encoder
 
 
 def read_attributes(reader: Reader, settings: Settings, day: date) -> pa.Table:
-    """Return user_id, and a text column for each key of ``settings.use_attributes``, as of a day, by user_id.
+    """Return user_id, and a text column for each key of ``settings.fairness.use_attributes``, as of a day, by user_id.
 
     Age, sex, income and the like may stand among a user's attributes. No list, profile or audience is made from them; a task of the
     shop's own that is to look at some reads them here, and the shop says which in RECPIPE_USE_ATTRIBUTES. Measuring how well groups of
@@ -31,7 +31,7 @@ def read_attributes(reader: Reader, settings: Settings, day: date) -> pa.Table:
     day
         Deliveries after it are not looked at.
     """
-    keys = settings.use_attributes
+    keys = settings.fairness.use_attributes
     if not keys:
         return pa.table({"user_id": pa.array([], pa.string())})
     rows = reader.as_of("users", day, ["day", "user_id", "attributes"])
@@ -67,7 +67,7 @@ def read_catalogue(reader: Reader, settings: Settings, day: date) -> Catalogue:
     return Catalogue(
         item_ids=ids[last].astype(object),
         texts=texts,
-        vectors=load_encoder(settings.encoder, settings.work / "encoder").encode(texts),
+        vectors=load_encoder(settings.text.encoder, settings.places.work / "encoder").encode(texts),
         first_day=rows["day"].to_numpy()[first].astype("datetime64[D]"),
         available=_flags(newest["available"]),
         price=newest["price"].to_numpy().astype(np.float32),

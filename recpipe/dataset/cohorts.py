@@ -80,7 +80,7 @@ def assign_cohorts(evidence: Evidence, users: pa.Table, settings: Settings, day:
     """Say of every user what the cohort is and what the support holds.
 
     Zero: no positive event yet. Few: registered within the last
-    ``settings.new_user_days`` days, the day itself included, and at most ``settings.few_items`` distinct items.
+    ``settings.history.new_user_days`` days, the day itself included, and at most ``settings.history.few_items`` distinct items.
     Warm: the rest; among them the lapsed, whose positive events are all older than what the night reads: their support
     is empty.
 
@@ -106,7 +106,7 @@ def _persons(evidence: Evidence, users: pa.Table, settings: Settings, day: date,
     ids = _all_ids(users, evidence, traces)
     earlier = np.zeros(len(ids), np.bool_)
     earlier[np.searchsorted(ids, traces.earlier_user_ids)] = True
-    support, support_ts = build_support(evidence.history, evidence.until, settings.half_life_days)
+    support, support_ts = build_support(evidence.history, evidence.until, settings.history.half_life_days)
     support = _spread(support, np.searchsorted(ids, evidence.history.user_ids), len(ids))
     place = np.searchsorted(ids, users["user_id"].to_numpy().astype(object))
     country = np.full(len(ids), "", object)
@@ -123,7 +123,7 @@ def _persons(evidence: Evidence, users: pa.Table, settings: Settings, day: date,
         registered_at=registered,
         support=support,
         support_ts=support_ts,
-        query_texts=_query_texts(ids, traces, settings.last_queries),
+        query_texts=_query_texts(ids, traces, settings.history.last_queries),
         returns=_returns(ids, traces),
         met=_met(ids, support, traces),
     )
@@ -191,9 +191,9 @@ def _first_seen(ids: NDArray[np.object_], history: History, traces: Traces) -> N
 def _cohorts(
     k: NDArray[np.int64], registered: NDArray[np.datetime64], earlier: NDArray[np.bool_], settings: Settings, day: date
 ) -> NDArray[np.object_]:
-    begin = day_start(day - timedelta(days=settings.new_user_days - 1), settings.zone)
+    begin = day_start(day - timedelta(days=settings.history.new_user_days - 1), settings.shop.zone)
     new = registered >= np.datetime64(begin.replace(tzinfo=None), "us")
-    few = new & (k <= settings.few_items)
+    few = new & (k <= settings.history.few_items)
     return np.where(k == 0, np.where(earlier, WARM, ZERO), np.where(few, FEW, WARM)).astype(object)
 
 

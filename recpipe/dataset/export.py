@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from recpipe.config.settings import Settings
 from recpipe.dataset.as_of import build_evidence
 from recpipe.dataset.folder import write_episodes_folder
-from recpipe.lake.day_record import Input
 from recpipe.lake.lake import Lake
 from recpipe.text.encoder import load_encoder
 
@@ -21,7 +20,7 @@ FACTS = ("seed", "half_life_days", "last_events", "horizon_days", "metric_k", "f
 def export_training(settings: Settings, day: date) -> str:
     """Write the input of a training run and return its folder.
 
-    The last ``settings.gate_days`` days up to the day are kept from it: on them candidate and champion are compared.
+    The last ``settings.promotion.gate_days`` days up to the day are kept from it: on them candidate and champion are compared.
 
     Parameters
     ----------
@@ -37,23 +36,18 @@ def export_training(settings: Settings, day: date) -> str:
     """
     lake = Lake.from_settings(settings)
     lake.require("events", day)
-    fitted_until = day - timedelta(days=settings.gate_days)
+    fitted_until = day - timedelta(days=settings.promotion.gate_days)
     reader = lake.reader(lake.versions_now(["events", "items", "users"]))
-    seen = settings.model_copy(update={"lookback_days": 7 * settings.train_weeks})
+    seen = settings.changed(lookback_days=7 * settings.training.train_weeks)
     evidence = build_evidence(reader, seen, fitted_until)
     facts = {
-        **{name: getattr(settings, name) for name in FACTS},
+        **{name: settings.flat()[name] for name in FACTS},
         "trained_until": day.isoformat(),
         "fitted_until": fitted_until.isoformat(),
-        "encoder": load_encoder(settings.encoder).fingerprint,
-        "inputs": [_as_json(entry) for entry in dict.fromkeys(reader.inputs)],
+        "encoder": load_encoder(settings.text.encoder).fingerprint,
+        "inputs": [entry.to_json() for entry in dict.fromkeys(reader.inputs)],
     }
-    folder = settings.work / "train" / day.isoformat() / settings.run_name
+    folder = settings.places.work / "train" / day.isoformat() / settings.run.run_name
     write_episodes_folder(folder, evidence, facts)
     log.info("Training input of %s: %d events of %d users.", day, len(evidence.history.user), len(evidence.history.user_ids))
     return str(folder)
-
-
-def _as_json(entry: Input) -> dict[str, object]:
-    days = {"first_day": entry.first_day.isoformat(), "last_day": entry.last_day.isoformat()}
-    return {"table": entry.table, **days, "version": entry.version}

@@ -60,7 +60,7 @@ def item_groups(
     ----------
     kind
         ``category:LEVEL``: the path down to a level (0 is the root; paths that end above it count as they are). ``brand``: as
-        last delivered. ``newness``: *new* if first delivered within ``settings.new_item_days`` days, the day itself
+        last delivered. ``newness``: *new* if first delivered within ``settings.fairness.new_item_days`` days, the day itself
         included, else *old*. ``popularity``: *head* are the best sellers that together have the first fifth of the events that
         the night reads, *tail* the items that have the last fifth or were never met, *middle* the others. ``price``: *low*,
         *middle*, *high*, a third each of the items that can be bought and have a price; equal prices are in one group.
@@ -78,7 +78,7 @@ def item_groups(
     catalogue = evidence.catalogue
     if kind == "newness":
         age = (np.datetime64(day) - catalogue.first_day).astype("timedelta64[D]").astype(np.int64)
-        return ItemGroups(kind, ("new", "old"), (age >= settings.new_item_days).astype(np.int64))
+        return ItemGroups(kind, ("new", "old"), (age >= settings.fairness.new_item_days).astype(np.int64))
     if kind == "popularity":
         return ItemGroups(kind, ("head", "middle", "tail"), _by_sales(sales_of(evidence)))
     if kind == "price":

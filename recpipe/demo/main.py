@@ -77,14 +77,14 @@ def run() -> None:
     with clock.step("Landing the shop, day by day"):
         command("land", "--from", str(HISTORY[0]), "--to", str(INGESTED[1]))
     services = subprocess.Popen(
-        [recpipe(), "up"], stdout=(settings.home / "up.log").open("w"), stderr=subprocess.STDOUT
+        [recpipe(), "up"], stdout=(settings.places.home / "up.log").open("w"), stderr=subprocess.STDOUT
     )  # Airflow's start is waiting for the most part: it comes up while the history goes in
     with clock.step(f"Taking in the history, {HISTORY[0]} to {HISTORY[1]}"):
         command("history", "--from", str(HISTORY[0]), "--to", str(HISTORY[1]), "--missing-only")
     with clock.step("Starting Airflow and MLflow (begun beside the history)"):
         if services.wait() != 0:
-            raise RecpipeError("Airflow did not start:\n" + (settings.home / "up.log").read_text()[-3000:])
-        console.print((settings.home / "up.log").read_text().strip(), highlight=False)
+            raise RecpipeError("Airflow did not start:\n" + (settings.places.home / "up.log").read_text()[-3000:])
+        console.print((settings.places.home / "up.log").read_text().strip(), highlight=False)
     with clock.step("Training on the week that ends 2011-08-28, and replaying half a year of newcomers: " + ", ".join(WEEKLY)):
         backfill_together(WEEKLY, TRAINING_WEEK)
     with clock.step("Ingesting 1 to 10 September: ingest_clickstream"):

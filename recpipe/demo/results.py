@@ -46,7 +46,7 @@ def show_newcomers(settings: Settings, console: Console, day: date) -> None:
     found = read_replay(settings)
     if found is None or found.day != day:
         return
-    k, page = settings.metric_k, settings.reports / f"replay-{day}.html"
+    k, page = settings.evaluation.metric_k, settings.places.reports / f"replay-{day}.html"
     console.print(
         f"[bold]How well is a newcomer served?[/] nDCG@{k} by how many of the first items are known, 95 % interval over persons: everybody who "
         f"registered after {found.trained_until}, served by a model of the days up to then, on what they met in the {found.horizon_days} "
@@ -100,7 +100,7 @@ def _say_where(settings: Settings, console: Console) -> None:
         f"  Airflow  {base_url(settings)}  (login {user} / {password})",
         f"  recpipe  {base_url(settings)}/recpipe/  (a user's list, freshness, quality, quarantine; the same login)",
         f"  MLflow   {mlflow_url(settings)}",
-        f"  reports  {settings.reports.resolve()}",
+        f"  reports  {settings.places.reports.resolve()}",
         "make down stops the services, make up starts them again.",
     ]
     for line in lines:

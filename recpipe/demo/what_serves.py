@@ -31,7 +31,7 @@ def what_serves(settings: Settings, replayed: Replayed) -> str:
 
 def _candidate(store: MlflowClient, settings: Settings, version: dict[str, str]) -> str:
     """Say what the gate measured of a version, from the metrics that are logged with it."""
-    run = store.get_model_version(settings.registered_model, version["version"]).run_id
+    run = store.get_model_version(settings.promotion.registered_model, version["version"]).run_id
     found: dict[str, Any] = store.get_run(str(run)).data.metrics
     name = f"Version {version['version']}, the {form_label(version['learner'])}"
     if not {"gate.candidate_value", "gate.champion_value", "gate.users"} <= set(found):
@@ -42,7 +42,7 @@ def _candidate(store: MlflowClient, settings: Settings, version: dict[str, str])
         high = f"{found['gate.high']:+.1%}" if "gate.high" in found else "more"
         between = f", {found['gate.relative_gain']:+.1%} ({found['gate.low']:+.1%} to {high})"
     return (
-        f"{name}, is {decided}: on the {found['gate.users']:,.0f} users of the gate's days it would have had an nDCG@{settings.metric_k} of "
+        f"{name}, is {decided}: on the {found['gate.users']:,.0f} users of the gate's days it would have had an nDCG@{settings.evaluation.metric_k} of "
         f"{found['gate.candidate_value']:.4f} where the champion had {found['gate.champion_value']:.4f}{between}. {version['reason']}"
     )
 

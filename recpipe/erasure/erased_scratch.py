@@ -23,14 +23,14 @@ SPEAKING: Final = (*TEXT_TABLES, "quarantine")
 def staged_folders(settings: Settings, erased: Erased) -> Iterator[Path]:
     """Yield the folders of runs that staged rows of the list, or that nobody can tell of."""
     for pattern in ("ingest/*/*", "nights/*/*"):
-        for folder in sorted(settings.work.glob(pattern)):
+        for folder in sorted(settings.places.work.glob(pattern)):
             if folder.is_dir() and any(_holds(file, erased) for file in folder.rglob("*") if file.is_file()):
                 yield folder
 
 
 def training_inputs(settings: Settings) -> Iterator[Path]:
     """Yield the folders of training inputs; histories stand in them by number, so nobody can say whose is whose."""
-    yield from sorted(path for path in settings.work.glob("train/*") if path.is_dir())
+    yield from sorted(path for path in settings.places.work.glob("train/*") if path.is_dir())
 
 
 def remove_folder(folder: Path) -> tuple[int, int]:
@@ -53,7 +53,7 @@ def remove_folder(folder: Path) -> tuple[int, int]:
 
 def forget_vectors(settings: Settings, keys: Set[bytes]) -> int:
     """Remove vectors of texts from the cache of every encoder; returns how many."""
-    return sum(forget(file, sorted(keys)) for file in sorted((settings.work / "encoder").glob("*.sqlite"))) if keys else 0
+    return sum(forget(file, sorted(keys)) for file in sorted((settings.places.work / "encoder").glob("*.sqlite"))) if keys else 0
 
 
 def _holds(file: Path, erased: Erased) -> bool:

@@ -20,9 +20,9 @@ def write_report(settings: Settings, counts: Mapping[str, Any]) -> str:
     A run that is tried again replaces its report; runs by hand have one each.
     """
     now = datetime.now(UTC)
-    run = settings.run_name
+    run = settings.run.run_name
     name = f"local-{now:%Y%m%dT%H%M%S%f}" if run == "local" else run
-    folder = settings.reports / "erasures"
+    folder = settings.places.reports / "erasures"
     whole = {"run": name, "at": now.isoformat(timespec="seconds"), **counts}
     page = render("erasure.html", whole=whole, headline=headline(counts), columns=COLUMNS)
     written = write_page(folder / f"{name}.html", page)

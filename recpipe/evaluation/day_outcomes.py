@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 
 def evaluate_day(settings: Settings, day: date) -> dict[str, Any]:
-    """Judge the lists of ``day`` − ``settings.horizon_days`` by the behaviour since; publish ``outcomes`` of the day.
+    """Judge the lists of ``day`` − ``settings.evaluation.horizon_days`` by the behaviour since; publish ``outcomes`` of the day.
 
     Before it, ``newcomer_outcomes`` of the day is published: rows of ``outcomes`` pool it with the days before.
 
     The rows of every task (`recpipe.tables.families`) that is published for that earlier day are judged beside them.
 
-    The page stands in ``settings.reports`` as ``outcomes-<day>.html``. Warnings are returned, not sent (see `notify`), so
+    The page stands in ``settings.places.reports`` as ``outcomes-<day>.html``. Warnings are returned, not sent (see `notify`), so
     that a rerun does not send them twice.
 
     Returns

@@ -83,7 +83,7 @@ def measure_drift(reader: Reader, evidence: Evidence, users: UserDay, settings: 
     lists_day, day
         The newest days are those after ``lists_day``, up to ``day``.
     """
-    first, last = window(lists_day, settings.drift_days)
+    first, last = window(lists_day, settings.evaluation.drift_days)
     columns = ["user_id", "item_id", "event_type"]
     before, after = reader.events(first, last, columns), reader.events(lists_day + ONE_DAY, day, columns)
     groups = item_groups(evidence, _instant(first, settings))
@@ -145,4 +145,4 @@ def _by_support(events: pa.Table, users: UserDay, met: NDArray[np.int64]) -> NDA
 
 
 def _instant(day: date, settings: Settings) -> np.datetime64:
-    return np.datetime64(day_start(day, settings.zone).replace(tzinfo=None), "us")
+    return np.datetime64(day_start(day, settings.shop.zone).replace(tzinfo=None), "us")

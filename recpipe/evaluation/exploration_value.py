@@ -84,5 +84,5 @@ def measured(rows: Logged, cohort: NDArray[np.object_], day: date, settings: Set
     for name in (ALL, *COHORTS) if drawn.any() else ():
         some = rows.of(drawn if name == ALL else drawn & (cohort == name))
         for metric, estimate in ((NAIVE, naive), (RATE, snips), (HITS, ips)):
-            rng = seed_of(settings.seed, day, name, metric)
-            yield name, metric, estimate(some, settings.bootstrap_draws, rng, settings.min_users)
+            rng = seed_of(settings.training.seed, day, name, metric)
+            yield name, metric, estimate(some, settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)

@@ -83,11 +83,11 @@ class Shown:
 def measure_groups(shown: Shown, reader: Reader) -> list[GroupRow]:
     """Measure the item groups and user groups that the settings name, and those that a least exposure is set for."""
     settings = shown.settings
-    constrained = [group.partition("=")[0] for group in settings.least_exposure]
+    constrained = [group.partition("=")[0] for group in settings.fairness.least_exposure]
     rows: list[GroupRow] = []
-    for kind in dict.fromkeys([*settings.item_groups, *constrained]):
+    for kind in dict.fromkeys([*settings.fairness.item_groups, *constrained]):
         rows += _item_rows(shown, item_groups(kind, shown.evidence, shown.categories, settings, reader, shown.lists_day))
-    for kind in settings.user_groups:
+    for kind in settings.fairness.user_groups:
         rows += _user_rows(shown, kind, _names_of(shown, reader, kind))
     return rows
 
@@ -113,7 +113,9 @@ def _item_rows(shown: Shown, groups: ItemGroups) -> Iterator[GroupRow]:
     met = _by_user(owner, taken, np.ones(len(owner)), (len(lists), len(names)))
     listed = share.sum(axis=1) > 0
     columns = np.column_stack([exposed, met, listed, shown.truth.size]).astype(np.float64)
-    drawn = sum_draws(columns, shown.settings.bootstrap_draws, seed_of(shown.settings.seed, shown.day, "exposure"))
+    drawn = sum_draws(
+        columns, shown.settings.evaluation.bootstrap_draws, seed_of(shown.settings.training.seed, shown.day, "exposure")
+    )
     counted = _Counted(len(names), columns.sum(axis=0), drawn, int(listed.sum()), int((listed & (shown.truth.size > 0)).sum()))
     on_sale = np.bincount(code[shown.evidence.catalogue.available], minlength=len(names))
     sold = np.bincount(code, sales_of(shown.evidence), len(names))
@@ -139,7 +141,7 @@ def _kept(shown: Shown, groups: ItemGroups, share: NDArray[np.float64]) -> tuple
     exposure = np.bincount(code[shown.made.lists.ravel()], share.ravel(), many + 1)
     sold = np.bincount(code, sales_of(shown.evidence), many + 1)
     order = sorted(range(many), key=lambda one: (-exposure[one], -sold[one], groups.names[one]))
-    wanted = {one for one in order if f"{groups.kind}={groups.names[one]}" in shown.settings.least_exposure}
+    wanted = {one for one in order if f"{groups.kind}={groups.names[one]}" in shown.settings.fairness.least_exposure}
     kept = [one for place, one in enumerate(order) if place < MOST_GROUPS or one in wanted]
     kept = sorted(kept) if groups.in_order else kept
     place = np.full(many + 1, len(kept))
@@ -173,7 +175,7 @@ class _Counted:
 def _rows_of(
     shown: Shown, group: str, counted: _Counted, place: int, catalogue: float | None, sales: float | None
 ) -> Iterator[GroupRow]:
-    k, least, groups = shown.settings.metric_k, shown.settings.min_users, counted.groups
+    k, least, groups = shown.settings.evaluation.metric_k, shown.settings.evaluation.min_users, counted.groups
     met, listed, all_met = groups + place, 2 * groups, 2 * groups + 1
     exposure = counted.ratio([place], [listed], least, counted.listed)
     yield GroupRow(group, f"exposure@{k}", exposure)
@@ -214,7 +216,11 @@ def _names_of(shown: Shown, reader: Reader, kind: str) -> list[str]:
 def _user_rows(shown: Shown, kind: str, names: Sequence[str]) -> Iterator[GroupRow]:
     if not any(names):
         return  # the shop does not deliver it
-    k, least, draws = shown.settings.metric_k, max(shown.settings.min_users, 1), shown.settings.bootstrap_draws
+    k, least, draws = (
+        shown.settings.evaluation.metric_k,
+        max(shown.settings.evaluation.min_users, 1),
+        shown.settings.evaluation.bootstrap_draws,
+    )
     groups = _users_of(kind, names, least)
     for metric in QUALITY:
         found = {}
@@ -228,7 +234,7 @@ def _user_rows(shown: Shown, kind: str, names: Sequence[str]) -> Iterator[GroupR
 
 
 def _seed(shown: Shown, group: str, metric: str) -> np.random.Generator:
-    return seed_of(shown.settings.seed, shown.day, group, metric)
+    return seed_of(shown.settings.training.seed, shown.day, group, metric)
 
 
 def _users_of(kind: str, names: Sequence[str], least: int) -> dict[str, NDArray[np.bool_]]:

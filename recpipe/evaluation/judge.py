@@ -16,7 +16,8 @@ from recpipe.evaluation.outcomes import require_events
 from recpipe.evaluation.ranked_lists import rank_lists
 from recpipe.evaluation.truth import new_items, seen_items
 from recpipe.lake.lake import Lake
-from recpipe.metrics.ranking import hits, ndcg
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import hits
 from recpipe.models.base import Learner
 from recpipe.ranking.exposure import read_quotas
 from recpipe.rules.day_rules import day_rules
@@ -60,4 +61,4 @@ def judge_learners(settings: Settings, learners: Sequence[Learner], as_of: date,
     rules = day_rules(ours, reader, as_of, catalogue.item_ids, catalogue.categories, *people)
     quotas = read_quotas(settings, known.evidence, rules.categories, reader, as_of)
     found = [rank_lists(learner, known.evidence, users, rows, seen, settings, rules, quotas) for learner in learners]
-    return [ndcg(hits(lists, truth), truth.size, settings.metric_k) for lists in found]
+    return [ndcg(hits(lists, truth), truth.size, settings.evaluation.metric_k) for lists in found]

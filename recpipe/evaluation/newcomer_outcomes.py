@@ -61,13 +61,13 @@ def _rows_of(
     count = len(rows)
     columns = {
         "day": [day] * count,
-        "lists_day": [day - timedelta(days=settings.horizon_days)] * count,
-        "horizon_days": [settings.horizon_days] * count,
+        "lists_day": [day - timedelta(days=settings.evaluation.horizon_days)] * count,
+        "horizon_days": [settings.evaluation.horizon_days] * count,
         "user_id": listed.user_ids[rows],
         "cohort": listed.cohort[rows],
         "k": listed.k[rows],
         "name": [name] * count,
-        "metric_k": [settings.metric_k] * count,
+        "metric_k": [settings.evaluation.metric_k] * count,
         **{metric: quality[metric][rows] for metric in METRICS},
         "met": listed.met[rows],
     }

@@ -26,8 +26,8 @@ def outcome_table(settings: Settings, days: Sequence[date]) -> str:
     lines: list[Sequence[str]] = [HEAD]
     reader = Lake.from_settings(settings).reader()
     for day in sorted(set(days)):
-        lines += _lines(of_lists(reader.read("outcomes", day, day)).to_pylist(), f"ndcg@{settings.metric_k}")
-    return f"nDCG@{settings.metric_k}, 95 % interval over users\n{aligned(lines)}"
+        lines += _lines(of_lists(reader.read("outcomes", day, day)).to_pylist(), f"ndcg@{settings.evaluation.metric_k}")
+    return f"nDCG@{settings.evaluation.metric_k}, 95 % interval over users\n{aligned(lines)}"
 
 
 def replay_table(settings: Settings, day: date) -> str:
@@ -40,10 +40,10 @@ def replay_table(settings: Settings, day: date) -> str:
     day
         A day of the table.
     """
-    from recpipe.evaluation.replay.replay_page import replay_lines
+    from recpipe.evaluation.replay.replay_text import replay_lines
 
     rows = Lake.from_settings(settings).reader().read("replays", day, day).to_pylist()
-    return aligned(replay_lines(rows, settings.metric_k)) if rows else ""
+    return aligned(replay_lines(rows, settings.evaluation.metric_k)) if rows else ""
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:

@@ -30,9 +30,11 @@ from recpipe.lake.lake import Lake
 from recpipe.lake.reader import Reader
 from recpipe.metrics.beyond_accuracy import coverage, novelty
 from recpipe.metrics.intervals import Gain, Interval, mean_interval, paired_gain, seed_of
-from recpipe.metrics.ranking import Truth, hit_rate, hits, ndcg, recall
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import Truth, hit_rate, hits, recall
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import Popularity
+from recpipe.pipeline.task_outcomes import outcome_row
 from recpipe.ranking.exposure import Quotas, read_quotas
 from recpipe.rules.day_rules import DayRules, day_rules
 from recpipe.rules.load import read_rules
@@ -95,18 +97,18 @@ class _Case:
 
     @property
     def k(self) -> int:
-        return self.settings.metric_k
+        return self.settings.evaluation.metric_k
 
 
 def measure_day(settings: Settings, day: date) -> Outcomes:
-    """Measure the lists of ``day`` − ``settings.horizon_days`` by what users newly met since, up to ``day``.
+    """Measure the lists of ``day`` − ``settings.evaluation.horizon_days`` by what users newly met since, up to ``day``.
 
     Raises
     ------
     MissingDay
         If the lists, or the events of one of the days since, are not published.
     """
-    lists_day = day - timedelta(days=settings.horizon_days)
+    lists_day = day - timedelta(days=settings.evaluation.horizon_days)
     lake = Lake.from_settings(settings)
     lake.require("recommendations", lists_day)
     require_events(lake, lists_day, day)
@@ -115,7 +117,7 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     users = users_of(known, settings, lists_day)
     item_ids = known.evidence.catalogue.item_ids
     lists_rows = reader.read("recommendations", lists_day, lists_day)
-    made = published(lists_rows, item_ids, settings.metric_k)
+    made = published(lists_rows, item_ids, settings.evaluation.metric_k)
     rows, made = _known_users(made, users)
     truth = _of_rows(new_items(reader, users, item_ids, lists_day + ONE_DAY, day), rows)
     case = _Case(settings, day, known, made, truth)
@@ -126,7 +128,9 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     quotas = read_quotas(settings, known.evidence, rules.categories, reader, lists_day)
     lists = dict(_all_lists(case, users, rows, rules, quotas))
     found = [*_measured(case, lists), _drift_row(case, drift), *_explored(case, lists_rows)]
-    table = pa.Table.from_pylist([_row(settings, day, *entry) for entry in found], schema=OUTCOMES.schema)
+    table = pa.Table.from_pylist(
+        [outcome_row(settings, RECOMMENDATIONS.name, day, *entry) for entry in found], schema=OUTCOMES.schema
+    )
     groups = _of_groups(case, lists_day, rules.categories, reader)
     newcomers = _of_newcomers(case, users.support.k[rows], lists)
     return Outcomes(day, lists_day, made.model_version, table, groups, drift, _gain(case, lists), newcomers, _inputs(reader))
@@ -195,7 +199,8 @@ def _of_groups(case: _Case, lists_day: date, categories: Sequence[tuple[str, ...
     quality = _quality(hits(case.made.lists, case.truth), case.truth.size, case.k)
     shown = Shown(case.settings, case.day, lists_day, case.known.evidence, categories, case.made, case.truth, quality)
     rows = [
-        _row(case.settings, case.day, ALL, row.metric, case.made.model_version, row.found) | {"group": row.group}
+        outcome_row(case.settings, RECOMMENDATIONS.name, case.day, ALL, row.metric, case.made.model_version, row.found)
+        | {"group": row.group}
         for row in measure_groups(shown, reader)
     ]
     return pa.Table.from_pylist(rows, schema=OUTCOMES.schema)
@@ -218,26 +223,32 @@ def _gain(case: _Case, found: dict[str, NDArray[np.int64]]) -> Gain:
     mine, popular = (
         ndcg(hits(found[name], case.truth), taken, case.k)[taken > 0] for name in (case.made.model_version, BASELINES[0].name)
     )
-    return paired_gain(mine, popular, settings.bootstrap_draws, seed_of(settings.seed, case.day, "gain"), settings.min_users)
+    return paired_gain(
+        mine,
+        popular,
+        settings.evaluation.bootstrap_draws,
+        seed_of(settings.training.seed, case.day, "gain"),
+        settings.evaluation.min_users,
+    )
 
 
 def _interval(case: _Case, values: NDArray[np.float64], cohort: str, metric: str) -> Interval:
     """Return the interval of a metric; the name has no part in the seed, so that equal lists have equal intervals."""
     settings = case.settings
-    rng = seed_of(settings.seed, case.day, cohort, metric)
-    return mean_interval(values, settings.bootstrap_draws, rng, settings.min_users)
+    rng = seed_of(settings.training.seed, case.day, cohort, metric)
+    return mean_interval(values, settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
 
 
 def _coverage(case: _Case, lists: NDArray[np.int64]) -> Interval:
     """Return coverage, without an interval: users drawn with replacement can only show fewer items than all of them do."""
-    if len(lists) < max(case.settings.min_users, 1):
+    if len(lists) < max(case.settings.evaluation.min_users, 1):
         return Interval(None, None, None, len(lists))
     items = int(case.known.evidence.catalogue.available.sum())
     return Interval(coverage(lists, case.k, items), None, None, len(lists))
 
 
 def _drift_row(case: _Case, drift: Drift) -> _Entry:
-    enough = drift.users >= case.settings.min_users
+    enough = drift.users >= case.settings.evaluation.min_users
     return ALL, DRIFT, case.made.model_version, Interval(drift.value if enough else None, None, None, drift.users)
 
 
@@ -246,21 +257,6 @@ def _explored(case: _Case, lists: pa.Table) -> Iterator[_Entry]:
     rows = logged(lists, case.made.user_ids, case.known.evidence.catalogue.item_ids, case.truth)
     for cohort, metric, interval in measured(rows, case.made.cohort, case.day, case.settings):
         yield cohort, metric, case.made.model_version, interval
-
-
-def _row(settings: Settings, day: date, cohort: str, metric: str, name: str, found: Interval) -> dict[str, Any]:
-    return {
-        "day": day,
-        "horizon_days": settings.horizon_days,
-        "cohort": cohort,
-        "metric": metric,
-        "value": found.value,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "users": found.users,
-        "name": name,
-        "table": RECOMMENDATIONS.name,
-    }
 
 
 def _inputs(reader: Reader) -> tuple[Input, ...]:

@@ -18,9 +18,10 @@ from recpipe.dataset.persons import as_persons, link_accounts
 from recpipe.evaluation.newcomer_outcomes import LISTS, METRICS, NEWCOMERS
 from recpipe.lake.reader import Reader
 from recpipe.metrics.cluster_intervals import clustered_interval
-from recpipe.metrics.intervals import Interval, seed_of
+from recpipe.metrics.intervals import seed_of
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import Popularity
+from recpipe.pipeline.task_outcomes import outcome_row
 
 WINDOWS: Final = (28, 91)
 """Days of lists that are pooled, the day's own the last of them."""
@@ -44,7 +45,9 @@ def pooled_rows(settings: Settings, reader: Reader, day: date) -> pa.Table:
         The last day.
     """
     rows = reader.read("newcomer_outcomes", day - timedelta(days=max(WINDOWS) - 1), day)
-    same = pc.and_(pc.equal(rows["horizon_days"], settings.horizon_days), pc.equal(rows["metric_k"], settings.metric_k))
+    same = pc.and_(
+        pc.equal(rows["horizon_days"], settings.evaluation.horizon_days), pc.equal(rows["metric_k"], settings.evaluation.metric_k)
+    )
     rows = rows.filter(same).sort_by([("day", "ascending"), ("user_id", "ascending"), ("name", "ascending")])
     person = _persons(reader, day, rows["user_id"]) if rows.num_rows else np.zeros(0, np.int64)
     found = [row for window in WINDOWS for row in _of_window(settings, day, window, rows, person)]
@@ -67,25 +70,10 @@ def _of_window(settings: Settings, day: date, window: int, rows: pa.Table, perso
             for metric in METRICS:
                 values = rows[metric].to_numpy()[mine]
                 # the name has no part in the seed, so that equal lists have equal intervals
-                rng = seed_of(settings.seed, day, window, cohort, metric)
-                found = clustered_interval(values, person[mine], settings.bootstrap_draws, rng, settings.min_users)
-                yield _row(settings, day, window, cohort, f"pooled_{metric}@{settings.metric_k}", name, found, nights)
-
-
-def _row(
-    settings: Settings, day: date, window: int, cohort: str, metric: str, name: str, found: Interval, nights: int
-) -> dict[str, Any]:
-    return {
-        "day": day,
-        "horizon_days": settings.horizon_days,
-        "cohort": cohort,
-        "metric": metric,
-        "value": found.value,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "users": found.users,
-        "name": name,
-        "table": RECOMMENDATIONS.name,
-        "window_days": window,
-        "nights": nights,
-    }
+                rng = seed_of(settings.training.seed, day, window, cohort, metric)
+                found = clustered_interval(
+                    values, person[mine], settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users
+                )
+                pooled = f"pooled_{metric}@{settings.evaluation.metric_k}"
+                row = outcome_row(settings, RECOMMENDATIONS.name, day, cohort, pooled, name, found)
+                yield row | {"window_days": window, "nights": nights}

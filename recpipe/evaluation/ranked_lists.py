@@ -96,21 +96,21 @@ def rank_lists(
     quotas
         Least share of groups of items in each list, as the published lists have it; None: no such rule.
     """
-    space, k = learner.items(evidence), min(settings.metric_k, settings.top_k)
-    category = category_codes(rules.categories, settings.category_level)
+    space, k = learner.items(evidence), min(settings.evaluation.metric_k, settings.lists.top_k)
+    category = category_codes(rules.categories, settings.lists.category_level)
     size = users_a_block(len(evidence.catalogue))
-    length = settings.top_k if quotas else k  # what a group lacks in a list's first places depends on its later ones
+    length = settings.lists.top_k if quotas else k  # what a group lacks in a list's first places depends on its later ones
     parts = [np.empty((0, k), np.int64)]
     for some in (rows[start : start + size] for start in range(0, len(rows), size)):
         scores = score_users(learner, space, take(users.support, some))
         barred = np.repeat(~evidence.catalogue.available[None, :], len(some), axis=0)
-        if settings.seen_items == "exclude":
+        if settings.lists.seen_items == "exclude":
             keep = np.repeat(np.arange(len(some)), seen.size[some])
             barred[keep, np.concatenate([seen.item[seen.indptr[row] : seen.indptr[row + 1]] for row in some])] = True
         if rules.bars:
             barred |= rules.barred(some)
-        lists = rank(scores, barred, length, category, settings.max_per_category)[0]
+        lists = rank(scores, barred, length, category, settings.lists.max_per_category)[0]
         if quotas:
-            lists = expose(lists, scores, barred, category, settings.max_per_category, quotas)[0]
+            lists = expose(lists, scores, barred, category, settings.lists.max_per_category, quotas)[0]
         parts.append(lists[:, :k])
     return np.concatenate(parts)

@@ -16,7 +16,7 @@ def warnings_of(settings: Settings, found: Outcomes) -> list[str]:
 
 
 def _crossed(settings: Settings, found: Outcomes) -> Iterator[str]:
-    rows, k = found.rows.to_pylist(), settings.metric_k
+    rows, k = found.rows.to_pylist(), settings.evaluation.metric_k
     lists = f"the lists of {found.lists_day} (" + (
         f"model version {found.model_version})" if found.model_version else "there were none)"
     )
@@ -26,21 +26,21 @@ def _crossed(settings: Settings, found: Outcomes) -> Iterator[str]:
         return row["value"] if row else None
 
     quality, shown, drift = value(f"ndcg@{k}"), value(f"coverage@{k}"), value(DRIFT)
-    if quality is not None and quality < settings.floor_ndcg:
+    if quality is not None and quality < settings.evaluation.floor_ndcg:
         yield (
-            f"nDCG@{k} of {lists}, measured up to {found.day}, is {quality:.4f}, below the floor of {settings.floor_ndcg:.4f}: "
+            f"nDCG@{k} of {lists}, measured up to {found.day}, is {quality:.4f}, below the floor of {settings.evaluation.floor_ndcg:.4f}: "
             f"compare with popularity in the report, look at the verdicts of these days, and take the "
             f"version back with `recpipe withdraw` if need be."
         )
-    if shown is not None and shown < settings.floor_coverage:
+    if shown is not None and shown < settings.evaluation.floor_coverage:
         yield (
             f"{lists[0].upper()}{lists[1:]} show {shown:.1%} of the catalogue, below the floor of "
-            f"{settings.floor_coverage:.1%}: see whether items were delivered as unavailable, and which version serves."
+            f"{settings.evaluation.floor_coverage:.1%}: see whether items were delivered as unavailable, and which version serves."
         )
-    if drift is not None and drift > settings.max_drift:
+    if drift is not None and drift > settings.evaluation.max_drift:
         yield (
             f"Behaviour up to {found.day} has drifted from what {lists} were made from: {drift:.2f}, above the limit of "
-            f"{settings.max_drift:.2f} ({_largest(found)}): look at the deliveries of these days, then train on newer ones."
+            f"{settings.evaluation.max_drift:.2f} ({_largest(found)}): look at the deliveries of these days, then train on newer ones."
         )
 
 
@@ -74,4 +74,4 @@ def _report_page(settings: Settings, day: str) -> str:
     from recpipe.local.home import airflow_pages
 
     name = f"outcomes-{day}.html"
-    return f"{airflow_pages(settings)}/recpipe/reports/{name}" if (settings.reports / name).is_file() else ""
+    return f"{airflow_pages(settings)}/recpipe/reports/{name}" if (settings.places.reports / name).is_file() else ""

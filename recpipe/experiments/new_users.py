@@ -95,8 +95,8 @@ def recommend_new_users(task: Task, settings: Settings) -> dict[str, Any]:
         f"{len(split.events)} events until {split.cutoff.astype('datetime64[D]')}, {len(split.items)} items, {len(split.users)} rows to serve"
     )
     encoder = load_encoder(task.encoder, task.cache)
-    evidence = split_evidence(split, encoder.encode, settings.event_weights)
-    support = split_support(split, settings.half_life_days, settings.event_weights)
+    evidence = split_evidence(split, encoder.encode, settings.history.event_weights)
+    support = split_support(split, settings.history.half_life_days, settings.history.event_weights)
     facts = split_facts(split, settings, encoder.fingerprint, task.withhold)
     began = time.monotonic()
     learner = make_learner(task, evidence, facts)
@@ -129,7 +129,7 @@ def split_facts(split: Split, settings: Settings, encoder: str, withhold: Sequen
     first = split.events["ts"].to_numpy().astype("datetime64[us]").min()
     days = {"horizon_days": split.horizon_days, "window_days": split.window_days}
     return {
-        **{name: getattr(settings, name) for name in FACTS},
+        **{name: settings.flat()[name] for name in FACTS},
         "seen_items": "exclude",
         "encoder": encoder,
         **protocol_facts(first, split.cutoff, str(last_day), **days),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recpipe.errors import BadSetting
 from recpipe.files import whole_file
-from recpipe.text import classifier
+from recpipe.text.classes import classifier
 from recpipe.text.encoder import load_encoder
 
 

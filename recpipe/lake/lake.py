@@ -60,8 +60,8 @@ class Lake:
     @classmethod
     def from_settings(cls, settings: Settings) -> Lake:
         """Open the lake that the settings name."""
-        options = tuple(sorted(settings.storage_options.items()))
-        return cls(settings.lake_root, settings.run_id, options, fingerprint(settings))
+        options = tuple(sorted(settings.places.storage_options.items()))
+        return cls(settings.places.lake_root, settings.run.run_id, options, fingerprint(settings))
 
     # --- reading
 

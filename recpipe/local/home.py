@@ -47,38 +47,38 @@ ENVIRONMENT = {
 
 def airflow_home(settings: Settings) -> Path:
     """Return the folder of Airflow's configuration, database and task logs."""
-    return settings.home.resolve() / "airflow"
+    return settings.places.home.resolve() / "airflow"
 
 
 def logs(settings: Settings) -> Path:
     """Return the folder of the services' logs."""
-    return settings.home.resolve() / "logs"
+    return settings.places.home.resolve() / "logs"
 
 
 def base_url(settings: Settings) -> str:
     """Return the address of Airflow's pages."""
-    return f"http://127.0.0.1:{settings.airflow_port}"
+    return f"http://127.0.0.1:{settings.local.airflow_port}"
 
 
 def mlflow_url(settings: Settings) -> str:
     """Return the address of MLflow's pages."""
-    return f"http://127.0.0.1:{settings.mlflow_port}"
+    return f"http://127.0.0.1:{settings.local.mlflow_port}"
 
 
 def airflow_pages(settings: Settings) -> str:
     """Return the address of Airflow's pages as a browser opens it, without a slash at its end."""
-    return (settings.airflow_pages or base_url(settings)).rstrip("/")
+    return (settings.local.airflow_pages or base_url(settings)).rstrip("/")
 
 
 def mlflow_pages(settings: Settings) -> str:
     """Return the address of MLflow's pages as a browser opens it, without a slash at its end."""
-    served = settings.mlflow_uri if settings.mlflow_uri.startswith("http") else mlflow_url(settings)
-    return (settings.mlflow_pages or served).rstrip("/")
+    served = settings.places.mlflow_uri if settings.places.mlflow_uri.startswith("http") else mlflow_url(settings)
+    return (settings.local.mlflow_pages or served).rstrip("/")
 
 
 def serves_mlflow(settings: Settings) -> bool:
     """Whether the home serves MLflow itself, which it does unless a tracking server elsewhere is named."""
-    return settings.tracking_uri.startswith("sqlite:")
+    return settings.places.tracking_uri.startswith("sqlite:")
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -86,8 +86,8 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
     Only values that differ from the defaults are named, and the home. Paths are absolute: services run in another folder.
     """
-    values = settings.model_dump(mode="json", exclude_defaults=True)
-    values["home"] = str(settings.home.resolve())
+    values = settings.differing()
+    values["home"] = str(settings.places.home.resolve())
     for name in ("lake", "landing", "encoder", "user_key_file"):
         given = values.get(name)
         if given and "://" not in given:
@@ -118,6 +118,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     return {
         **ENVIRONMENT,
         "RECPIPE_ENV_FILE": "",  # what follows is the whole of the settings
+        "RECPIPE_CONFIG_FILE": "",
         "AIRFLOW_HOME": str(airflow_home(settings)),
         "AIRFLOW_CONFIG": str(airflow_home(settings) / "airflow.cfg"),
         **settings_environment(settings),
@@ -135,10 +136,10 @@ def process_environment(settings: Settings) -> dict[str, str]:
 
 def _secrets(settings: Settings) -> dict[str, str]:
     """Return what the services have to be told and nobody may print, such as the key of user ids."""
-    secrets = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
-    if settings.landing_options:
+    secrets = {name: value.get_secret_value() for name, value in settings.flat().items() if isinstance(value, SecretStr)}
+    if settings.places.landing_options:
         secrets["landing_options"] = json.dumps(
-            {name: value.get_secret_value() for name, value in settings.landing_options.items()}
+            {name: value.get_secret_value() for name, value in settings.places.landing_options.items()}
         )
     return {f"RECPIPE_{name.upper()}": value for name, value in secrets.items() if value}
 
@@ -146,7 +147,7 @@ def _secrets(settings: Settings) -> dict[str, str]:
 def write_home(settings: Settings) -> None:
     """Write ``airflow.cfg`` and the login; keys are made once and kept."""
     home = airflow_home(settings)
-    for folder in (home, logs(settings), settings.home.resolve() / "run", settings.home.resolve() / "mlflow"):
+    for folder in (home, logs(settings), settings.places.home.resolve() / "run", settings.places.home.resolve() / "mlflow"):
         folder.mkdir(parents=True, exist_ok=True)
     keys = _keys(home / "keys.json")
     _write_private(home / "login.json", json.dumps({USER: keys["password"]}) + "\n")
@@ -168,7 +169,7 @@ def login(settings: Settings) -> tuple[str, str]:
     """
     path = airflow_home(settings) / "login.json"
     if not path.is_file():
-        raise BadSetting(f"There is no login under {settings.home}: run `recpipe up` first.")
+        raise BadSetting(f"There is no login under {settings.places.home}: run `recpipe up` first.")
     return USER, json.loads(path.read_text())[USER]
 
 
@@ -194,8 +195,8 @@ def _write_private(path: Path, text: str) -> None:
 def _plugins_folder(settings: Settings) -> Path:
     """Return the folder of further plugins: that of the settings, that of a checkout, or Airflow's own, which may be missing."""
     beside = Path(recpipe.__file__).resolve().parent.parent / "plugins"
-    if settings.plugins_folder:
-        return existing_folder(settings.plugins_folder, "plugins")
+    if settings.local.plugins_folder:
+        return existing_folder(settings.local.plugins_folder, "plugins")
     return beside if beside.is_dir() else airflow_home(settings) / "plugins"
 
 
@@ -204,12 +205,12 @@ def _configuration(settings: Settings, keys: dict[str, str]) -> dict[str, dict[s
     home = airflow_home(settings)
     return {
         "core": {
-            "dags_folder": str(dag_files(settings.dags_folder)),
+            "dags_folder": str(dag_files(settings.local.dags_folder)),
             "plugins_folder": str(_plugins_folder(settings)),
             "executor": "LocalExecutor",
-            "parallelism": str(settings.parallel_tasks),
+            "parallelism": str(settings.local.parallel_tasks),
             "load_examples": "False",
-            "dags_are_paused_at_creation": str(settings.dags_paused),
+            "dags_are_paused_at_creation": str(settings.local.dags_paused),
             "fernet_key": keys["fernet"],
             "simple_auth_manager_users": f"{USER}:admin",
             "simple_auth_manager_passwords_file": str(home / "login.json"),
@@ -222,7 +223,7 @@ def _configuration(settings: Settings, keys: dict[str, str]) -> dict[str, dict[s
         "logging": {"base_log_folder": str(home / "logs"), "colored_console_log": "False"},
         "api": {
             "host": "127.0.0.1",
-            "port": str(settings.airflow_port),
+            "port": str(settings.local.airflow_port),
             "base_url": base_url(settings),
             "workers": "1",
             "secret_key": keys["secret"],

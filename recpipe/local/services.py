@@ -58,25 +58,25 @@ class ServiceState:
 def services(settings: Settings) -> list[Service]:
     """Return the services of the home, in the order they are started."""
     airflow = (sys.executable, "-m", "airflow")
-    warm = (sys.executable, "-m", "recpipe.local.warm", ",".join(settings.preload))
+    warm = (sys.executable, "-m", "recpipe.local.warm", ",".join(settings.local.preload))
     found = [
-        Service("api-server", (*airflow, "api-server"), settings.airflow_port),
+        Service("api-server", (*airflow, "api-server"), settings.local.airflow_port),
         # logs are read from disk by the api-server, so nobody has to serve them on a port
         Service("scheduler", (*warm, "scheduler", "--skip-serve-logs")),
         Service("dag-processor", (*airflow, "dag-processor")),
         Service("triggerer", (*airflow, "triggerer", "--skip-serve-logs")),
     ]
     if places.serves_mlflow(settings):
-        found.append(Service("mlflow", _mlflow(settings), settings.mlflow_port))
+        found.append(Service("mlflow", _mlflow(settings), settings.local.mlflow_port))
     return found
 
 
 def _mlflow(settings: Settings) -> tuple[str, ...]:
     return (
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(settings.mlflow_port),
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(settings.local.mlflow_port),
         "--allowed-hosts", "127.0.0.1:*,localhost:*",  # no page of the web whose name points here
-        "--workers", "1", "--backend-store-uri", settings.tracking_uri, "--no-serve-artifacts",
-        "--default-artifact-root", (settings.home.resolve() / "mlflow" / "artifacts").as_uri(),
+        "--workers", "1", "--backend-store-uri", settings.places.tracking_uri, "--no-serve-artifacts",
+        "--default-artifact-root", (settings.places.home.resolve() / "mlflow" / "artifacts").as_uri(),
     )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def _make_database(settings: Settings) -> None:
     """See that MLflow's file is whole before its server opens it; the server would not notice that it was killed while it made it."""
     from recpipe.local.mlflow_database import ready
 
-    ready(settings.tracking_uri)
+    ready(settings.places.tracking_uri)
 
 
 def status(settings: Settings) -> list[ServiceState]:
@@ -172,7 +172,7 @@ def down(settings: Settings, say: Callable[[str], None] = log.info) -> list[str]
 
 
 def _pid_file(settings: Settings, name: str) -> Path:
-    return settings.home.resolve() / "run" / f"{name}.json"
+    return settings.places.home.resolve() / "run" / f"{name}.json"
 
 
 def _process(settings: Settings, name: str) -> psutil.Process | None:
@@ -198,7 +198,7 @@ def _with_all(settings: Settings, name: str) -> list[psutil.Process]:
         noted = int(json.loads(_pid_file(settings, name).read_text())["pid"])
     except (OSError, ValueError, KeyError):
         return []
-    return [member for member in reversed(_session(noted)) if _home_of(member) == str(settings.home.resolve())]
+    return [member for member in reversed(_session(noted)) if _home_of(member) == str(settings.places.home.resolve())]
 
 
 def _home_of(process: psutil.Process) -> str:
@@ -265,7 +265,7 @@ def _free(port: int) -> bool:
 
 
 def _prepare(settings: Settings) -> None:
-    slots = max(1, settings.train_slots or settings.gpus or len(list(Path("/dev").glob("nvidia[0-9]*"))))
+    slots = max(1, settings.local.train_slots or settings.local.gpus or len(list(Path("/dev").glob("nvidia[0-9]*"))))
     path = places.logs(settings) / "prepare.log"
     with path.open("wb") as output:
         done = subprocess.run(

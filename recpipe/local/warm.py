@@ -29,7 +29,7 @@ def modules(given: str) -> list[str]:
     if given == "default":
         from recpipe.config.settings import load_settings
 
-        return load_settings().preload
+        return load_settings().local.preload
     return [name for name in given.split(",") if name]
 
 

@@ -34,7 +34,7 @@ def maintain(settings: Settings, *, dry_run: bool = False) -> Report:
 
 def tidy_tables(settings: Settings, *, dry_run: bool = False) -> Report:
     """Join small files, remove those that no kept version needs, and shorten the log, of every table and the register."""
-    lake, keep = Lake.from_settings(settings), timedelta(days=settings.keep_days)
+    lake, keep = Lake.from_settings(settings), timedelta(days=settings.upkeep.keep_days)
     parts: list[Callable[[], list[Step]]] = []
     for table in TABLES:
         parts += [

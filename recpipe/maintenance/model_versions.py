@@ -32,7 +32,7 @@ GONE: Final = "RESOURCE_DOES_NOT_EXIST"
 def unused_versions(store: MlflowClient, settings: Settings) -> list[ModelVersion]:
     """Return the versions that may go: older than RECPIPE_KEEP_MODEL_DAYS, and neither promoted, pointed at, nor ever used."""
     used = _used(store, settings)
-    before = (time.time() - timedelta(days=settings.keep_model_days).total_seconds()) * 1000
+    before = (time.time() - timedelta(days=settings.upkeep.keep_model_days).total_seconds()) * 1000
     return [
         version
         for version in _registered(store, settings)
@@ -56,12 +56,12 @@ def prune_versions(settings: Settings, *, dry_run: bool = False) -> list[Step]:
     for version in unused_versions(store, settings):
         places = _places(store, version)
         count = sum(_bytes(place) for place in places)
-        name = f"{settings.registered_model} version {version.version}"
+        name = f"{settings.promotion.registered_model} version {version.version}"
         if not dry_run:
             if not _remove(store, version, places):
                 log.info("%s stays: it was promoted meanwhile.", name)
                 continue
-            log.info("%s is removed: nobody used it in %d days.", name, settings.keep_model_days)
+            log.info("%s is removed: nobody used it in %d days.", name, settings.upkeep.keep_model_days)
         steps.append(Step("model", name, 1, count))
     return steps
 
@@ -69,7 +69,7 @@ def prune_versions(settings: Settings, *, dry_run: bool = False) -> list[Step]:
 def _registered(store: MlflowClient, settings: Settings) -> Iterator[ModelVersion]:
     token: str | None = None
     while True:
-        page = store.search_model_versions(f"name='{settings.registered_model}'", max_results=PAGE, page_token=token)
+        page = store.search_model_versions(f"name='{settings.promotion.registered_model}'", max_results=PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:
@@ -81,12 +81,12 @@ def _used(store: MlflowClient, settings: Settings) -> set[str]:
     from mlflow.exceptions import MlflowException
 
     try:
-        aliases = store.get_registered_model(settings.registered_model).aliases
+        aliases = store.get_registered_model(settings.promotion.registered_model).aliases
     except MlflowException as error:
         if error.error_code != GONE:
             raise
         aliases = {}
-    return {*map(str, aliases.values()), *_made_days(settings), settings.train_from}
+    return {*map(str, aliases.values()), *_made_days(settings), settings.training.train_from}
 
 
 def _made_days(settings: Settings) -> set[str]:

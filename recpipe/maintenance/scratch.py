@@ -17,6 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from recpipe.config.settings import Settings
 from recpipe.lake.lake import Lake
 from recpipe.maintenance.steps import Step
@@ -37,7 +39,7 @@ def prune_folders(settings: Settings, *, dry_run: bool = False) -> list[Step]:
     A folder stays where anything in it was touched since, where a process of this machine works in it or was started with its
     name, where the process that its name names lives, and where it holds a model that served within these days.
     """
-    before = time.time() - timedelta(days=settings.keep_scratch_days).total_seconds()
+    before = time.time() - timedelta(days=settings.upkeep.keep_scratch_days).total_seconds()
     kept = _serving(settings, before)
     steps = []
     in_use: str | None = None
@@ -47,7 +49,7 @@ def prune_folders(settings: Settings, *, dry_run: bool = False) -> list[Step]:
         in_use = _in_use() if in_use is None else in_use
         if _mentioned(place, in_use):
             continue
-        steps.append(_removed(settings.work, place, dry_run=dry_run))
+        steps.append(_removed(settings.places.work, place, dry_run=dry_run))
     return steps
 
 
@@ -66,13 +68,13 @@ def _removed(work: Path, place: Path, *, dry_run: bool) -> Step:
 
 def empty_caches(settings: Settings, *, dry_run: bool = False) -> list[Step]:
     """Empty the caches of text vectors that are larger than RECPIPE_KEEP_VECTORS_MB, where that is set; returns a step for each."""
-    limit = settings.keep_vectors_mb * 1_000_000
-    found = sorted((settings.work / "encoder").glob("*.sqlite*")) if limit else []
+    limit = settings.upkeep.keep_vectors_mb * 1_000_000
+    found = sorted((settings.places.work / "encoder").glob("*.sqlite*")) if limit else []
     steps = []
     for file in (file for file in found if not file.name.endswith(("-wal", "-shm"))):
         count = file.stat().st_size
         if count > limit:
-            steps.append(Step("vectors", str(file.relative_to(settings.work)), 1, count))
+            steps.append(Step("vectors", str(file.relative_to(settings.places.work)), 1, count))
             if not dry_run:
                 _empty(file)
     return steps
@@ -88,10 +90,10 @@ def _empty(file: Path) -> None:
 def _run_folders(settings: Settings) -> Iterator[Path]:
     for kind, depth in RUNS.items():
         pattern = "/".join(["*"] * depth)
-        for place in sorted((settings.work / kind).glob(pattern)):
+        for place in sorted((settings.places.work / kind).glob(pattern)):
             if place.is_dir() and not place.is_symlink():
                 yield place
-    yield from sorted(settings.work.glob(f"{DOOMED}*"))
+    yield from sorted(settings.places.work.glob(f"{DOOMED}*"))
 
 
 def _serving(settings: Settings, before: float) -> set[Path]:
@@ -102,7 +104,7 @@ def _serving(settings: Settings, before: float) -> set[Path]:
     newest = max(records, key=lambda record: (record.recorded_at, record.day), default=None)
     if newest is not None:
         used.add(number_of(newest.model_version))
-    return {settings.work / "models" / number for number in used if number}
+    return {settings.places.work / "models" / number for number in used if number}
 
 
 def _touched(place: Path) -> float:
@@ -122,21 +124,11 @@ def _bytes(place: Path) -> int:
 def _named_process_lives(place: Path) -> bool:
     """Return whether a folder ``local-PID-…`` belongs to a process of this machine that lives."""
     words = place.name.split("-")
-    if len(words) != 3 or words[0] != "local" or not words[1].isdigit():
-        return False
-    try:
-        os.kill(int(words[1]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return len(words) == 3 and words[0] == "local" and words[1].isdigit() and psutil.pid_exists(int(words[1]))
 
 
 def _in_use() -> str:
     """Return the command lines, folders and open files of this machine's processes, as far as they can be read."""
-    import psutil
-
     said: list[str] = []
     for process in psutil.process_iter():
         if process.pid == os.getpid():

@@ -45,8 +45,8 @@ def send(settings: Settings, notices: Sequence[Notice]) -> list[str]:
     if not notices:
         return []
     channels: dict[str, tuple[bool, Callable[[Settings, Sequence[Notice]], None]]] = {
-        "webhook": (bool(settings.webhook.get_secret_value()), _post),
-        "mail": (bool(settings.smtp.get_secret_value() and settings.mail_to), _mail),
+        "webhook": (bool(settings.notices.webhook.get_secret_value()), _post),
+        "mail": (bool(settings.notices.smtp.get_secret_value() and settings.notices.mail_to), _mail),
     }
     return [name for name, (wanted, carry) in channels.items() if wanted and _carried(name, carry, settings, notices)]
 
@@ -63,7 +63,7 @@ def _carried(
 
 
 def _post(settings: Settings, notices: Sequence[Notice]) -> None:
-    address = settings.webhook.get_secret_value()
+    address = settings.notices.webhook.get_secret_value()
     if not address.startswith(("http://", "https://")):
         raise ValueError("RECPIPE_WEBHOOK is no http or https address")
     words = [in_words(notice) for notice in notices]
@@ -88,13 +88,13 @@ _OPENER: Final = urllib.request.build_opener(_NoOtherPlace)
 
 
 def _mail(settings: Settings, notices: Sequence[Notice]) -> None:
-    where = urlsplit(settings.smtp.get_secret_value())
+    where = urlsplit(settings.notices.smtp.get_secret_value())
     if where.scheme not in ("smtp", "smtps") or not where.hostname:
         raise ValueError("RECPIPE_SMTP is no smtp:// or smtps:// address")
     message = EmailMessage()
     message["Subject"] = subject(notices)
-    message["From"] = settings.mail_from
-    message["To"] = ", ".join(settings.mail_to)
+    message["From"] = settings.notices.mail_from
+    message["To"] = ", ".join(settings.notices.mail_to)
     message.set_content("\n\n".join(in_words(notice) for notice in notices))
     connect = smtplib.SMTP_SSL if where.scheme == "smtps" else smtplib.SMTP
     with connect(where.hostname, where.port or (465 if where.scheme == "smtps" else 25), timeout=TIMEOUT_SECONDS) as server:

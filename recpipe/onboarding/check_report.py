@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from recpipe.onboarding.delivery_check import Checked, questions
+from recpipe.onboarding.checked import Checked, questions
 from recpipe.onboarding.proposal import Line
 from recpipe.printable import printable
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -12,70 +12,26 @@ from typing import Any, Final
 from recpipe.config.settings import Settings, load_settings
 from recpipe.days import days_between
 from recpipe.errors import BadSetting, RecpipeError
-from recpipe.onboarding.found_layout import Layout, find_layout
+from recpipe.onboarding.checked import Asked, Checked
+from recpipe.onboarding.found_layout import find_layout
 from recpipe.onboarding.guesses.samples import Sample, sample
 from recpipe.onboarding.guesses.time_forms import quiet_hours
 from recpipe.onboarding.log_days import cut
 from recpipe.onboarding.proposal import Line, Proposal, kinds_of, propose, unknown_kinds
 from recpipe.onboarding.row_identity import identity
 from recpipe.onboarding.sample_rows import Shape
-from recpipe.onboarding.sources import Found, find_sources
+from recpipe.onboarding.sources import find_sources
 from recpipe.onboarding.survey import Survey, survey
-from recpipe.onboarding.table_choice import Chosen, choose_tables
-from recpipe.onboarding.trial import Trial, trial_days, try_days
+from recpipe.onboarding.table_choice import choose_tables
+from recpipe.onboarding.trial import trial_days, try_days
 from recpipe.validation.audit import median_before
 
 Say = Callable[[str, int, int], None]
 """Told what is done, how much of it, and of how much."""
+
+
 WATCHED: Final = 2.0
 """Times the share of usual rows at which a day is refused, below which a day is asked for."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a person has said.
-
-    Attributes
-    ----------
-    path
-        The shop's file or folder.
-    tables
-        Table -> name of a source.
-    columns
-        Table -> contract column -> delivered column.
-    kinds
-        Delivered event type -> contract's; ``*`` for events without a type.
-    zone
-        The shop's zone; empty: not said.
-    cut
-        Where a log is cut to; None: it is only tried.
-    """
-
-    path: Path
-    tables: Mapping[str, str] = field(default_factory=dict)
-    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    zone: str = ""
-    cut: Path | None = None
-
-
-@dataclass
-class Checked:
-    """What was found, proposed, tried and written."""
-
-    found: Found
-    tables: dict[str, Chosen]
-    proposal: Proposal
-    survey: Survey = field(default_factory=Survey)
-    layout: Layout | None = None
-    trial: Trial = field(default_factory=Trial)
-    landing: Path | None = None
-    written: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def ingestible(self) -> bool:
-        """Whether nothing is missing."""
-        return not self.proposal.missing
 
 
 def check(asked: Asked, scratch: Path, say: Say = lambda what, done, of: None) -> Checked:
@@ -185,9 +141,6 @@ def _add_survey(checked: Checked, asked: Asked) -> None:
         )
 
 
-# --- days that lie there, and a log that is cut -----------------------------------------------------------------------
-
-
 def _try_laid(checked: Checked, scratch: Path, say: Say) -> None:
     layout = checked.layout
     assert layout is not None  # noqa: S101  # the caller has looked
@@ -235,17 +188,17 @@ def _try_cut(checked: Checked, asked: Asked, scratch: Path, say: Say) -> None:
 def _small_days(found: Survey, settings: Settings) -> Iterator[Line]:
     """Yield the days of so few events that a history may refuse them: what it compares is what is left once rows are judged."""
     rows = {day: found.days[day] for day in days_between(found.first, found.last)}
-    share = min(1.0, WATCHED * settings.least_volume)
+    share = min(1.0, WATCHED * settings.intake.least_volume)
     few = []
     for day, count in rows.items():
-        usual = median_before(rows, day, settings.volume_weeks)
-        if usual is not None and usual >= settings.least_volume_rows and count < share * usual:
+        usual = median_before(rows, day, settings.intake.volume_weeks)
+        if usual is not None and usual >= settings.intake.least_volume_rows and count < share * usual:
             few.append(day.isoformat())
     if few:
         shown = ", ".join(few[:5]) + (", …" if len(few) > 5 else "")
         yield Line(
             "accepted_days", few,
-            f"{len(few)} days have less than {share:.0%} of the events that are usual on their weekday; below {settings.least_volume:.0%} a day is refused",
+            f"{len(few)} days have less than {share:.0%} of the events that are usual on their weekday; below {settings.intake.least_volume:.0%} a day is refused",
             f"Was the shop closed on {shown}? A day on which the log has a gap is better taken out of RECPIPE_ACCEPTED_DAYS.",
         )  # fmt: skip
 
@@ -281,8 +234,3 @@ class _Days:
 
     def __call__(self, day: date) -> None:
         self._say(f"trying {day}", self._days.index(day), len(self._days))
-
-
-def questions(proposal: Proposal) -> Iterator[str]:
-    """Yield what a person should look at, each once."""
-    yield from dict.fromkeys(line.question for line in proposal.lines if line.question)

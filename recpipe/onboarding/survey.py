@@ -101,7 +101,7 @@ def survey(settings: Settings, source: Source, shape: Shape, kind: str, say: Cal
 
 def local_times(times: pa.Array, settings: Settings) -> pa.Array:
     """Return instants as times of the shop's clock."""
-    return pc.local_timestamp(times.cast(pa.timestamp("us", settings.zone.key)))
+    return pc.local_timestamp(times.cast(pa.timestamp("us", settings.shop.zone.key)))
 
 
 def _count(found: Survey, columns: dict[str, pa.Array], local: pa.Array, days: pa.Array) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,42 +12,15 @@ import pyarrow.parquet as pq
 
 from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import RecpipeError
+from recpipe.onboarding.checked import Trial
 from recpipe.onboarding.survey import Survey
 from recpipe.tables.ingest.stage import stage_days
 from recpipe.tables.ingest.staged import FACTS
 
 FIRST: int = 4
+
+
 AROUND: int = 4
-
-
-@dataclass
-class Trial:
-    """What became of some days.
-
-    Attributes
-    ----------
-    days
-        Days that were staged.
-    rows
-        Rows taken in, by table.
-    out
-        (table, reason, column, set aside) -> rows that stay out.
-    refused
-        Sentences of the days that would be refused, by day.
-    midnights
-        Hours between the shop's midnight and the one at which days seem to be cut -> such days.
-    """
-
-    days: list[date] = field(default_factory=list)
-    rows: Counter[str] = field(default_factory=Counter)
-    out: Counter[tuple[str, str, str, bool]] = field(default_factory=Counter)
-    refused: dict[date, str] = field(default_factory=dict)
-    midnights: Counter[float] = field(default_factory=Counter)
-
-    @property
-    def delivered(self) -> int:
-        """Rows of all tables that were looked at."""
-        return sum(self.rows.values()) + sum(self.out.values())
 
 
 def trial_days(found: Survey) -> list[date]:
@@ -83,7 +54,7 @@ def try_days(
 def _read_refused(settings: Settings, day: date, trial: Trial) -> None:
     """Stage a day again without a limit of bad rows, so that it can be said which they are."""
     try:
-        _read(stage_days(settings.model_copy(update={"max_bad_share": 1.0}), [day]), day, trial)
+        _read(stage_days(settings.changed(max_bad_share=1.0), [day]), day, trial)
     except RecpipeError:
         return
 

@@ -74,8 +74,8 @@ def _published(lake: Lake, task: Task[Any], day: date) -> str | None:
 
 def run_folder(settings: Settings, task: Task[Any], plan: RunPlan) -> Path:
     """Return the folder of a run's staged files: of this run alone, so that runs of one day do not meet."""
-    run = "-".join(part for part in (settings.run_name, plan.by_hand) if part)
-    return settings.work / "nights" / str(plan.day) / run / task.name
+    run = "-".join(part for part in (settings.run.run_name, plan.by_hand) if part)
+    return settings.places.work / "nights" / str(plan.day) / run / task.name
 
 
 def by_hand(plan: RunPlan, shards: int) -> RunPlan:

@@ -77,13 +77,13 @@ def publish_rows(
     """
     what, again = f"Table {table} of {day}", "Look at what is named, then run this again; what was published before stays."
     with told(
-        f"{what}: its verdict could not be written under {settings.reports} or {settings.lake_root}",
+        f"{what}: its verdict could not be written under {settings.places.reports} or {settings.places.lake_root}",
         again,
         keep_back=has_key(settings),
     ):
         verdict = audit(settings, table, day, rows.to_batches(), facts, suite)
     verdict.raise_if_failed()
-    with told(f"{what} could not be published in {settings.lake_root}", again, keep_back=has_key(settings)):
+    with told(f"{what} could not be published in {settings.places.lake_root}", again, keep_back=has_key(settings)):
         Lake.from_settings(settings).publish(table, [day], rows, inputs=inputs, model_version=model_version)
         check_published(settings, table, [day])
 

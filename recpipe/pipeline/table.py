@@ -95,7 +95,7 @@ class Task(Generic[State]):
     reads_history: tuple[str, ...] = ()
     suite: Callable[[Settings], Suite] | None = None
     uses_rules: bool = False
-    shards: Callable[[Settings], int] = lambda settings: settings.shards
+    shards: Callable[[Settings], int] = lambda settings: settings.lists.shards
     measure: Callable[[Settings, Reader, date, date], Sequence[Metric]] | None = None
 
     @property

@@ -36,7 +36,7 @@ def adopt(settings: Settings, folder: str, day: date | None = None) -> Decision:
         What `recpipe train` wrote in another shop.
     day
         The day before the first that it is to serve; if None the one before the first day of events in the lake, or, while there is none, before
-        ``settings.first_day``.
+        ``settings.shop.first_day``.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def adopt(settings: Settings, folder: str, day: date | None = None) -> Decision:
     version = find(all_versions(store, settings), number, settings)
     decision = Decision(
         number, "", until.isoformat(), "", True, f"Adopted from another shop, without comparison (model {origin[:12]}): it serves from {until + ONE_DAY} on.",
-        f"ndcg@{settings.metric_k}", None, None, None, None, None, settings.promotion_margin, 0,
+        f"ndcg@{settings.evaluation.metric_k}", None, None, None, None, None, settings.promotion.promotion_margin, 0,
     )  # fmt: skip
     return record(store, settings, version, decision, until)
 
@@ -69,7 +69,7 @@ def _copied(settings: Settings, folder: Path, origin: str, until: date) -> Path:
 
     learner, config = load(folder), read_config(folder)
     about: dict[str, Any] = {name: config[name] for name in KEPT if name in config}
-    copy = settings.work / "adopted" / f"{origin[:16]}-{until}"
+    copy = settings.places.work / "adopted" / f"{origin[:16]}-{until}"
     save(learner, copy, {**about, "trained_until": str(until), "fitted_until": str(until), FROM: origin})
     return copy
 
@@ -78,4 +78,4 @@ def _day_before_the_first(settings: Settings) -> date:
     from recpipe.lake.lake import Lake
 
     days = Lake.from_settings(settings).reader().days("events")
-    return (min(days) if days else settings.first_day) - ONE_DAY
+    return (min(days) if days else settings.shop.first_day) - ONE_DAY

@@ -29,17 +29,17 @@ def pictures(settings: Settings, version: str) -> list[str]:
     Returns
     -------
     list of str
-        Paths below ``settings.reports``: the comparison first, then what the training drew.
+        Paths below ``settings.places.reports``: the comparison first, then what the training drew.
     """
     store = client(settings)
     run = find(all_versions(store, settings), version, settings).run_id
-    folder = settings.reports / "models" / f"version-{version}"
+    folder = settings.places.reports / "models" / f"version-{version}"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         for picture in Path(store.download_artifacts(run, "plots", scratch)).glob("*.png"):
             picture.replace(folder / picture.name)
     found = sorted(folder.glob("*.png"), key=lambda file: (file.name != FIRST, file.name))
-    return [str(file.relative_to(settings.reports)) for file in found]
+    return [str(file.relative_to(settings.places.reports)) for file in found]
 
 
 def question(settings: Settings, decision: dict[str, Any], plots: Sequence[str] = ()) -> str:
@@ -58,7 +58,7 @@ def question(settings: Settings, decision: dict[str, Any], plots: Sequence[str] 
 
     # without the host, as the browser may know it by another name than the settings, under which it has no login
     reports = f"{urlsplit(airflow_pages(settings)).path}/recpipe/reports"
-    model = f"{mlflow_pages(settings)}/#/models/{settings.registered_model}/versions/{decision['version']}"
+    model = f"{mlflow_pages(settings)}/#/models/{settings.promotion.registered_model}/versions/{decision['version']}"
     metric = decision["metric"]
     rows = [
         ("candidate, version " + decision["version"], decision["candidate_value"], None, None, None),
@@ -83,7 +83,7 @@ def question(settings: Settings, decision: dict[str, Any], plots: Sequence[str] 
         "**Approve**: from the next night on this version makes the lists. **Reject**, or no answer in time: the champion stays.",
         "",
         *(f"[![{Path(plot).stem}]({reports}/{plot})]({reports}/{plot})\n" for plot in plots),
-        f"Everything of its training: [MLflow, version {decision['version']} of {settings.registered_model}]({model}).",
+        f"Everything of its training: [MLflow, version {decision['version']} of {settings.promotion.registered_model}]({model}).",
     ]
     return "\n".join(lines)
 

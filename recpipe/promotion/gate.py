@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 def promote(settings: Settings, version: str, day: date) -> Decision:
     """Hold a version against the champion of its week and its own closed form, and promote it if the gate lets it pass.
 
-    All rank the catalogue for the users with a support who newly met an item in the last ``settings.gate_days`` days up
+    All rank the catalogue for the users with a support who newly met an item in the last ``settings.promotion.gate_days`` days up
     to ``day``, as of the day before these days. A decision is taken once: asking again returns it, and finishes what a killed run
     left undone. The alias ``champion`` points to the newest promoted week, so an older week never moves it.
 
@@ -84,7 +84,7 @@ def propose(settings: Settings, version: str, day: date) -> Decision:
         )
     decision = _decide(settings, candidate, champion, day, _compare(settings, candidate, champion, day))
     _log_evidence(store, candidate.run_id, decision)
-    store.set_model_version_tag(settings.registered_model, version, PROPOSAL, json.dumps(asdict(decision)))
+    store.set_model_version_tag(settings.promotion.registered_model, version, PROPOSAL, json.dumps(asdict(decision)))
     return decision
 
 
@@ -129,19 +129,19 @@ class Compared:
 
 def judge(gain: Gain, settings: Settings, than: str = "the champion") -> tuple[bool, str]:
     """Return whether a gain passes the gate, and the sentence that says why."""
-    if gain.users < settings.min_users:
-        return False, f"Too few users to compare: {gain.users}, and {settings.min_users} are needed."
+    if gain.users < settings.evaluation.min_users:
+        return False, f"Too few users to compare: {gain.users}, and {settings.evaluation.min_users} are needed."
     if gain.low is None:
         # a single lucky hit would do otherwise: a relative gain over nothing has no lower end
         return False, (
             f"{than[0].upper()}{than[1:]} had no hit at all and the candidate had {'some' if gain.candidate > 0 else 'none either'}, so no gain "
             f"can be measured ({gain.users} users): the champion stays; look at both, and compare on more days (RECPIPE_GATE_DAYS)."
         )
-    passed = gain.low > settings.promotion_margin
+    passed = gain.low > settings.promotion.promotion_margin
     relation = "above" if passed else "not above"
     return passed, (
         f"The lower end of the paired relative gain over {than}, {gain.low:+.1%}, is {relation} the margin of "
-        f"{settings.promotion_margin:+.1%} ({gain.users} users)."
+        f"{settings.promotion.promotion_margin:+.1%} ({gain.users} users)."
     )
 
 
@@ -152,7 +152,7 @@ def _compare(settings: Settings, candidate: Version, champion: Version, day: dat
     from recpipe.metrics.intervals import paired_gain, seed_of
     from recpipe.models.io import load
 
-    before = day - timedelta(days=settings.gate_days)
+    before = day - timedelta(days=settings.promotion.gate_days)
     if max(candidate.fitted_until, champion.fitted_until) > before:
         raise MissingModel(
             f"Version {candidate.number} was fitted up to {candidate.fitted_until} and cannot be judged on the days after "
@@ -163,8 +163,10 @@ def _compare(settings: Settings, candidate: Version, champion: Version, day: dat
         folders.append(fetch_closed_form(settings, candidate))
     learners = [load(Path(folder)) for folder in folders]
     mine, *others = judge_learners(settings, learners, before, day)
-    rng = seed_of(settings.seed, "gate", day)
-    gains = [paired_gain(mine, other, settings.bootstrap_draws, rng, settings.min_users) for other in others]
+    rng = seed_of(settings.training.seed, "gate", day)
+    gains = [
+        paired_gain(mine, other, settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users) for other in others
+    ]
     return Compared(gains[0]) if len(gains) == 1 else Compared(gains[0], gains[1], learners[2].name)
 
 
@@ -175,16 +177,16 @@ def _decide(settings: Settings, candidate: Version, champion: Version, day: date
         version=str(candidate.number),
         champion=str(champion.number),
         day=day.isoformat(),
-        first_day=(day - timedelta(days=settings.gate_days - 1)).isoformat(),
+        first_day=(day - timedelta(days=settings.promotion.gate_days - 1)).isoformat(),
         promoted=promoted,
         reason=reason,
-        metric=f"ndcg@{settings.metric_k}",
+        metric=f"ndcg@{settings.evaluation.metric_k}",
         candidate_value=gain.candidate,
         champion_value=gain.champion,
         relative_gain=gain.relative,
         low=gain.low,
         high=gain.high,
-        margin=settings.promotion_margin,
+        margin=settings.promotion.promotion_margin,
         users=gain.users,
     )
     return _hold_against_closed_form(settings, decision, found)
@@ -216,7 +218,7 @@ def record(store: MlflowClient, settings: Settings, version: Version, decision: 
         reason = f"It was withdrawn: {version.withdrawn}"
         log.warning("Version %s is not promoted again. %s", version.number, reason)
         return replace(decision, promoted=False, reason=reason)
-    name, number = settings.registered_model, str(version.number)
+    name, number = settings.promotion.registered_model, str(version.number)
     store.set_model_version_tag(name, number, DECISION, json.dumps(asdict(decision)))
     if decision.promoted:
         if version.promoted_on is None:
@@ -227,7 +229,7 @@ def record(store: MlflowClient, settings: Settings, version: Version, decision: 
 
 
 def _stored(store: MlflowClient, settings: Settings, version: Version) -> Decision | None:
-    tags = store.get_model_version(settings.registered_model, str(version.number)).tags
+    tags = store.get_model_version(settings.promotion.registered_model, str(version.number)).tags
     known = tags.get(DECISION) or tags.get(PROPOSAL)
     return Decision(**json.loads(known)) if known else None
 

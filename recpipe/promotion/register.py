@@ -71,7 +71,7 @@ def ensure_first_champion(settings: Settings, day: date, folder: str) -> Decisio
         None if a champion was there already.
     """
     store = client(settings)
-    before = day - timedelta(days=settings.gate_days)
+    before = day - timedelta(days=settings.promotion.gate_days)
     known = all_versions(store, settings)
     served = [v for v in known if v.promoted_on and v.trained_until <= day and v.fitted_until <= before]
     newest_first = sorted(served, key=lambda v: v.rank, reverse=True)
@@ -83,6 +83,6 @@ def ensure_first_champion(settings: Settings, day: date, folder: str) -> Decisio
     why = "nothing that was trained with this encoder served before" if served else "nothing served before"
     decision = Decision(
         number, "", day.isoformat(), "", True, f"The best closed form is the first champion: {why}.",
-        f"ndcg@{settings.metric_k}", None, None, None, None, None, settings.promotion_margin, 0,
+        f"ndcg@{settings.evaluation.metric_k}", None, None, None, None, None, settings.promotion.promotion_margin, 0,
     )  # fmt: skip
     return record(store, settings, first, decision, day)

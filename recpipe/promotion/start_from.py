@@ -59,7 +59,7 @@ def name_start(settings: Settings, text: str) -> Named | None:
         found = NAMED.fullmatch(text)
         if found is None:
             raise BadSetting(f"Training cannot start from '{text}': a registered version is written models:/NAME/VERSION.")
-        return Named(text, found["name"] != settings.registered_model)
+        return Named(text, found["name"] != settings.promotion.registered_model)
     if not OPTION.fullmatch(text) or not (Path(text) / CONFIG).is_file():
         raise BadSetting(
             f"Training cannot start from {text!r}: it is neither 'champion', a version's number, models:/NAME/VERSION, nor a model "
@@ -163,7 +163,7 @@ def folder_of(settings: Settings, text: str) -> Path:
     if text.isdecimal():
         return Path(fetch(settings, text))
     if found := NAMED.fullmatch(text):
-        if found["name"] == settings.registered_model:
+        if found["name"] == settings.promotion.registered_model:
             return Path(fetch(settings, found["version"]))
         return Path(fetch_named(settings, found["name"], found["version"]))
     if text.startswith("models:"):

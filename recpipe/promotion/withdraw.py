@@ -58,7 +58,7 @@ def withdraw(settings: Settings, version: str, reason: str) -> str:
         _refuse(found, left)
         _mark(store, settings, found, reason.strip())
     # the promotion goes last: `all_versions` takes none as promoted that is marked
-    store.delete_model_version_tag(settings.registered_model, str(found.number), PROMOTED_ON)
+    store.delete_model_version_tag(settings.promotion.registered_model, str(found.number), PROMOTED_ON)
     point_alias(store, settings, CHAMPION, promoted=True)
     log.info("Version %s is withdrawn.", version)
     return str(left.number) if left else ""
@@ -74,6 +74,6 @@ def _refuse(found: Version, left: Version | None) -> None:
 
 
 def _mark(store: MlflowClient, settings: Settings, found: Version, reason: str) -> None:
-    name, number = settings.registered_model, str(found.number)
+    name, number = settings.promotion.registered_model, str(found.number)
     store.set_model_version_tag(name, number, WITHDRAWN_REASON, reason)
     store.set_model_version_tag(name, number, WITHDRAWN_FROM, str(found.promoted_on))

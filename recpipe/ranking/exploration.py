@@ -59,13 +59,13 @@ class Lists:
 def new_items(evidence: Evidence, settings: Settings, day: date) -> NDArray[np.bool_]:
     """Return (items,) whether an item is new on a day.
 
-    It is for ``settings.explore_days`` days from its first delivery on, that day included, and after them while anybody's
-    positive events with it, in the days that a night reads, are fewer than ``settings.explore_events``.
+    It is for ``settings.exploration.explore_days`` days from its first delivery on, that day included, and after them while anybody's
+    positive events with it, in the days that a night reads, are fewer than ``settings.exploration.explore_events``.
     """
     catalogue = evidence.catalogue
     events = np.bincount(evidence.popularity_item, minlength=len(catalogue))
     age = (np.datetime64(day) - catalogue.first_day) / np.timedelta64(1, "D")
-    return np.asarray((age < settings.explore_days) | (events < settings.explore_events))
+    return np.asarray((age < settings.exploration.explore_days) | (events < settings.exploration.explore_events))
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Pool:
     new
         (items,) as `new_items` gives it.
     category
-        (items,) code of the category whose items are limited to ``settings.max_per_category``, −1 for none.
+        (items,) code of the category whose items are limited to ``settings.lists.max_per_category``, −1 for none.
     """
 
     scores: NDArray[np.floating]
@@ -102,7 +102,7 @@ def explore(
 
     What a user can draw are the new items that are not barred, not in what stays of the list, and of a category that has
     room left. Where they cannot fill all places, the list keeps more of its own. The drawn items take places side by side,
-    the last ones or those from ``settings.explore_rank`` on, and stand there in an order of chance: which of them a place is
+    the last ones or those from ``settings.exploration.explore_rank`` on, and stand there in an order of chance: which of them a place is
     given to has nothing to do with scores, so what a place does to an item (few people look that far) is the same for all.
 
     Parameters
@@ -119,15 +119,15 @@ def explore(
         ``explore_places``, ``explore_temperature``, ``explore_uniform``, ``explore_rank``, ``max_per_category`` and ``seed``.
     """
     found = Lists(item.copy(), score.copy(), np.ones(item.shape), np.zeros(item.shape, np.bool_))
-    category = pool.category if settings.max_per_category else np.full(len(pool.category), -1)
+    category = pool.category if settings.lists.max_per_category else np.full(len(pool.category), -1)
     columns = np.flatnonzero(pool.new)
-    for user in range(len(item)) if settings.explore_places and len(columns) else ():
+    for user in range(len(item)) if settings.exploration.explore_places and len(columns) else ():
         eligible = columns[~pool.barred[user, columns]]
         some, room, places = _eligible(item[user][item[user] >= 0], eligible, category, settings)
         if places:
-            key = generator(settings.seed, day, user_ids[user])
+            key = generator(settings.training.seed, day, user_ids[user])
             chance = inclusion(
-                weights(pool.scores[user, some], settings.explore_temperature, settings.explore_uniform),
+                weights(pool.scores[user, some], settings.exploration.explore_temperature, settings.exploration.explore_uniform),
                 category[some],
                 room,
                 places,
@@ -135,7 +135,7 @@ def explore(
             drawn, propensity = draw(chance, category[some], room, places, int(key.integers(UNITS)))
             order = key.permutation(places)
             chosen = some[drawn[order]]
-            _place(found, user, chosen, pool.scores[user, chosen], propensity[order], settings.explore_rank)
+            _place(found, user, chosen, pool.scores[user, chosen], propensity[order], settings.exploration.explore_rank)
     return found
 
 
@@ -143,11 +143,11 @@ def _eligible(
     row: NDArray[np.int64], eligible: NDArray[np.intp], category: NDArray[np.int64], settings: Settings
 ) -> tuple[NDArray[np.intp], NDArray[np.int64], int]:
     """Return the items that one user's places can go to, the room of each one's category, and how many places there are."""
-    most = settings.max_per_category or ENDLESS
-    for places in range(min(settings.explore_places, len(row)), 0, -1):
+    most = settings.lists.max_per_category or ENDLESS
+    for places in range(min(settings.exploration.explore_places, len(row)), 0, -1):
         kept = row[: len(row) - places]
         pool = eligible[~np.isin(eligible, kept)]
-        if not settings.max_per_category and len(pool) >= places:
+        if not settings.lists.max_per_category and len(pool) >= places:
             return pool, np.full(len(pool), ENDLESS), places
         held = np.bincount(category[kept] + 1, minlength=int(category.max(initial=-1)) + 2)
         room = np.where(category[pool] < 0, ENDLESS, most - held[category[pool] + 1])

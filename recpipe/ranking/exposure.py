@@ -26,7 +26,8 @@ from recpipe.config.settings import Settings
 from recpipe.dataset.history import Evidence
 from recpipe.dataset.item_groups import item_groups
 from recpipe.lake.reader import Reader
-from recpipe.ranking.order import NOTHING, best_of, ordered
+from recpipe.metrics.ranking import ordered
+from recpipe.ranking.order import NOTHING, best_of
 
 log = logging.getLogger(__name__)
 
@@ -100,23 +101,25 @@ class _Open:
 def read_quotas(
     settings: Settings, evidence: Evidence, categories: Sequence[tuple[str, ...]], reader: Reader, day: date
 ) -> Quotas | None:
-    """Return the groups of ``settings.least_exposure`` as of a day; None where there is no such rule.
+    """Return the groups of ``settings.fairness.least_exposure`` as of a day; None where there is no such rule.
 
     A group without items (a brand that the catalogue does not have) asks for nothing; the log names it. The other parameters
     are those of `recpipe.dataset.item_groups.item_groups`.
     """
-    if not settings.least_exposure:
+    if not settings.fairness.least_exposure:
         return None
-    split = {kind: item_groups(kind, evidence, categories, settings, reader, day) for kind in _kinds(settings.least_exposure)}
+    split = {
+        kind: item_groups(kind, evidence, categories, settings, reader, day) for kind in _kinds(settings.fairness.least_exposure)
+    }
     members = []
-    for group in settings.least_exposure:
+    for group in settings.fairness.least_exposure:
         kind, _, name = group.partition("=")
         members.append(split[kind].members(name))
         if not members[-1].any():
             log.warning(
                 "RECPIPE_LEAST_EXPOSURE names the group '%s', and no item of %s is in it: see the items' %s.", group, day, kind
             )
-    return Quotas(np.stack(members), least_counts(list(settings.least_exposure.values()), settings.top_k))
+    return Quotas(np.stack(members), least_counts(list(settings.fairness.least_exposure.values()), settings.lists.top_k))
 
 
 def _kinds(groups: Mapping[str, float]) -> list[str]:

@@ -34,13 +34,13 @@ class Fallback:
     Attributes
     ----------
     everywhere
-        Events of anybody, fading with ``settings.popular_half_life_days``, and a share of those of the season.
+        Events of anybody, fading with ``settings.lists.popular_half_life_days``, and a share of those of the season.
     recent
         The first part of it alone.
     in_season
         (items,) bool: most of it is of the weeks that began a year ago (`recpipe.evidence.trends.season_counts`).
     country
-        By name of a country with ``settings.min_country_users`` customers: their events, for items that several of them met.
+        By name of a country with ``settings.lists.min_country_users`` customers: their events, for items that several of them met.
     vectors
         (items, d) text vectors of the catalogue.
     settings
@@ -79,7 +79,7 @@ class Fallback:
 
     def _search(self, query_texts: Sequence[tuple[str, ...]]) -> NDArray[np.float64]:
         """Return (users, items) likeness of texts typed to texts of items, between 0 and 1; 0 where not alike."""
-        encoder = load_encoder(self.settings.encoder, self.settings.work / "encoder")
+        encoder = load_encoder(self.settings.text.encoder, self.settings.places.work / "encoder")
         wanted = np.stack([_newest_most(encoder.encode(texts)) for texts in query_texts])
         cosine = np.asarray(wanted @ self.vectors.T, dtype=np.float64)
         value = (cosine + POPULARITY_SHARE * self.recent) / (1 + POPULARITY_SHARE)
@@ -88,7 +88,7 @@ class Fallback:
 
 def open_fallback(evidence: Evidence, settings: Settings) -> Fallback:
     """Count what is popular on a day: now, in each country, and in the weeks that came a year ago."""
-    now = faded_counts(evidence, settings.popular_half_life_days)
+    now = faded_counts(evidence, settings.lists.popular_half_life_days)
     season = season_counts(evidence) if knows_season(evidence) else np.zeros(len(evidence.catalogue))
     season = season * (SEASON_SHARE * now.sum() / max(season.sum(), 1.0))
     return Fallback(
@@ -111,9 +111,9 @@ def _above(
 
 def _countries(evidence: Evidence, settings: Settings) -> dict[str, NDArray[np.float64]]:
     found = {}
-    for code in trusted_countries(evidence.history, settings.min_country_users):
+    for code in trusted_countries(evidence.history, settings.lists.min_country_users):
         own = of_country(evidence, code)
-        value = _to_one(faded_counts(own, settings.half_life_days))
+        value = _to_one(faded_counts(own, settings.history.half_life_days))
         found[evidence.history.country_names[code]] = np.where(met_by_several(own), value, 0.0)
     return found
 

@@ -48,7 +48,7 @@ def stored_support(reader: Reader, user_id: str, day: date) -> tuple[list[dict[s
 
 def events_with_items(reader: Reader, settings: Settings, account: Account, day: date, columns: list[str]) -> pa.Table:
     """Return the events of a person's accounts that have an item, as far back as a night looks."""
-    first, last = window(day, settings.lookback_days)
+    first, last = window(day, settings.history.lookback_days)
     mine = ds.field("user_id").isin(account.of_person)
     days = pc.unique(
         reader.read("events", first, last, ["day"], only=mine)["day"]

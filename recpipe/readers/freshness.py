@@ -19,14 +19,16 @@ NIGHT_HOURS = 12.0
 """Hours after midnight in which a night is expected to be over."""
 
 
-def newest_published(lake: Lake, table: str) -> date:
-    """Return the newest complete day of a table.
+def published_day(lake: Lake, table: str, day: date | None = None) -> date:
+    """Return a day of a table that is complete: the newest one, if none is named.
 
     Raises
     ------
     MissingDay
-        If no day of it is.
+        If the day is not, or no day is.
     """
+    if day:
+        return lake.require(table, day).day
     newest = lake.newest_day(table)
     if newest is None:
         raise MissingDay(f"No day of table {table} is published in {lake.root} yet: run the DAG that writes it first.")
@@ -63,14 +65,14 @@ def due_day(settings: Settings, now: datetime) -> date:
     Examples
     --------
     >>> from datetime import UTC
-    >>> due_day(Settings(last_day=None), datetime(2026, 3, 5, 13, tzinfo=UTC))
+    >>> due_day(Settings(), datetime(2026, 3, 5, 13, tzinfo=UTC))
     datetime.date(2026, 3, 4)
-    >>> due_day(Settings(last_day=None), datetime(2026, 3, 5, 11, tzinfo=UTC))
+    >>> due_day(Settings(), datetime(2026, 3, 5, 11, tzinfo=UTC))
     datetime.date(2026, 3, 3)
     """
-    patience = timedelta(hours=settings.deadline_hours or NIGHT_HOURS)
-    due = day_of(now - patience, settings.zone) - ONE_DAY
-    return min(day for day in (due, settings.last_day, settings.clock_day) if day)
+    patience = timedelta(hours=settings.notices.deadline_hours or NIGHT_HOURS)
+    due = day_of(now - patience, settings.shop.zone) - ONE_DAY
+    return min(day for day in (due, settings.shop.last_day, settings.shop.clock_day) if day)
 
 
 def freshness(settings: Settings) -> list[Freshness]:

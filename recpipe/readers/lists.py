@@ -15,7 +15,7 @@ from recpipe.errors import RecpipeError
 from recpipe.lake.lake import Lake
 from recpipe.lake.reader import Reader
 from recpipe.readers.accounts import newest_items, read_account, stored_support
-from recpipe.readers.freshness import newest_published
+from recpipe.readers.freshness import published_day
 from recpipe.readers.session import open_reader
 
 
@@ -79,7 +79,7 @@ def read_list(settings: Settings, user_id: str, day: date | None = None) -> User
         If the user has no list on the day.
     """
     lake = Lake.from_settings(settings)
-    day = lake.require("recommendations", day).day if day else newest_published(lake, "recommendations")
+    day = published_day(lake, "recommendations", day)
     reader = open_reader(settings)
     rows = list_rows(reader, user_id, day)
     if not rows:
@@ -97,7 +97,7 @@ def read_list(settings: Settings, user_id: str, day: date | None = None) -> User
     titles = read_titles(reader, day, {*named_items(rows), *support})
     named = tuple(titles.get(item) or item for item in support)
     about = (user_id, day, rows[0]["cohort"], rows[0]["model_version"])
-    return UserList(*about, entries_of(rows, titles, account.country), named, query_texts, settings.lookback_days)
+    return UserList(*about, entries_of(rows, titles, account.country), named, query_texts, settings.history.lookback_days)
 
 
 def list_rows(reader: Reader, user_id: str, day: date) -> list[dict[str, Any]]:

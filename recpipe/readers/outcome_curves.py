@@ -54,7 +54,7 @@ def read_curves(settings: Settings, days: int) -> Curves:
     there = reader.days("outcomes")
     if not there:
         return {}
-    names = {f"{metric}@{settings.metric_k}": metric for metric in METRICS}
+    names = {f"{metric}@{settings.evaluation.metric_k}": metric for metric in METRICS}
     lists = ds.field("metric").isin(list(names))
     rows = reader.read("outcomes", there[-1] - timedelta(days=days - 1), there[-1], only=lists)
     curves: Curves = defaultdict(list)
@@ -119,7 +119,7 @@ def read_replay(settings: Settings) -> Replayed | None:
     there = reader.days("replays")
     if not there:
         return None
-    metrics = [f"ndcg@{settings.metric_k}", f"ndcg_ratio@{settings.metric_k}"]
+    metrics = [f"ndcg@{settings.evaluation.metric_k}", f"ndcg_ratio@{settings.evaluation.metric_k}"]
     rows = reader.read("replays", there[-1], there[-1], only=ds.field("metric").isin(metrics)).to_pylist()
     if not rows:
         return None
@@ -133,7 +133,7 @@ def read_pooled(settings: Settings) -> list[Pooled]:
     there = reader.days("outcomes")
     if not there:
         return []
-    only = ds.field("metric") == f"{POOLED}@{settings.metric_k}"
+    only = ds.field("metric") == f"{POOLED}@{settings.evaluation.metric_k}"
     rows = reader.read("outcomes", there[-1], there[-1], only=only).to_pylist()
     windows = sorted({row["window_days"] for row in rows if row["window_days"] is not None})
     found = []

@@ -93,7 +93,7 @@ def read_story(settings: Settings, user_id: str) -> Story | None:
     reader = open_reader(settings)
     days = reader.days("recommendations")
     if not days:
-        raise MissingDay(f"No lists are published in {settings.lake_root} yet: run the DAG recommend_nightly first.")
+        raise MissingDay(f"No lists are published in {settings.places.lake_root} yet: run the DAG recommend_nightly first.")
     rows = list_rows(reader, user_id, days[-1])
     if not rows:
         if why := why_no_list(reader, settings, user_id, days[-1]):
@@ -113,7 +113,7 @@ def read_story(settings: Settings, user_id: str) -> Story | None:
         met=tuple(Met(item, titles.get(item, ""), *what) for item, what in met.items()),
         query_texts=query_texts,
         before=entries_of(earlier, titles, account.country) if earlier else None,
-        lookback_days=settings.lookback_days,
+        lookback_days=settings.history.lookback_days,
     )
 
 
@@ -130,7 +130,9 @@ def _made_from(
         liked = [item for item, (types, _) in done.items() if not {*POSITIVE_EVENT_TYPES}.isdisjoint(types)]
         return {item: done[item] for item in liked[:NEWEST_SHOWN]}, ()
     support, query_texts = stored_support(reader, user_id, day)
-    alone = {entry["item_id"]: ((), day_of(entry["ts"], settings.zone)) for entry in support}  # events may be corrected since
+    alone = {
+        entry["item_id"]: ((), day_of(entry["ts"], settings.shop.zone)) for entry in support
+    }  # events may be corrected since
     return {item: done.get(item, known) for item, known in alone.items()}, query_texts
 
 
@@ -142,7 +144,7 @@ def _done_with(reader: Reader, settings: Settings, account: Account, day: date) 
     return {
         row["item_id"]: (
             tuple(kind for kind in EVENT_TYPES if kind in row["event_type_distinct"]),
-            day_of(row["ts_max"], settings.zone),
+            day_of(row["ts_max"], settings.shop.zone),
         )
         for row in found
     }

@@ -18,7 +18,7 @@ def foreign_encoder(settings: Settings, folder: str | Path) -> str:
     wanted = str(read_json(Path(folder) / CONFIG).get("encoder") or "")
     if not wanted:
         return ""
-    found = load_encoder(settings.encoder).fingerprint
+    found = load_encoder(settings.text.encoder).fingerprint
     if wanted == found:
         return ""
     return (

@@ -105,9 +105,9 @@ def _note(settings: Settings, store: MlflowClient, version: str) -> None:
     """Set the tags, and look again: of two who do this at once the later one is right."""
     told = None
     while (words := in_words([record.day for record in nights(settings, version)])) != told:
-        store.set_model_version_tag(settings.registered_model, version, NIGHTS, words)
+        store.set_model_version_tag(settings.promotion.registered_model, version, NIGHTS, words)
         told = words
-    name, page = settings.registered_model, version_page(settings, version)
+    name, page = settings.promotion.registered_model, version_page(settings, version)
     store.set_model_version_tag(name, version, PAGE, page)
     if not store.get_model_version(name, version).description:  # a person's words stay
         store.update_model_version(name, version, f"[The nights that this version made]({page})")
@@ -115,5 +115,5 @@ def _note(settings: Settings, store: MlflowClient, version: str) -> None:
 
 def _no_store(settings: Settings) -> bool:
     """Whether MLflow's file does not exist, which nobody wants to be made for a note."""
-    file = sqlite_file(settings.tracking_uri)
+    file = sqlite_file(settings.places.tracking_uri)
     return file is not None and not file.exists()

@@ -120,7 +120,7 @@ def _log_inputs(
     inputs = config.get("inputs") or summary.get("inputs") or []
     datasets = []
     for entry in inputs:
-        source = {"path": f"{settings.lake_root}/{entry['table']}", "delta_table_version": entry["version"]}
+        source = {"path": f"{settings.places.lake_root}/{entry['table']}", "delta_table_version": entry["version"]}
         profile = {"first_day": str(entry["first_day"]), "last_day": str(entry["last_day"])}
         dataset = Dataset(entry["table"], f"v{entry['version']}", "delta_table", json.dumps(source), profile=json.dumps(profile))
         datasets.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "training")]))
@@ -210,9 +210,11 @@ def _add_version(settings: Settings, store: MlflowClient, folder: Path, run_id: 
         tags[CLOSED_FORM] = content_hash(folder / CLOSED_FORM)
     _ensure_model(settings, store)
     made = store.create_model_version(
-        settings.registered_model, source, run_id, tags=tags, model_id=source.removeprefix("models:/")
+        settings.promotion.registered_model, source, run_id, tags=tags, model_id=source.removeprefix("models:/")
     )
-    log.info("Registered %s version %s (trained until %s).", settings.registered_model, made.version, tags["trained_until"])
+    log.info(
+        "Registered %s version %s (trained until %s).", settings.promotion.registered_model, made.version, tags["trained_until"]
+    )
     return int(made.version)
 
 
@@ -221,7 +223,7 @@ def _ensure_model(settings: Settings, store: MlflowClient) -> None:
 
     try:
         store.create_registered_model(
-            settings.registered_model, description="Ranks a shop's catalogue for every user, new ones included."
+            settings.promotion.registered_model, description="Ranks a shop's catalogue for every user, new ones included."
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":

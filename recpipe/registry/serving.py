@@ -33,7 +33,7 @@ def resolve(settings: Settings, day: date) -> str:
     found = serving(all_versions(client(settings), settings), day)
     if found is None:
         raise MissingModel(
-            f"No promoted version of model {settings.registered_model} was trained on days before {day}: run the DAG "
+            f"No promoted version of model {settings.promotion.registered_model} was trained on days before {day}: run the DAG "
             f"train_meta_model for a week that ends before {day} first."
         )
     return str(found.number)
@@ -49,7 +49,7 @@ def champion(settings: Settings) -> str:
     """
     found = newest(v for v in all_versions(client(settings), settings) if v.promoted_on)
     if found is None:
-        raise MissingModel(f"No version of model {settings.registered_model} is promoted yet: see `recpipe models`.")
+        raise MissingModel(f"No version of model {settings.promotion.registered_model} is promoted yet: see `recpipe models`.")
     return str(found.number)
 
 
@@ -105,7 +105,7 @@ def fetch_named(settings: Settings, name: str, version: str) -> str:
     MissingModel
         If there is no such version, or its files do not have the hash they were registered with.
     """
-    other = settings.model_copy(update={"registered_model": name})
+    other = settings.changed(registered_model=name)
     wanted = find(all_versions(client(settings), other), version, other)
     place = _place(settings, f"{wanted.content}-other")
     if not _here(place, wanted.content):
@@ -145,7 +145,7 @@ def _here(place: Path, content: str) -> bool:
 
 
 def _place(settings: Settings, version: str) -> Path:
-    return settings.work / "models" / str(version)
+    return settings.places.work / "models" / str(version)
 
 
 def _whole(place: Path, content: str) -> bool:
@@ -158,14 +158,14 @@ def _download(settings: Settings, version: Version, what: str, content: str, pla
 
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as scratch:
-        uri = f"models:/{settings.registered_model}/{version.number}"
+        uri = f"models:/{settings.promotion.registered_model}/{version.number}"
         try:
             found = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts/{what}", dst_path=scratch))
         except Exception as error:
             raise _not_fetched(error, settings, version) from error
         if not _whole(found, content):
             raise MissingModel(
-                f"The files of {settings.registered_model} version {version.number} are not those that were registered (one is missing, "
+                f"The files of {settings.promotion.registered_model} version {version.number} are not those that were registered (one is missing, "
                 f"or its sha256 differs). {remedy(version.number)}"
             )
         whole = Path(scratch) / "whole"
@@ -187,12 +187,12 @@ def remedy(number: int) -> str:
 def _not_fetched(error: Exception, settings: Settings, version: Version) -> Exception:
     """Return what to raise where the store did not give the files: they are gone, or it does not answer (which may pass)."""
     name, said = (
-        f"{settings.registered_model} version {version.number}",
+        f"{settings.promotion.registered_model} version {version.number}",
         str(error).strip().splitlines() or [type(error).__name__],
     )
     if no_space(error):
         return Trouble(
-            f"The files of {name} could not be fetched: there is no space left in {settings.work} ({said[-1][:200]}). {MAKE_ROOM}"
+            f"The files of {name} could not be fetched: there is no space left in {settings.places.work} ({said[-1][:200]}). {MAKE_ROOM}"
         )
     if isinstance(error, FileNotFoundError) or any(words in str(error) for words in GONE):
         return MissingModel(

@@ -39,7 +39,7 @@ def client(settings: Settings) -> MlflowClient:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-    uri = settings.tracking_uri
+    uri = settings.places.tracking_uri
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking._model_registry", "mlflow.models.model", "mlflow.pyfunc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     ready(uri)
@@ -60,8 +60,8 @@ def experiment_id(store: MlflowClient, settings: Settings) -> str:
     found = store.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
-    local = settings.tracking_uri.startswith(SQLITE)
-    place = (settings.home / "mlflow" / "artifacts").resolve().as_uri() if local else None
+    local = settings.places.tracking_uri.startswith(SQLITE)
+    place = (settings.places.home / "mlflow" / "artifacts").resolve().as_uri() if local else None
     try:
         return str(store.create_experiment(EXPERIMENT, artifact_location=place))
     except MlflowException:  # another process was faster

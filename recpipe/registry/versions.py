@@ -100,7 +100,7 @@ def all_versions(store: MlflowClient, settings: Settings) -> list[Version]:
     found: list[Version] = []
     token: str | None = None
     while True:
-        page = store.search_model_versions(f"name='{settings.registered_model}'", max_results=PAGE, page_token=token)
+        page = store.search_model_versions(f"name='{settings.promotion.registered_model}'", max_results=PAGE, page_token=token)
         found += [_version(entry.version, entry.tags, entry.run_id or "") for entry in page if "content" in entry.tags]
         token = page.token
         if not token:
@@ -127,7 +127,9 @@ def find(versions: Iterable[Version], number: str, settings: Settings) -> Versio
     """Return a version by its number; MissingModel if there is none of it."""
     found = next((v for v in versions if str(v.number) == str(number)), None)
     if found is None:
-        raise MissingModel(f"Model {settings.registered_model} has no version {number}: see `recpipe models` for those it has.")
+        raise MissingModel(
+            f"Model {settings.promotion.registered_model} has no version {number}: see `recpipe models` for those it has."
+        )
     return found
 
 
@@ -138,10 +140,10 @@ def overview(settings: Settings) -> list[dict[str, str]]:
     """
     store = client(settings)
     versions = all_versions(store, settings)
-    aliases = dict(store.get_registered_model(settings.registered_model).aliases) if versions else {}
+    aliases = dict(store.get_registered_model(settings.promotion.registered_model).aliases) if versions else {}
     rows = []
     for version in sorted(versions, key=lambda v: v.rank, reverse=True):
-        tags = store.get_model_version(settings.registered_model, str(version.number)).tags
+        tags = store.get_model_version(settings.promotion.registered_model, str(version.number)).tags
         names = sorted(name for name, number in aliases.items() if str(number) == str(version.number))
         row = {name: str(tags.get(name, "")) for name in ("learner", "trained_until", "fitted_until", "promoted_on")}
         reason = json.loads(tags["decision"])["reason"] if "decision" in tags else ""
@@ -161,5 +163,5 @@ def point_alias(store: MlflowClient, settings: Settings, alias: str, *, promoted
         best = newest(v for v in all_versions(store, settings) if v.promoted_on or not promoted)
         if best is None or best == pointed:
             return
-        store.set_registered_model_alias(settings.registered_model, alias, str(best.number))
+        store.set_registered_model_alias(settings.promotion.registered_model, alias, str(best.number))
         pointed = best

@@ -29,7 +29,7 @@ def read_rules(settings: Settings) -> Knowledge:
     BadSetting
         If there is no such folder, or something in it is wrong: every fault with its file and line.
     """
-    return load_rules(settings.knowledge, settings.category_separator) if settings.knowledge else NOTHING
+    return load_rules(settings.rules.knowledge, settings.shop.category_separator) if settings.rules.knowledge else NOTHING
 
 
 def load_rules(folder: str | pathlib.Path, separator: str = ">") -> Knowledge:

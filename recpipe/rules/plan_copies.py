@@ -24,10 +24,10 @@ def keep_rules(settings: Settings) -> str:
     BadSetting
         If something is wrong with them (`recpipe.rules.load.read_rules`).
     """
-    if not settings.knowledge:
+    if not settings.rules.knowledge:
         return ""
-    files = read_files(settings.knowledge)
-    sha256 = understand(files, settings.category_separator).sha256
+    files = read_files(settings.rules.knowledge)
+    sha256 = understand(files, settings.shop.category_separator).sha256
     _copy(files, _place(settings, sha256))
     return sha256
 
@@ -52,11 +52,11 @@ def rules_of_plan(settings: Settings, sha256: str, day: date) -> Knowledge:
             f"The files of knowledge in {place} are not those that {day} was planned with: remove the folder, and run "
             f"again from the plan on."
         )
-    return understand(files, settings.category_separator)
+    return understand(files, settings.shop.category_separator)
 
 
 def _place(settings: Settings, sha256: str) -> pathlib.Path:
-    return settings.work / "knowledge" / sha256
+    return settings.places.work / "knowledge" / sha256
 
 
 def _copy(files: Mapping[str, bytes], place: pathlib.Path) -> None:

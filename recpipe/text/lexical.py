@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recpipe.text.bm25 import SATURATION, rarity, weigh_terms
 from recpipe.text.spelling import Spelling, learn_spelling
 from recpipe.text.tfidf import Vocabulary, learn_vocabulary, weigh
 
@@ -24,8 +25,6 @@ UNSPACED: Final = "\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff"
 WORD: Final = re.compile(rf"[{UNSPACED}]+|[^\W{UNSPACED}]+")
 RUN: Final = re.compile(rf"[{UNSPACED}]")
 ACCENTS: Final = re.compile("[\u0300-\u036f]")
-SATURATION, LENGTH_SHARE = 1.2, 0.75
-"""k1 and b of BM25, as usual (Robertson and Zaragoza 2009, section 3.5)."""
 GRAM: Final = 3
 
 
@@ -116,24 +115,11 @@ def index_texts(texts: Sequence[str], vectors: NDArray[np.float32]) -> Index:
         (texts, d) unit vectors of the same.
     """
     counted = [Counter(words_of(text)) for text in texts]
-    names = sorted({word for counts in counted for word in counts})
-    terms = {name: at for at, name in enumerate(names)}
-    rows = np.repeat(np.arange(len(texts)), [len(counts) for counts in counted]).astype(np.int64)
-    columns = np.array([terms[word] for counts in counted for word in counts], np.int64)
-    often = np.array([count for counts in counted for count in counts.values()], np.float64)
-    idf = _idf(len(texts), np.bincount(columns, minlength=len(names)))
-    length = np.array([sum(counts.values()) for counts in counted], np.float64)
-    long = 1 - LENGTH_SHARE + LENGTH_SHARE * length / max(float(length.mean()) if len(length) else 1.0, 1e-9)
-    value = idf[columns] * often * (SATURATION + 1) / (often + SATURATION * long[rows])
-    weights = sp.csr_matrix((value, (rows, columns)), shape=(len(texts), len(names)))
+    terms, weights, idf = weigh_terms(counted)
     grams = [letters_of(text) for text in texts]
     letters = learn_vocabulary(grams)
-    rarest = float(_idf(len(texts), np.zeros(1, np.int64))[0])
+    rarest = float(rarity(len(texts), np.zeros(1, np.int64))[0])
     return Index(terms, weights, weights.tocsc(), idf, rarest, letters, weigh(grams, letters), vectors)
-
-
-def _idf(texts: int, holding: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.asarray(np.log(1 + (texts - holding + 0.5) / (holding + 0.5)), np.float64)
 
 
 def evidence(

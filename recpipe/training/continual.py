@@ -23,7 +23,7 @@ from recpipe.models.base import Learner
 from recpipe.models.io import load, read_config
 from recpipe.registry.model_folder import content_hash
 from recpipe.training.model_selection import Window, measure_views
-from recpipe.training.networks import Placed
+from recpipe.training.networks.network import Placed
 
 if TYPE_CHECKING:
     import torch

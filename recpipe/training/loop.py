@@ -36,7 +36,8 @@ from recpipe.training.config import DEFAULTS, Config
 from recpipe.training.continual import Start, change, in_words, pick_window, read_start, split_windows, tensors_of
 from recpipe.training.folder_claim import alone
 from recpipe.training.model_selection import Window, best_of, measure_closed_forms, measure_views, support_sizes
-from recpipe.training.networks import Network, Placed, find_network
+from recpipe.training.networks import find_network
+from recpipe.training.networks.network import Network, Placed
 from recpipe.training.quality import Quality
 from recpipe.training.summary import summarise
 from recpipe.training.transfer import clearly_better, cut_first_days, enough, knows_weeks, pull

@@ -15,7 +15,7 @@ from recpipe.models.base import Learner
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import CountryPopularity, Popularity
 from recpipe.models.text_prototype import TextPrototype
-from recpipe.training.networks import Placed
+from recpipe.training.networks.network import Placed
 from recpipe.training.quality import Quality, measure, measure_in
 
 POPULARITIES: tuple[Learner, ...] = tuple(Popularity(half_life) for half_life in (7.0, 14.0, 30.0))

@@ -15,13 +15,15 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 
-from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
 from recpipe.user_ids.canonical import canonical, canonical_ids
+
+if TYPE_CHECKING:
+    from recpipe.config.settings import Settings
 
 Kind = Literal["session", "order", "event"]
 """Ids that are mapped beside those of users."""
@@ -38,7 +40,7 @@ _USER_KEY: Final = re.compile(r"[0-9a-f]{64}")
 
 def has_key(settings: Settings) -> bool:
     """Whether ids stand behind the door."""
-    return bool(settings.user_key.get_secret_value() or settings.user_key_file)
+    return bool(settings.privacy.user_key.get_secret_value() or settings.privacy.user_key_file)
 
 
 def secret_of(settings: Settings) -> bytes | None:
@@ -49,7 +51,7 @@ def secret_of(settings: Settings) -> bytes | None:
     BadSetting
         If both settings are given, the file cannot be read, or what stands there is no key; the text holds nothing of it.
     """
-    given, file = settings.user_key.get_secret_value(), settings.user_key_file
+    given, file = settings.privacy.user_key.get_secret_value(), settings.privacy.user_key_file
     if given and file:
         raise BadSetting("RECPIPE_USER_KEY and RECPIPE_USER_KEY_FILE are both set. Set one of them.")
     if file:

@@ -111,7 +111,7 @@ def audit_days(settings: Settings, table: str, parts: Iterable[DayPart], suite: 
     facts: dict[date, Mapping[str, Fact]] = {}
     failures = _Failures()
     watched = _whole_days(settings, table, _counted(settings, table, parts, counts, facts, suite), suite, failures)
-    for chunk in _chunks(watched, settings.batch_rows):
+    for chunk in _chunks(watched, settings.intake.batch_rows):
         frames = _row_frames(settings, table, chunk, suite)
         _hold(suite.rows, frames, failures)
     _hold_empty_days(settings, table, counts, suite, failures)
@@ -140,7 +140,7 @@ def _counted(
     for part in parts:
         _need(table, part, suite)
         facts[part.day] = part.facts
-        count = counts.setdefault(part.day, DayCount(table, part.day, settings.zone))
+        count = counts.setdefault(part.day, DayCount(table, part.day, settings.shop.zone))
         for batch in part.batches:
             count.add(batch)
             yield part.day, batch
@@ -155,7 +155,7 @@ def _whole_days(
         kept: list[pd.DataFrame] = []
         for _, batch in parts:
             if suite.whole and batch.num_rows:
-                kept.append(row_frame(table, batch, columns, settings.zone))
+                kept.append(row_frame(table, batch, columns, settings.shop.zone))
             yield day, batch
         if kept:
             _hold(suite.whole, {day: _joined(kept)}, failures)
@@ -164,7 +164,7 @@ def _whole_days(
 def _hold_empty_days(settings: Settings, table: str, counts: Mapping[date, DayCount], suite: Suite, failures: _Failures) -> None:
     """Hold days without rows against what is expected of the number of rows: nothing else can be said of them."""
     rules = [rule for rule in suite.whole if not rule.reads]
-    nothing = row_frame(table, TABLES[table].schema.empty_table(), {"day"}, settings.zone) if rules else None
+    nothing = row_frame(table, TABLES[table].schema.empty_table(), {"day"}, settings.shop.zone) if rules else None
     if nothing is not None:
         _hold(rules, {day: nothing for day, count in counts.items() if not count.rows}, failures)
 
@@ -203,7 +203,8 @@ def _row_frames(
 
     columns = {name for rule in suite.rows for name in rule.columns} | {"event_type"}
     return {
-        day: _joined([row_frame(table, batch, columns, settings.zone) for batch in batches]) for day, batches in chunk.items()
+        day: _joined([row_frame(table, batch, columns, settings.shop.zone) for batch in batches])
+        for day, batches in chunk.items()
     }
 
 
@@ -232,7 +233,7 @@ def _known_facts(
     known: dict[date, dict[str, Number | None]] = {}
     for day, count in counts.items():
         numbers = {name: value for name, value in given[day].items() if not isinstance(value, str)}
-        before = median_before(earlier | {d: c.rows for d, c in counts.items()}, day, settings.volume_weeks)
+        before = median_before(earlier | {d: c.rows for d, c in counts.items()}, day, settings.intake.volume_weeks)
         ratio = None if before is None else max(count.rows, FEWEST_ROWS) / max(before, FEWEST_ROWS)
         counted = {name: value for name, value in count.facts().items() if value is not None}
         known[day] = {**numbers, **counted, "median_rows_before": before, "volume_ratio": ratio}
@@ -243,11 +244,11 @@ def _known_facts(
 
 def _share_of_usual(settings: Settings, day: date, rows: int, usual: float | None) -> float | None:
     """Return the rows of a day as a share of the usual ones; None where those are few, or a person has said that it is right."""
-    if usual is None or usual < settings.least_volume_rows:
+    if usual is None or usual < settings.intake.least_volume_rows:
         return None
-    if day not in settings.accepted_days:
+    if day not in settings.intake.accepted_days:
         return rows / usual
-    if rows / usual < settings.least_volume:
+    if rows / usual < settings.intake.least_volume:
         log.warning(
             "events of %s: %s, where %s are usual; a person has said that this is right.", day, f"{rows:,}", f"{usual:,.0f}"
         )

@@ -128,9 +128,9 @@ def expected_of(settings: Settings, table: str) -> list[Expected]:
 
 def read_suites(settings: Settings) -> dict[str, list[Expected]]:
     """Read all suites of the folder ``RECPIPE_EXPECTATIONS``, by table; see `expected_of`."""
-    if not settings.expectations:
+    if not settings.intake.expectations:
         return {}
-    folder = Path(settings.expectations)
+    folder = Path(settings.intake.expectations)
     if not folder.is_dir():
         raise BadSetting(f"RECPIPE_EXPECTATIONS names {folder}, which is no folder: make it, or leave the setting out.")
     return {file.stem: list(_suite(file)) for file in _files(folder)}

@@ -69,15 +69,15 @@ def whole_suite(
 
 def events(settings: Settings) -> Suite:
     """Return the suite of what happened in the shop on a day."""
-    low, high = settings.rating_bounds
-    length = settings.max_text_length
+    low, high = settings.intake.rating_bounds
+    length = settings.intake.max_text_length
     return Suite(
         rows=(
             *_required("events"),
             one_of("event_type", EVENT_TYPES, "Every event is of a known type", "Map the shop's types in RECPIPE_EVENT_TYPES."),
             filled("item_id", "Every event but a search names an item", DELIVERY_FAULT, unless=("event_type", "search")),
             between(
-                "days_late", 0, settings.late_days, f"Every event is of the day or at most {settings.late_days} days older",
+                "days_late", 0, settings.intake.late_days, f"Every event is of the day or at most {settings.intake.late_days} days older",
                 DELIVERY_FAULT,
             ),
             between("rating", low, high, f"Ratings are between {low:g} and {high:g}", "See RECPIPE_RATING_BOUNDS."),
@@ -100,11 +100,11 @@ def events(settings: Settings) -> Suite:
                 "warning",
             ),
             between(
-                "largest_user_share", 0, settings.max_user_share, f"No user has more than {settings.max_user_share:.0%} of the events",
+                "largest_user_share", 0, settings.intake.max_user_share, f"No user has more than {settings.intake.max_user_share:.0%} of the events",
                 "See who: a robot, or a name for nobody, which belongs into RECPIPE_NOBODY.", "warning",
             ),
             between(
-                "copied_share", 0, settings.max_bad_share, f"At most {settings.max_bad_share:.1%} of the events are copies of others",
+                "copied_share", 0, settings.intake.max_bad_share, f"At most {settings.intake.max_bad_share:.1%} of the events are copies of others",
                 "Rows that are equal in every delivered column are taken for one event: see whether the export was sent twice, or deliver "
                 "what tells its events apart and name it in RECPIPE_EVENT_ID_FROM.", "warning",
             ),
@@ -120,7 +120,7 @@ def items(settings: Settings) -> Suite:
             *_required("items"),
             between("price", 0, None, "No price is negative", DELIVERY_FAULT),
             filled("title", "Every item has a title to show", "Have the shop deliver titles.", severity="warning"),
-            short("description", settings.max_text_length),
+            short("description", settings.intake.max_text_length),
         ),
         day=(*_every_day("items", settings), _bad_share(settings)),
         needed=("bad_share",),
@@ -141,7 +141,7 @@ def users(settings: Settings) -> Suite:
 
 def quarantine(settings: Settings) -> Suite:
     """Return the suite of the delivered rows that were not taken in."""
-    renamed = {**settings.event_columns, **settings.user_columns}
+    renamed = {**settings.shop.event_columns, **settings.shop.user_columns}
     named_user = "|".join(["user_id", *(re.escape(name) for name, ours in renamed.items() if ours == "user_id")])
     return Suite(
         rows=(
@@ -161,7 +161,7 @@ def episodes(settings: Settings) -> Suite:
         rows=(
             *_required("episodes"),
             one_of("cohort", (ZERO, FEW), "Only the cohorts zero and few are stored"),
-            between("k", 0, settings.few_items, f"A support holds at most {settings.few_items} items"),
+            between("k", 0, settings.history.few_items, f"A support holds at most {settings.history.few_items} items"),
             between("entries_beyond_k", 0, 0, "k is the number of entries of the support"),
             between("repeated_items", 0, 0, "A support names an item once"),
             between("odd_entries", 0, 0, "Labels are 0 or 1, and weights are positive"),
@@ -181,7 +181,7 @@ def recommendations(settings: Settings) -> Suite:
     return Suite(
         rows=(
             *_required("recommendations"),
-            between("rank", 1, settings.top_k, f"Ranks are between 1 and {settings.top_k}"),
+            between("rank", 1, settings.lists.top_k, f"Ranks are between 1 and {settings.lists.top_k}"),
             one_of("cohort", COHORTS, "Every row names its cohort"),
             one_of("reason_kind", REASON_KINDS, "Every row has a reason of a known kind"),
             between("because_amiss", 0, 0, "Items are named as the cause where the reason is the support, and only there or of new items"),
@@ -193,18 +193,18 @@ def recommendations(settings: Settings) -> Suite:
             *_every_day("recommendations", settings),
             none("users_without_list", "Every user has a list"),
             none("unknown_users", "Every list belongs to a user of the day"),
-            none("short_lists", f"Every list has {settings.top_k} items, or all eligible ones if those are fewer"),
+            none("short_lists", f"Every list has {settings.lists.top_k} items, or all eligible ones if those are fewer"),
             none("gaps_in_ranks", "The ranks of a list are 1, 2, … without gaps"),
             none("repeated_items", "No list names an item twice"),
-            *(seen if settings.seen_items == "exclude" else ()),
+            *(seen if settings.lists.seen_items == "exclude" else ()),
             none("later_items", "No list holds an item that was first delivered after the day"),
             none("unavailable_items", "No list holds an item that is not available"),
             none("barred_items", "No list holds an item that the shop's files of knowledge bar its user from"),
             none("other_model_versions", "All lists of a day come from the night's one model version"),
             none("mixed_cohorts", "A user is in one cohort"),
-            none("lists_over_exploration", f"No list gives more than {settings.explore_places} places to a draw"),
+            none("lists_over_exploration", f"No list gives more than {settings.exploration.explore_places} places to a draw"),
             none("lists_over_category_limit", "No list holds more items of a category than set"),
-            *(() if settings.least_exposure else falling),
+            *(() if settings.fairness.least_exposure else falling),
         ),
         needed=LIST_FACTS,
     )  # fmt: skip
@@ -286,7 +286,7 @@ def _required(table: str) -> list[Rule]:
 
 def _every_day(table: str, settings: Settings) -> tuple[Rule, ...]:
     key = " and ".join(TABLES[table].key)
-    factor = settings.volume_factor
+    factor = settings.intake.volume_factor
     return (
         none("columns_amiss", "The columns are those of the contract, in its order"),
         none("types_amiss", "The types of the columns are those of the contract"),
@@ -305,20 +305,18 @@ SHARE_OF_USUAL = "share_of_usual_rows"
 
 
 def _least_volume(settings: Settings) -> tuple[Rule, ...]:
-    if not settings.least_volume:
+    if not settings.intake.least_volume:
         return ()
-    says = (
-        f"The day has at least {settings.least_volume:.1%} of the rows that are usual on its weekday (median of the weeks before)"
-    )
+    says = f"The day has at least {settings.intake.least_volume:.1%} of the rows that are usual on its weekday (median of the weeks before)"
     remedy = (
         "See whether the delivery is whole, and have the rest delivered. If the shop really had such a day, say so: recpipe ingest "
         "--day DAY --accept-volume, the parameter accept_volume of a run of ingest_clickstream, or the day in RECPIPE_ACCEPTED_DAYS."
     )
-    return (between(SHARE_OF_USUAL, settings.least_volume, None, says, remedy),)
+    return (between(SHARE_OF_USUAL, settings.intake.least_volume, None, says, remedy),)
 
 
 def _bad_share(settings: Settings) -> Rule:
     return between(
-        "bad_share", 0, settings.max_bad_share, f"At most {settings.max_bad_share:.1%} of the delivered rows are bad",
+        "bad_share", 0, settings.intake.max_bad_share, f"At most {settings.intake.max_bad_share:.1%} of the delivered rows are bad",
         DELIVERY_FAULT,
     )  # fmt: skip

@@ -37,7 +37,7 @@ def write_pages(settings: Settings, verdicts: Sequence[Verdict]) -> Path:
 
 def page_folder(settings: Settings) -> Path:
     """Return the folder of the pages."""
-    return settings.reports / "verdicts"
+    return settings.places.reports / "verdicts"
 
 
 def verdict_page(verdict: Verdict) -> str:

@@ -126,8 +126,8 @@ def _read(path: Path) -> Verdict:
 
 def verdict_folder(settings: Settings) -> Path:
     """Return the folder of the stored verdicts: beside the tables, or under the reports if those are in an object store."""
-    root = settings.lake_root.removeprefix("file://")
-    return settings.reports / "_verdicts" if "://" in root else Path(root) / "_verdicts"
+    root = settings.places.lake_root.removeprefix("file://")
+    return settings.places.reports / "_verdicts" if "://" in root else Path(root) / "_verdicts"
 
 
 def store(settings: Settings, verdict: Verdict) -> Path:

@@ -288,7 +288,7 @@ def _settings(environment: Mapping[str, str]) -> Settings:
 def _healthy(cluster: Cluster) -> bool:
     try:
         parts = cluster.api("/api/v2/monitor/health")
-        with urllib.request.urlopen(f"{cluster.settings.mlflow_uri}/health", timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{cluster.settings.places.mlflow_uri}/health", timeout=10) as answer:  # noqa: S310
             healthy = answer.status == 200
         cluster.api("/execution/health")
     except (urllib.error.URLError, OSError, ValueError):

@@ -235,7 +235,8 @@ def test_kubernetes_is_asked_for_exactly_this_pod(cluster: Cluster, tmp_path: Pa
                     "command": [sys.executable, "-c", "print('$$(RECPIPE_HOME) {{ 1 + 1 }}')"],
                     "env": [
                         {"name": "HOME", "value": "/tmp"}, {"name": "PYTHONUNBUFFERED", "value": "1"},
-                        {"name": "RECPIPE_ENV_FILE", "value": ""}, {"name": "RECPIPE_HOME", "value": str(tmp_path)},
+                        {"name": "RECPIPE_CONFIG_FILE", "value": ""}, {"name": "RECPIPE_ENV_FILE", "value": ""},
+                        {"name": "RECPIPE_HOME", "value": str(tmp_path)},
                         {"name": "RECPIPE_SEED", "value": "7"},
                     ],
                     "resources": {"limits": {"nvidia.com/gpu": "2", "cpu": "4", "memory": "8192Mi"}},

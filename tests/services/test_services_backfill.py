@@ -49,7 +49,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         for name, value in SETTINGS.items():
             patch.setenv(name, value)
         settings = load_settings(home=tmp_path_factory.mktemp("laptop"))
-    land(settings.landing_root, HISTORY[0], NIGHTS[1])
+    land(settings.places.landing_root, HISTORY[0], NIGHTS[1])
     ingest_history(settings, *HISTORY)
     adopt_model(settings)
     return settings
@@ -57,7 +57,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def adopt_model(settings: Settings) -> None:
     """Register one and the same model of closed form, and promote it."""
-    folder = settings.home / "neighbours"
+    folder = settings.places.home / "neighbours"
     save(ItemKNN(), folder, {"trained_until": str(TRAINED), "fitted_until": str(TRAINED), "seed": 1, "encoder": "", "inputs": []})
     assert adopt(settings, str(folder), TRAINED).promoted
 
@@ -65,12 +65,12 @@ def adopt_model(settings: Settings) -> None:
 @pytest.fixture(scope="module")
 def platform(airflow_cluster: Cluster, laptop: Settings) -> Cluster:
     """The cluster with the same history, copied to S3 file by file, the same deliveries, and the same model in its MLflow."""
-    s3, place = airflow_cluster.stores.s3_client(), Path(laptop.lake_root)
+    s3, place = airflow_cluster.stores.s3_client(), Path(laptop.places.lake_root)
     for path in sorted(path for path in place.rglob("*") if path.is_file()):
         s3.upload_file(str(path), "recpipe", f"lake/{path.relative_to(place)}")
-    landing = Path(airflow_cluster.settings.landing_root)
+    landing = Path(airflow_cluster.settings.places.landing_root)
     landing.rmdir()
-    landing.symlink_to(laptop.landing_root)
+    landing.symlink_to(laptop.places.landing_root)
     airflow_cluster.run("python", "-c", f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]; {ADOPT}")
     return airflow_cluster
 
@@ -81,7 +81,7 @@ ADOPT = "from test_services_backfill import adopt_model; from recpipe.config imp
 @pytest.fixture(scope="module")
 def on_s3(platform: Cluster) -> Settings:
     """The settings of the cluster for reading in this process; secrets of the store are options here, not environment."""
-    return platform.settings.model_copy(update={"storage_options": platform.stores.s3_options})
+    return platform.settings.changed(storage_options=platform.stores.s3_options)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +192,6 @@ def test_lists_name_the_version_of_mlflow_whose_files_lie_on_s3(platform: Cluste
 
 
 def test_nothing_beside_the_shared_home_was_written(platform: Cluster, restarted: str) -> None:
-    assert not (Path(platform.settings.home) / "lake").exists()
-    assert not (Path(platform.settings.home) / "mlflow").exists()
+    assert not (Path(platform.settings.places.home) / "lake").exists()
+    assert not (Path(platform.settings.places.home) / "mlflow").exists()
     assert os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") is None

@@ -55,7 +55,7 @@ class Shop:
     """The hand that puts things into the bucket."""
 
     def __init__(self, services: Stores, settings: Settings) -> None:
-        _, _, self.bucket, self.prefix = settings.landing.split("/", 3)
+        _, _, self.bucket, self.prefix = settings.places.landing.split("/", 3)
         self.client = services.s3_client()
 
     def put(self, name: str, content: bytes | pa.Table = b"") -> None:
@@ -105,11 +105,11 @@ def test_what_is_strange_on_s3_refuses_the_day_by_name(settings: Settings, shop:
 
 
 def test_a_manifest_on_s3_is_held_against_what_is_there(settings: Settings, shop: Shop) -> None:
-    settings = settings.model_copy(update={"landing_mark": "manifest.json"})
+    settings = settings.changed(landing_mark="manifest.json")
     shop.put("events/day=2026-03-10/part-0.parquet", events(10))
     for table in ("items", "users"):
         shop.put(f"{table}/day=2026-03-10/manifest.json", b'{"files": []}')
-    url = f"{settings.landing}/events/day=2026-03-10/part-0.parquet"
+    url = f"{settings.places.landing}/events/day=2026-03-10/part-0.parquet"
     shop.put(
         "events/day=2026-03-10/manifest.json", json.dumps({"entries": [{"url": url, "meta": {"record_count": 11}}]}).encode()
     )
@@ -122,7 +122,7 @@ def test_a_manifest_on_s3_is_held_against_what_is_there(settings: Settings, shop
 
 
 def test_the_options_of_the_lake_serve_the_landing_where_both_are_of_one_kind(settings: Settings, services: Stores) -> None:
-    both = settings.model_copy(update={"lake": "s3://drops/lake", "storage_options": services.s3_options, "landing_options": {}})
+    both = settings.changed(lake="s3://drops/lake", storage_options=services.s3_options, landing_options={})
     assert Landing.of(both).children("") == []
 
 
@@ -143,7 +143,7 @@ def test_a_large_file_is_streamed(settings: Settings, shop: Shop) -> None:
 
 def test_a_missing_bucket_is_a_sentence(settings: Settings) -> None:
     with pytest.raises(Unreachable) as caught:
-        stage_day(settings.model_copy(update={"landing": "s3://nowhere/landing"}), DAY)
+        stage_day(settings.changed(landing="s3://nowhere/landing"), DAY)
     assert str(caught.value).startswith("The landing s3://nowhere/landing cannot be read: there is no such bucket.")
     assert KEYS["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
 
@@ -152,7 +152,7 @@ def test_quarantined_rows_of_an_erased_user_are_found_in_files_on_s3(settings: S
     from recpipe.erasure.erase import erase
     from recpipe.lake.tombstones import erasure_tokens
 
-    settings = settings.model_copy(update={"max_bad_share": 1.0})
+    settings = settings.changed(max_bad_share=1.0)
     shop.put(
         "events/day=2026-03-10/hour=01/part-0.parquet",
         events(4, user_id=["gone", "gone", "here", "here"], item_id=["A1", None, None, "A1"]),

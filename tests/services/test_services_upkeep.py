@@ -56,7 +56,7 @@ def settings(services: Stores, tmp_path_factory: pytest.TempPathFactory) -> Sett
     made = load_settings(
         home=home, lake=f"s3://{BUCKET}/lake", storage_options=services.s3_options, user_key=KEY, first_day=FIRST
     )  # fmt: skip
-    deliver(made.landing_root)
+    deliver(made.places.landing_root)
     ingest_history(made, FIRST, LAST)
     return made
 

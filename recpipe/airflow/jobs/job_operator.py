@@ -49,13 +49,13 @@ def job(
     """
     check(settings)
     given: dict[str, Any] = {"task_id": task_id, "command": command, "env": env, "makes": makes, **kwargs}
-    if settings.job_minutes:
-        given["execution_timeout"] = timedelta(minutes=settings.job_minutes)
-    if settings.job_place == "docker":
+    if settings.jobs.job_minutes:
+        given["execution_timeout"] = timedelta(minutes=settings.jobs.job_minutes)
+    if settings.jobs.job_place == "docker":
         from recpipe.airflow.jobs.docker_job import DockerJob
 
         return DockerJob(settings=settings, **given)
-    if settings.job_place == "kubernetes":
+    if settings.jobs.job_place == "kubernetes":
         from recpipe.airflow.jobs.kubernetes_job import PodJob
 
         return PodJob(settings=settings, **given)

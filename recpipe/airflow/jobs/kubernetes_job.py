@@ -55,7 +55,7 @@ class PodJob(KubernetesPodOperator):  # type: ignore[misc]  # the provider is ty
         wait = int(limit.total_seconds()) if limit else START_MINUTES * 60
         super().__init__(
             name=f"recpipe-{kwargs['task_id']}",
-            namespace=settings.job_namespace or None,
+            namespace=settings.jobs.job_namespace or None,
             base_container_name=CONTAINER,
             automount_service_account_token=False,
             termination_message_policy="FallbackToLogsOnError",

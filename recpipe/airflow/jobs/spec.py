@@ -85,10 +85,10 @@ def check(settings: Settings) -> None:
     BadSetting
         If it lacks its image, or the pod its claim.
     """
-    place = settings.job_place
-    if place != "process" and not settings.job_image:
+    place = settings.jobs.job_place
+    if place != "process" and not settings.jobs.job_image:
         raise BadSetting(f"RECPIPE_JOB_PLACE is {place}, and RECPIPE_JOB_IMAGE is empty: name the image, such as recpipe:gpu.")
-    if place == "kubernetes" and not settings.job_volume:
+    if place == "kubernetes" and not settings.jobs.job_volume:
         raise BadSetting("RECPIPE_JOB_PLACE is kubernetes: name the claim of the volume of the home in RECPIPE_JOB_VOLUME.")
 
 
@@ -106,30 +106,30 @@ def make_job(settings: Settings, command: Sequence[str], env: Mapping[str, str] 
     seconds
         Time limit; 0 for none.
     """
-    home = str(settings.home.resolve())
+    home = str(settings.places.home.resolve())
     user = (os.getuid(), os.getgid()) if os.getuid() else IMAGE_USER
     return Job(
-        image=settings.job_image,
+        image=settings.jobs.job_image,
         command=tuple(str(word) for word in command),
         env={**environment(settings), **(env or {})},
         home=home,
-        volume=settings.job_volume or home,
+        volume=settings.jobs.job_volume or home,
         user=user,
-        gpus=settings.job_gpus,
-        cpus=settings.job_cpus,
-        memory_mb=round(settings.job_memory_gb * 1024),
+        gpus=settings.jobs.job_gpus,
+        cpus=settings.jobs.job_cpus,
+        memory_mb=round(settings.jobs.job_memory_gb * 1024),
         seconds=round(seconds),
     )
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return the variables that go along: the home, what of `ALONG` differs from its default, and no secret."""
-    values = settings.model_dump(mode="json", include=set(ALONG), exclude_defaults=True)
+    values = {name: value for name, value in settings.differing().items() if name in ALONG}
     along = {f"RECPIPE_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
     return {
         # the user of the worker need not be one of the image, and has no home there
-        **{"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "RECPIPE_ENV_FILE": ""},  # noqa: S108
-        **{"RECPIPE_HOME": str(settings.home.resolve())},
+        **{"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "RECPIPE_ENV_FILE": "", "RECPIPE_CONFIG_FILE": ""},  # noqa: S108
+        **{"RECPIPE_HOME": str(settings.places.home.resolve())},
         **along,
     }
 

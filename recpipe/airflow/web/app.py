@@ -110,7 +110,7 @@ def tables(request: Request) -> Response:
             for entry in found
         ]
         absent = page_words.absent_tables([entry.table for entry in found])
-        return {"due": due, "rows": rows, "absent": absent, "stands_still": settings.clock_day == due}
+        return {"due": due, "rows": rows, "absent": absent, "stands_still": settings.shop.clock_day == due}
 
     return _page(request, "tables.html", read, rows=[], absent="", due=None, stands_still=False)
 
@@ -122,13 +122,13 @@ def quality(request: Request) -> Response:
         curves = read_curves(settings, QUALITY_DAYS)
         replayed, pooled = read_replay(settings), read_pooled(settings)
         return {
-            "sections": quality_page.sections(curves, settings.metric_k),
-            "horizon": settings.horizon_days,
+            "sections": quality_page.sections(curves, settings.evaluation.metric_k),
+            "horizon": settings.evaluation.horizon_days,
             "replayed": replayed,
-            "drawn": quality_page.newcomers(replayed, settings.metric_k) if replayed else None,
+            "drawn": quality_page.newcomers(replayed, settings.evaluation.metric_k) if replayed else None,
             "ratios": quality_page.ratios(replayed) if replayed else [],
             "pooled": [quality_page.table_of(window) for window in pooled],
-            "k": settings.metric_k,
+            "k": settings.evaluation.metric_k,
         }
 
     nothing: dict[str, Any] = {"sections": [], "replayed": None, "drawn": None, "ratios": [], "pooled": []}

@@ -36,7 +36,7 @@ def with_key(settings: Settings) -> Settings:
         connection = Connection.get_connection_from_secrets("recpipe_user_key")
     except AirflowNotFoundException:
         return settings
-    return settings.model_copy(update={"user_key": SecretStr(READ["user_key"](connection))})
+    return settings.changed(user_key=SecretStr(READ["user_key"](connection)))
 
 
 def mlflow_version(settings: Settings, version: str) -> str:
@@ -45,10 +45,10 @@ def mlflow_version(settings: Settings, version: str) -> str:
 
     if not re.fullmatch(r"\d+", version):
         return ""
-    return f"{mlflow_pages(settings)}/#/models/{settings.registered_model}/versions/{version}"
+    return f"{mlflow_pages(settings)}/#/models/{settings.promotion.registered_model}/versions/{version}"
 
 
 def verdict_of(settings: Settings, table: str, day: date) -> str:
     """Return the path of a verdict page under the reports; empty where there is none."""
     path = f"verdicts/{table}-{day}.html"
-    return path if (settings.reports / path).is_file() else ""
+    return path if (settings.places.reports / path).is_file() else ""

@@ -16,7 +16,7 @@ def find_report(settings: Settings, path: str) -> Path | None:
 
     Links are followed before the folder is compared, so that none leads out. Hidden files are not handed out.
     """
-    root = settings.reports.resolve()
+    root = settings.places.reports.resolve()
     try:
         file = (root / path).resolve()
         inside = file.is_relative_to(root) and file.is_file()
@@ -28,9 +28,9 @@ def find_report(settings: Settings, path: str) -> Path | None:
 
 def list_reports(settings: Settings, most: int = 60) -> list[str]:
     """Return the newest reports beside the verdicts, newest first: paths under the folder of reports."""
-    if not settings.reports.is_dir():
+    if not settings.places.reports.is_dir():
         return []
-    files = [file for file in settings.reports.glob("*.html") if find_report(settings, file.name)]
+    files = [file for file in settings.places.reports.glob("*.html") if find_report(settings, file.name)]
     return [
         file.name
         for file in sorted(files, key=lambda file: file.name.lstrip("abcdefghijklmnopqrstuvwxyz_-"), reverse=True)[:most]

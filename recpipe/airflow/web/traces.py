@@ -54,7 +54,7 @@ def in_mlflow(settings: Settings, name: str, what: str) -> str:
         found = next((v for v in all_versions(store, settings) if name in (str(v.number), v.content)), None)
         if found is None:
             raise MissingModel(
-                f"No version {name[:12]} of {settings.registered_model} is registered: either the task register did not come to its "
+                f"No version {name[:12]} of {settings.promotion.registered_model} is registered: either the task register did not come to its "
                 f"end yet, or recpipe maintain has removed the version because nothing used it."
             )
         if what == "model":

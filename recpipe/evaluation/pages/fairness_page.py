@@ -29,7 +29,7 @@ class Groups:
 
 def who_is_shown(settings: Settings, rows: Sequence[Row]) -> Groups | None:
     """Return the section about groups of items; None if there are none."""
-    k = settings.metric_k
+    k = settings.evaluation.metric_k
     metric = f"exposure@{k}"
     groups = [row["group"] for row in rows if row["metric"] == metric]
     if not groups:
@@ -44,7 +44,7 @@ def who_is_shown(settings: Settings, rows: Sequence[Row]) -> Groups | None:
 
 def who_is_served(settings: Settings, rows: Sequence[Row]) -> Groups | None:
     """Return the section about groups of users; None if there are none."""
-    k = settings.metric_k
+    k = settings.evaluation.metric_k
     mine = [row for row in rows if row["metric"] == f"group_ndcg@{k}"]
     if not mine:
         return None

@@ -30,7 +30,7 @@ Row = dict[str, Any]
 def write_report(settings: Settings, found: Outcomes, warnings: Sequence[str]) -> Path:
     """Write the page of a day, whole or not at all, and return its path. It holds no user id and loads nothing."""
     page = report_page(settings, found, warnings, _history(settings, found.day))
-    return write_page(settings.reports / f"outcomes-{found.day}.html", page)
+    return write_page(settings.places.reports / f"outcomes-{found.day}.html", page)
 
 
 def report_page(settings: Settings, found: Outcomes, warnings: Sequence[str], history: Mapping[date, list[Row]]) -> str:
@@ -47,7 +47,7 @@ def report_page(settings: Settings, found: Outcomes, warnings: Sequence[str], hi
     history
         Rows of ``outcomes`` of the evaluated days up to this one, by day.
     """
-    rows, groups, k = found.rows.to_pylist(), found.groups.to_pylist(), settings.metric_k
+    rows, groups, k = found.rows.to_pylist(), found.groups.to_pylist(), settings.evaluation.metric_k
     drift = [next((row["value"] for row in each if row["metric"] == DRIFT), None) for each in history.values()]
     return render(
         "outcomes.html",
@@ -61,7 +61,7 @@ def report_page(settings: Settings, found: Outcomes, warnings: Sequence[str], hi
         nights=_nights(found, k),
         pooled=_pooled(found, k),
         trend=_trend(history, k),
-        drift=drift_plot(found.drift, settings.max_drift, list(history), drift),
+        drift=drift_plot(found.drift, settings.evaluation.max_drift, list(history), drift),
         shown=who_is_shown(settings, groups),
         served=who_is_served(settings, groups),
         lines=_lines(rows, k),

@@ -20,7 +20,8 @@ from recpipe.evaluation.replay.replay_stages import BASELINES, Stage, folders_of
 from recpipe.lake.reader import Reader
 from recpipe.metrics.cluster_intervals import clustered_gain, clustered_interval
 from recpipe.metrics.intervals import Gain, Interval, seed_of
-from recpipe.metrics.ranking import hit_rate, hits, ndcg, recall
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import hit_rate, hits, recall
 from recpipe.reports.series import TOGETHER
 
 Values = Mapping[str, NDArray[np.float64]]
@@ -79,7 +80,7 @@ def _served(stage: Stage, found: Newcomers, model: Path) -> dict[str, Values]:
 
 
 def _quality(stage: Stage, found: Newcomers, lists: NDArray[np.int64]) -> Values:
-    hit, taken, k = hits(lists, found.truth), found.truth.size, stage.settings.metric_k
+    hit, taken, k = hits(lists, found.truth), found.truth.size, stage.settings.evaluation.metric_k
     return {"ndcg": ndcg(hit, taken, k), "recall": recall(hit, taken, k), "hit_rate": hit_rate(hit, taken, k)}
 
 
@@ -97,10 +98,10 @@ def _best_of_each_size(tried: list[Values], size: NDArray[np.int64]) -> Values:
 def _rows(
     settings: Settings, trained_until: date, day: date, found: Newcomers, served: Mapping[str, Values]
 ) -> Iterator[dict[str, Any]]:
-    cut = settings.metric_k
+    cut = settings.evaluation.metric_k
 
     def row(group: str, metric: str, name: str, against: str, what: Interval) -> dict[str, Any]:
-        about = {"day": day, "trained_until": trained_until, "horizon_days": settings.replay_horizon_days}
+        about = {"day": day, "trained_until": trained_until, "horizon_days": settings.replay.replay_horizon_days}
         numbers = {"value": what.value, "ci_low": what.low, "ci_high": what.high, "users": what.users}
         return {**about, "group": group, "metric": f"{metric}@{cut}", "name": name, "against": against, **numbers}
 
@@ -139,10 +140,12 @@ class _Drawn:
     size: NDArray[np.int64]
 
     def mean(self, values: NDArray[np.float64], metric: str) -> Interval:
-        rng = seed_of(self.settings.seed, self.day, "replay", self.group, metric)
-        return clustered_interval(values, self.person, self.settings.bootstrap_draws, rng, self.settings.min_users, self.size)
+        rng = seed_of(self.settings.training.seed, self.day, "replay", self.group, metric)
+        return clustered_interval(
+            values, self.person, self.settings.evaluation.bootstrap_draws, rng, self.settings.evaluation.min_users, self.size
+        )
 
     def gain(self, mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> Gain:
-        rng = seed_of(self.settings.seed, self.day, "replay", self.group, "gain")
-        draws, least = self.settings.bootstrap_draws, self.settings.min_users
+        rng = seed_of(self.settings.training.seed, self.day, "replay", self.group, "gain")
+        draws, least = self.settings.evaluation.bootstrap_draws, self.settings.evaluation.min_users
         return clustered_gain(mine, theirs, self.person, draws, rng, least, self.size)

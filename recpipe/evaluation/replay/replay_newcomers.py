@@ -72,15 +72,15 @@ def read_newcomers(reader: Reader, settings: Settings, at_cut: Evidence, trained
         The last day that is looked at.
     """
     since = {"lookback_days": (day - trained_until).days, "last_events": ALL_EVENTS}
-    known = read_known(reader, settings.model_copy(update=since), day)
+    known = read_known(reader, settings.changed(**since), day)
     users = users_of(known, settings, day)
     history, came = _of_newcomers(known, users, at_cut)
     episodes = cut_as_new(
         history,
         at_cut.until,
         window_days=float((day - trained_until).days + 1),
-        horizon_days=float(settings.replay_horizon_days),
-        half_life_days=settings.half_life_days,
+        horizon_days=float(settings.replay.replay_horizon_days),
+        half_life_days=settings.history.half_life_days,
         sizes=NEW_USER_SIZES,
     )
     country = users.country[np.searchsorted(users.user_ids, history.user_ids)]

@@ -53,7 +53,7 @@ def plan_replay(settings: Settings, day: date, cut: date | None = None) -> dict[
     MissingDay
         If events of a day since the cut are not published, or none is before the cut.
     """
-    trained_until = cut - timedelta(days=1) if cut else day - timedelta(days=settings.replay_days)
+    trained_until = cut - timedelta(days=1) if cut else day - timedelta(days=settings.replay.replay_days)
     if trained_until >= day:
         raise BadSetting(f"A replay of {day} cannot be cut at {cut}: nobody could have come since. Name an earlier day (--cut).")
     lake = Lake.from_settings(settings)
@@ -70,7 +70,7 @@ def plan_replay(settings: Settings, day: date, cut: date | None = None) -> dict[
         )
     days = {"day": day.isoformat(), "trained_until": trained_until.isoformat()}
     # a run of Airflow finds its folders again when it is tried again; of two runs by hand each has its own
-    run = f"local-{os.getpid()}" if settings.run_id == LOCAL else settings.run_id
+    run = f"local-{os.getpid()}" if settings.run.run_id == LOCAL else settings.run.run_id
     return {**days, "versions": lake.versions_now(READS), "run": re.sub(r"[^A-Za-z0-9_.-]", "_", run)}
 
 
@@ -84,14 +84,14 @@ def export_replay(settings: Settings, plan: dict[str, Any]) -> str:
     """
     trained_until = parse_day(plan["trained_until"])
     reader = Lake.from_settings(settings).reader(plan["versions"])
-    seen = settings.model_copy(update={"lookback_days": 7 * settings.train_weeks})
+    seen = settings.changed(lookback_days=7 * settings.training.train_weeks)
     evidence = build_evidence(reader, seen, trained_until)
     first = evidence.history.ts.min() if len(evidence.history.ts) else evidence.until
     window = (parse_day(plan["day"]) - trained_until).days
-    days = {"horizon_days": settings.replay_horizon_days, "window_days": window}
+    days = {"horizon_days": settings.replay.replay_horizon_days, "window_days": window}
     facts = {
-        **{name: getattr(settings, name) for name in FACTS},
-        "encoder": load_encoder(settings.encoder).fingerprint,
+        **{name: settings.flat()[name] for name in FACTS},
+        "encoder": load_encoder(settings.text.encoder).fingerprint,
         **protocol_facts(first, evidence.until, plan["trained_until"], **days),
     }  # no version of a table: a later delivery changes it, and must not change a byte of the model
     folder = episodes_folder(settings, plan)
@@ -103,12 +103,12 @@ def export_replay(settings: Settings, plan: dict[str, Any]) -> str:
 
 def episodes_folder(settings: Settings, plan: dict[str, Any]) -> Path:
     """Return where a replay's training input lies: an erasure and `recpipe maintain` look for such inputs there."""
-    return (settings.work / "train" / f"replay-{_name(plan)}-{plan['run']}").resolve()
+    return (settings.places.work / "train" / f"replay-{_name(plan)}-{plan['run']}").resolve()
 
 
 def model_folder(settings: Settings, plan: dict[str, Any]) -> Path:
     """Return where a replay's model lies: of this run and this cut alone, so that no two replays share one."""
-    return (settings.work / "training" / f"replay-{_name(plan)}" / str(plan["run"])).resolve()
+    return (settings.places.work / "training" / f"replay-{_name(plan)}" / str(plan["run"])).resolve()
 
 
 def _name(plan: dict[str, Any]) -> str:
@@ -159,7 +159,7 @@ def replay_day(settings: Settings, day: date, cut: date | None = None, options: 
     """
     plan = plan_replay(settings, day, cut)
     episodes, model = export_replay(settings, plan), model_folder(settings, plan)
-    given = [*settings.train_options, *settings.replay_options, *options]
+    given = [*settings.training.train_options, *settings.replay.replay_options, *options]
     words = ["train", "--episodes", episodes, "--out", str(model), *given]
     done = subprocess.run([sys.executable, "-m", "recpipe.cli", *words])  # memory and threads of training end with it
     if done.returncode != 0:

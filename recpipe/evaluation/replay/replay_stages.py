@@ -50,7 +50,7 @@ class Stage:
         """Return (users, k) item codes of the lists that a night of the cut's day makes with a model folder, padded."""
         plan = RunPlan(parse_day(self.trained_until), "replay", {}, 1, str(folder), content_hash(folder))
         night = Night(self.settings, plan, self.known, users, self.rules, self.quotas)
-        item_ids, k = self.known.evidence.catalogue.item_ids, self.settings.metric_k
+        item_ids, k = self.known.evidence.catalogue.item_ids, self.settings.evaluation.metric_k
         made = published(rank_blocks(night, 0, 1), item_ids, k)
         lists = np.full((len(users), k), PAD, np.int64)
         lists[np.searchsorted(users.user_ids, made.user_ids)] = made.lists

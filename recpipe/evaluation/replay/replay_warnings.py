@@ -21,22 +21,22 @@ def warnings_of(settings: Settings, found: Replay) -> list[str]:
 
 
 def _crossed(settings: Settings, found: Replay) -> Iterator[str]:
-    rows, k = found.rows.to_pylist(), settings.metric_k
+    rows, k = found.rows.to_pylist(), settings.evaluation.metric_k
     what = (
         f"of newcomers with 1 to 10 items (those who came after {found.trained_until}, looked at up to {found.day}, served by a "
         "model of the days before)"
     )
     todo = "look at the replay's page by the size of the support, and compare with the weeks before before you change anything."
     best = _best(rows, f"ndcg@{k}", "")
-    if best and best["value"] < settings.floor_replay_ndcg:
+    if best and best["value"] < settings.replay.floor_replay_ndcg:
         yield (
-            f"nDCG@{k} {what} is {best['value']:.4f} with {best['name']}, below the floor of {settings.floor_replay_ndcg:.4f}: {todo}"
+            f"nDCG@{k} {what} is {best['value']:.4f} with {best['name']}, below the floor of {settings.replay.floor_replay_ndcg:.4f}: {todo}"
         )
     ratio = _best(rows, f"ndcg_ratio@{k}", Popularity.name)
-    if ratio and ratio["value"] < settings.floor_replay_ratio:
+    if ratio and ratio["value"] < settings.replay.floor_replay_ratio:
         yield (
             f"nDCG@{k} {what} is {ratio['value']:.2f} times that of popularity with {ratio['name']}, below the floor of "
-            f"{settings.floor_replay_ratio:.2f}: {todo}"
+            f"{settings.replay.floor_replay_ratio:.2f}: {todo}"
         )
 
 

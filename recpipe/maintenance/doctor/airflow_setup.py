@@ -27,7 +27,7 @@ def airflow(settings: Settings) -> Iterator[Finding]:
     """Ask the probe once, and look at each of its answers."""
     environment = _environment(settings)
     if environment is None:
-        yield warn("airflow", f"it was never started in {settings.home}", "Start it: recpipe up")
+        yield warn("airflow", f"it was never started in {settings.places.home}", "Start it: recpipe up")
         return
     known = _probe(environment)
     if known is None:
@@ -73,7 +73,7 @@ def command(known: Mapping[str, Any]) -> Finding:
     if known["backfill"]:
         return ok("provider", "`airflow dags backfill` is there")
     says = "`airflow dags backfill` is missing: Airflow does not see recpipe as a provider"
-    return wrong("provider", says, f"Install recpipe into Airflow's environment: {sys.executable} -m pip install --no-deps .")
+    return wrong("provider", says, f"Install recpipe into Airflow's environment: {sys.executable} -m pip install .")
 
 
 def dags(known: Mapping[str, Any]) -> Finding:
@@ -81,7 +81,7 @@ def dags(known: Mapping[str, Any]) -> Finding:
     broken = known["broken_dags"]
     if not broken and not known["dags"]:
         return wrong(
-            "dags", "there are none in Airflow's folder of DAGs", "Set AIRFLOW__CORE__DAGS_FOLDER to the folder dags/ of recpipe."
+            "dags", "there are none in Airflow's folder of DAGs", "Set AIRFLOW__CORE__DAGS_FOLDER to what `recpipe dags` prints."
         )
     if not broken:
         return ok("dags", f"{known['dags']} are imported without errors")

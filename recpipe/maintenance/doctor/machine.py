@@ -32,7 +32,7 @@ LOCK: Final = Path(recpipe.__file__).resolve().parent.parent / "requirements.txt
 LEAST_FREE: Final = 1_000_000_000
 LATE_SECONDS: Final = 5.0
 WRONG_SECONDS: Final = 60.0
-NOT_SETTINGS: Final = frozenset({"RECPIPE_ENV_FILE", "RECPIPE_TEST_DATA"})
+NOT_SETTINGS: Final = frozenset({"RECPIPE_ENV_FILE", "RECPIPE_CONFIG_FILE", "RECPIPE_TEST_DATA"})
 
 
 def python(settings: Settings) -> Iterator[Finding]:
@@ -77,7 +77,7 @@ def _within(ranges: dict[str, SpecifierSet]) -> Finding:
 
 def environment(settings: Settings) -> Iterator[Finding]:
     """Say whether every variable RECPIPE_* is a setting; a slip of the keyboard is none, and nobody would say so."""
-    known = {f"RECPIPE_{name.upper()}" for name in Settings.model_fields} | NOT_SETTINGS
+    known = {f"RECPIPE_{name.upper()}" for name in Settings.fields()} | NOT_SETTINGS
     unknown = sorted(name for name in os.environ if name.startswith("RECPIPE_") and name not in known)
     for name in unknown:
         near = difflib.get_close_matches(name, known, 1)
@@ -88,11 +88,11 @@ def environment(settings: Settings) -> Iterator[Finding]:
 
 def disk(settings: Settings) -> Iterator[Finding]:
     """Say whether there is room for the nights to come: a tenth of what is there, and a gigabyte."""
-    roots = [str(settings.home), settings.lake_root]
+    roots = [str(settings.places.home), settings.places.lake_root]
     # the lake's folder may be a disk of its own
     for place in dict.fromkeys(nearest_folder(Path(root)) for root in roots if "://" not in root):
         free = shutil.disk_usage(place).free
-        needed = LEAST_FREE + _size(Path(settings.lake_root)) // 10
+        needed = LEAST_FREE + _size(Path(settings.places.lake_root)) // 10
         says = f"{size(free)} are free where {place} lies; {size(needed)} are wanted"
         remedy = "Free some: `recpipe maintain` says what it removed; RECPIPE_KEEP_DAYS and RECPIPE_KEEP_SCRATCH_DAYS say how much is kept."
         if free < needed / 2:
@@ -105,7 +105,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
 
 def clock(settings: Settings) -> Iterator[Finding]:
     """Say whether this machine, its disk and the services agree on the time."""
-    place = nearest_folder(settings.home)
+    place = nearest_folder(settings.places.home)
     parts = {"the file system of the home": _disk_skew(place)}
     for name, url in (("Airflow", base_url(settings)), ("MLflow", _tracking_url(settings))):
         parts[name] = _date_skew(url) if url else None
@@ -117,25 +117,26 @@ def clock(settings: Settings) -> Iterator[Finding]:
         yield level("clock", says, "Let both machines set their clocks by NTP (timedatectl status).")
     if not late:
         yield ok(
-            "clock", f"agrees with {', '.join(known) or 'nothing that could be asked'}; the shop's zone is {settings.timezone}"
+            "clock",
+            f"agrees with {', '.join(known) or 'nothing that could be asked'}; the shop's zone is {settings.shop.timezone}",
         )
 
 
 def gpu(settings: Settings) -> Iterator[Finding]:
     """Say whether torch sees the GPUs that the settings count on, where jobs run on this machine."""
-    if settings.job_place != "process":
-        yield ok("gpu", f"jobs run in {settings.job_place}; the GPU is asked for there")
+    if settings.jobs.job_place != "process":
+        yield ok("gpu", f"jobs run in {settings.jobs.job_place}; the GPU is asked for there")
         return
-    if not settings.gpus and not list(Path("/dev").glob("nvidia[0-9]*")):
+    if not settings.local.gpus and not list(Path("/dev").glob("nvidia[0-9]*")):
         yield ok("gpu", "none on this machine: training uses the CPU")
         return
     words = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     seen = int(done.stdout.strip() or 0) if done.returncode == 0 else 0
-    if seen >= max(1, settings.gpus):
+    if seen >= max(1, settings.local.gpus):
         yield ok("gpu", f"torch sees {seen}")
     else:
-        says = f"torch sees {seen} of {max(1, settings.gpus)} GPUs"
+        says = f"torch sees {seen} of {max(1, settings.local.gpus)} GPUs"
         yield wrong(
             "gpu",
             says,
@@ -200,7 +201,7 @@ def _disk_skew(folder: Path) -> float | None:
 
 
 def _tracking_url(settings: Settings) -> str:
-    return settings.tracking_uri if settings.tracking_uri.startswith("http") else mlflow_url(settings)
+    return settings.places.tracking_uri if settings.places.tracking_uri.startswith("http") else mlflow_url(settings)
 
 
 def _date_skew(url: str) -> float | None:

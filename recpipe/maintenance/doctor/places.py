@@ -26,7 +26,7 @@ MAKE_ROOM: Final = "Make room: `recpipe maintain` frees some; docs/operations.md
 
 def folders(settings: Settings) -> Iterator[Finding]:
     """Say whether files can be written, renamed and flushed to disk in the home, and the landing can be read."""
-    places = {"RECPIPE_HOME": settings.home, "work": settings.work, "reports": settings.reports}
+    places = {"RECPIPE_HOME": settings.places.home, "work": settings.places.work, "reports": settings.places.reports}
     for name, place in places.items():
         yield _writable(place, name)
     yield _landing(settings)
@@ -42,7 +42,7 @@ def _landing(settings: Settings) -> Finding:
             return _landing_elsewhere(landing)
     except RecpipeError as error:
         return wrong("landing", str(error), "Mend RECPIPE_LANDING or RECPIPE_LANDING_OPTIONS, or ask whoever runs the store.")
-    folder = settings.landing_root
+    folder = settings.places.landing_root
     if not folder.is_dir():
         return warn(
             "landing", f"there is no folder {folder}", "Make it, let the shop drop its files there, or set RECPIPE_LANDING."
@@ -65,7 +65,7 @@ def store(settings: Settings) -> Iterator[Finding]:
 
     On an object store that does not know conditional puts the second would replace the first, and days would be lost.
     """
-    root = settings.lake_root
+    root = settings.places.lake_root
     try:
         refused = _second_commit_is_refused(Lake.from_settings(settings))
     except RecpipeError as error:
@@ -89,7 +89,7 @@ def store(settings: Settings) -> Iterator[Finding]:
 def modes(settings: Settings) -> Iterator[Finding]:
     """Say whether the files that hold secrets are readable by their owner alone."""
     files = [airflow_home(settings) / name for name in PRIVATE]
-    files += [Path(settings.user_key_file)] if settings.user_key_file else []
+    files += [Path(settings.privacy.user_key_file)] if settings.privacy.user_key_file else []
     there = [file for file in files if file.is_file()]
     open_ = [file for file in there if stat.S_IMODE(file.stat().st_mode) & 0o077]
     for file in open_:

@@ -60,12 +60,12 @@ def mlflow_health(settings: Settings) -> Iterator[Finding]:
     """Say whether MLflow's database is whole, and whether MLflow answers, in this environment's version."""
     from recpipe.local.mlflow_database import fault_of, sqlite_file
 
-    file = sqlite_file(settings.tracking_uri)
+    file = sqlite_file(settings.places.tracking_uri)
     if file is not None and (fault := fault_of(file)):
         says, _, remedy = fault.partition(". ")
         yield wrong("mlflow", says, remedy)
         return
-    url = mlflow_url(settings) if serves_mlflow(settings) else settings.tracking_uri
+    url = mlflow_url(settings) if serves_mlflow(settings) else settings.places.tracking_uri
     if not url.startswith("http"):
         yield ok("mlflow", "a database is used without a server")
         return
@@ -89,21 +89,21 @@ def mlflow_health(settings: Settings) -> Iterator[Finding]:
 def exposure(settings: Settings) -> Iterator[Finding]:
     """Say whether somebody else on the network reaches pages that ask for no login, or send it in plain text."""
     listening = _listening_everywhere()
-    for name, port, auth in (("Airflow", settings.airflow_port, True), ("MLflow", settings.mlflow_port, False)):
+    for name, port, auth in (("Airflow", settings.local.airflow_port, True), ("MLflow", settings.local.mlflow_port, False)):
         if port not in listening:
             continue
         login = "its pages ask for a login, in plain http" if auth else "it asks for no login"
         remedy = "Bind it to 127.0.0.1, and put a proxy with TLS and a login before it (docs/security.md)."
         yield warn("exposure", f"{name} listens to the whole network on port {port}, and {login}", remedy)
-    if not listening & {settings.airflow_port, settings.mlflow_port}:
+    if not listening & {settings.local.airflow_port, settings.local.mlflow_port}:
         yield ok("exposure", "neither Airflow nor MLflow listens to the network on this machine")
 
 
 def channels(settings: Settings) -> Iterator[Finding]:
     """Say whether the webhook, the mail server and the broker can be reached; nothing is sent."""
     asked = {
-        "webhook": (settings.webhook.get_secret_value(), "RECPIPE_WEBHOOK"),
-        "mail": (settings.smtp.get_secret_value(), "RECPIPE_SMTP"),
+        "webhook": (settings.notices.webhook.get_secret_value(), "RECPIPE_WEBHOOK"),
+        "mail": (settings.notices.smtp.get_secret_value(), "RECPIPE_SMTP"),
         "broker": (os.environ.get("AIRFLOW__CELERY__BROKER_URL", ""), "AIRFLOW__CELERY__BROKER_URL"),
     }
     for name, (url, setting) in asked.items():
@@ -115,7 +115,7 @@ def channels(settings: Settings) -> Iterator[Finding]:
             yield wrong(
                 name, f"the address in {setting} cannot be reached", f"Look at {setting}, at the name service, and at firewalls."
             )
-    if not asked["webhook"][0] and not (asked["mail"][0] and settings.mail_to):
+    if not asked["webhook"][0] and not (asked["mail"][0] and settings.notices.mail_to):
         yield warn(
             "notices",
             "nobody is told of failures, unless Airflow's connection recpipe_webhook or recpipe_smtp says whom",

@@ -50,7 +50,7 @@ def user_key(settings: Settings) -> Iterator[Finding]:
 def encoder_and_champion(settings: Settings) -> Iterator[Finding]:
     """Say whether the encoder loads and encodes, and the champion was trained with it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", LOAD, settings.encoder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", LOAD, settings.text.encoder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:  # MLflow is asked while it loads
         champion = _champion(settings)
@@ -92,8 +92,8 @@ def _champion(settings: Settings) -> tuple[str, str] | Finding:
     from recpipe.registry.store import client
     from recpipe.registry.versions import all_versions, find
 
-    file = sqlite_file(settings.tracking_uri)
-    if file is not None and not file.is_file() and not settings.mlflow_uri:
+    file = sqlite_file(settings.places.tracking_uri)
+    if file is not None and not file.is_file() and not settings.places.mlflow_uri:
         return warn("champion", "no model is registered yet", "Run train_meta_model for a week, or `recpipe adopt-model`.")
     try:
         store = client(settings)

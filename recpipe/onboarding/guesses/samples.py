@@ -14,8 +14,8 @@ import pyarrow.types as pt
 
 from recpipe.errors import BadDelivery
 from recpipe.onboarding.sources import Source
-from recpipe.tables.ingest.rows.file_reading import FAULTS
 from recpipe.tables.ingest.rows.plain_types import plain_batch
+from recpipe.tables.ingest.rows.stored_schema import FAULTS
 
 ROWS: Final = 100_000
 PIECES: Final = 20

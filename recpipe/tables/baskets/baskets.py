@@ -74,11 +74,11 @@ def open_baskets(settings: Settings, plan: RunPlan, reader: Reader, asking: NDAr
     delivered = [tuple(level for level in path or () if level) for path in items["category"].to_pylist()]
     rules = day_rules(ours, reader, day, item_ids, delivered, asking)
     leaf = leaf_codes(rules.categories)
-    lines = purchases(reader, *window(day, settings.lookback_days))
+    lines = purchases(reader, *window(day, settings.history.lookback_days))
     user_ids = objects(pc.drop_null(pc.unique(lines["user_id"])).sort())
     orders = orders_from(lines, item_ids, user_ids)
     world = learn.world_of(orders, leaf, np.datetime64(day), len(user_ids))
-    weights = learned_weights(orders, leaf, np.datetime64(day), len(user_ids), settings.seed)
+    weights = learned_weights(orders, leaf, np.datetime64(day), len(user_ids), settings.training.seed)
     available = np.asarray(items["available"].to_numpy(zero_copy_only=False), np.bool_)
     return Baskets(day, plan.model_version, item_ids, available, user_ids, orders, world, weights, rules)
 

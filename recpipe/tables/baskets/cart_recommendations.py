@@ -18,7 +18,7 @@ from recpipe.lake.reader import Reader, window
 from recpipe.pipeline.blocks import blocks_of, shard_of
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
-from recpipe.pipeline.task_outcomes import interval
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.rules.rule_checks import count_refused, count_substitutes
 from recpipe.tables.baskets import co_purchase as learn
 from recpipe.tables.baskets.baskets import RULE, Baskets, carts_of, codes_of, open_baskets
@@ -62,14 +62,14 @@ class State:
 
 def open_carts(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     """Read the orders, and the carts of the last days whose items were not bought since."""
-    held, bought = open_lines(reader, *window(plan.day, settings.cart_days))
+    held, bought = open_lines(reader, *window(plan.day, settings.carts.cart_days))
     baskets = open_baskets(settings, plan, reader, np.array(sorted(held), np.object_))
     code = {item: at for at, item in enumerate(baskets.item_ids)}
     users = [user for user in sorted(held) if any(item in code for item in held[user])]
     buyers = codes_of(pa.array(users, pa.string()), baskets.user_ids)
     carts = [_codes(code, held[user]) for user in users]
     since = [_codes(code, bought.get(user, set())) for user in users]
-    return State(baskets, np.array(users, np.object_), buyers, carts, since, settings.top_k)
+    return State(baskets, np.array(users, np.object_), buyers, carts, since, settings.lists.top_k)
 
 
 def _codes(code: dict[str, int], items: set[str]) -> NDArray[np.int64]:
@@ -183,7 +183,7 @@ def suite(settings: Settings) -> Suite:
         CART_RECOMMENDATIONS.name,
         settings,
         rows=[
-            between("rank", 1, settings.top_k, "No list is longer than set"),
+            between("rank", 1, settings.lists.top_k, "No list is longer than set"),
             one_of("kind", CART_REASONS, "Every kind of reason is known"),
         ],
         day=[
@@ -201,7 +201,7 @@ def suite(settings: Settings) -> Suite:
 
 def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> list[Metric]:
     """Return the share of carts whose user bought one of the first items since, of those who bought anything beside the cart."""
-    k = settings.metric_k
+    k = settings.evaluation.metric_k
     listed: dict[str, set[str]] = {}
     carts: dict[str, set[str]] = {}
     for row in reader.read(CART_RECOMMENDATIONS.name, made_on, made_on).to_pylist():
@@ -216,7 +216,8 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     usual = {user: set([item for item in popular if item not in carts[user]][:k]) for user in bought}
     hits = np.array([(bool(listed.get(u, set()) & bought[u]), bool(usual[u] & bought[u])) for u in sorted(bought)], np.float64)
     hits = hits.reshape(-1, 2)
-    return [interval(settings, day, f"hit_rate@{k}", hits[:, at], by) for at, by in enumerate(("", "popularity"))]
+    name = f"hit_rate@{k}"
+    return [mean_metric(settings, name, hits[:, at], day, name, by, by=by) for at, by in enumerate(("", "popularity"))]
 
 
 CARTS: Final = Task(

@@ -16,7 +16,7 @@ from recpipe.lake.reader import Reader
 from recpipe.pipeline.blocks import blocks_of, shard_of
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
-from recpipe.pipeline.task_outcomes import interval
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.rules.rule_checks import count_substitutes, count_worse
 from recpipe.tables.baskets import co_purchase as learn
 from recpipe.tables.baskets.baskets import RULE, Baskets, carts_of, open_baskets, purchases
@@ -90,7 +90,7 @@ def suite(settings: Settings) -> Suite:
     return whole_suite(
         COMPLEMENTS.name,
         settings,
-        rows=[between("rank", 1, settings.top_k, "No list is longer than set")],
+        rows=[between("rank", 1, settings.lists.top_k, "No list is longer than set")],
         day=[
             none("unknown_items", "Every item was delivered on the day or before"),
             none("itself", "No item completes itself"),
@@ -110,7 +110,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     ``completed`` is the share of an item's orders of two lines or more that hold one of them. The baseline names for every item
     the items that sold in most orders of the weeks before.
     """
-    k = settings.metric_k
+    k = settings.evaluation.metric_k
     lists: dict[str, set[str]] = {}
     for row in reader.read(COMPLEMENTS.name, made_on, made_on).to_pylist():
         if row["rank"] <= k:
@@ -123,7 +123,8 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
             usual = set([other for other in popular if other != item][:k])
             shares.setdefault(item, []).append((bool(lists[item] & held), bool(usual & held)))
     means = np.array([np.mean(shares[item], axis=0) for item in sorted(shares)]).reshape(-1, 2)
-    return [interval(settings, day, f"completed@{k}", means[:, at], by) for at, by in enumerate(("", "popularity"))]
+    name = f"completed@{k}"
+    return [mean_metric(settings, name, means[:, at], day, name, by, by=by) for at, by in enumerate(("", "popularity"))]
 
 
 def baskets_between(reader: Reader, first: date, last: date) -> list[set[str]]:
@@ -145,7 +146,7 @@ def popular_items(reader: Reader, day: date, most: int) -> list[str]:
 
 
 def _open(settings: Settings, plan: RunPlan, reader: Reader) -> tuple[Baskets, int]:
-    return open_baskets(settings, plan, reader), settings.top_k
+    return open_baskets(settings, plan, reader), settings.lists.top_k
 
 
 ITEM_COMPLEMENTS: Final = Task(

@@ -1,6 +1,6 @@
 """The audience of a campaign: everybody's probability to answer, caps and suppressed users obeyed.
 
-The audience of a campaign is made once, on the day ``settings.campaign_lead_days`` before its first. What is known of
+The audience of a campaign is made once, on the day ``settings.audiences.campaign_lead_days`` before its first. What is known of
 users and of earlier campaigns stands in `campaign_history`, how a probability is learned from that in
 `recpipe.tables.campaigns.responses`, whom a campaign may address at all in `campaign_rules`, what became of it in `campaign_outcomes`.
 """
@@ -82,7 +82,7 @@ def version(settings: Settings, day: date) -> str:
     """Return what makes the audiences: the files of campaigns, and the encoder where a campaign has a text alone."""
     found = f"campaigns-1+{files_hash(settings)[:8] or 'none'}"
     if any(not one.item_ids for one in read_campaigns(settings)):
-        found += f"+{load_encoder(settings.encoder).fingerprint[:12]}"
+        found += f"+{load_encoder(settings.text.encoder).fingerprint[:12]}"
     return found
 
 
@@ -93,7 +93,7 @@ def open_audiences(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     asked = [one for one in campaigns if made_on(settings, one) == day]
     counts = addressed_before(settings, reader, campaigns, day)
     if not asked:
-        return State(day, plan.model_version, np.array([], object), [], {}, counts, settings.campaign_cap, set(), {})
+        return State(day, plan.model_version, np.array([], object), [], {}, counts, settings.audiences.campaign_cap, set(), {})
     shop = read_shop(settings, reader, day, [*earlier_of(campaigns, day), *asked])
     suppressed = {one.id: left_out(settings, reader, shop, one, day) for one in asked}
     rules = rules_of(rules_of_plan(settings, plan.knowledge, plan.day), reader, shop, day)
@@ -101,7 +101,9 @@ def open_audiences(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     model = learn_model(settings, shop, campaigns, day)
     audiences, given = [], counts.copy()
     for one in asked:
-        seen = responses.look(shop.purchases, shop.answers, shop.weights[one.id], day.toordinal(), settings.campaign_window_days)
+        seen = responses.look(
+            shop.purchases, shop.answers, shop.weights[one.id], day.toordinal(), settings.audiences.campaign_window_days
+        )
         audience = _audience(settings, shop, one, seen, model, eligible(settings, shop, one, suppressed[one.id], given, rules))
         given.update(shop.users[audience.users].tolist())
         audiences.append(audience)
@@ -109,7 +111,7 @@ def open_audiences(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     lines = shop.purchases
     mine = np.isin(lines.users, np.concatenate([one.users for one in audiences]))
     bought = set(zip(shop.users[lines.users[mine]], shop.items[lines.items[mine]], strict=True))
-    cap, by = settings.campaign_cap, plan.model_version
+    cap, by = settings.audiences.campaign_cap, plan.model_version
     return State(day, by, shop.users, audiences, suppressed, counts, cap, bought, turned_away)
 
 

@@ -57,7 +57,7 @@ class Shop:
 
 def made_on(settings: Settings, campaign: Campaign) -> date:
     """Return the day on which a campaign's audience is made."""
-    return campaign.first_day - timedelta(days=settings.campaign_lead_days)
+    return campaign.first_day - timedelta(days=settings.audiences.campaign_lead_days)
 
 
 def earlier_of(campaigns: list[Campaign], day: date) -> list[Campaign]:
@@ -68,7 +68,9 @@ def earlier_of(campaigns: list[Campaign], day: date) -> list[Campaign]:
 def read_shop(settings: Settings, reader: Reader, day: date, campaigns: list[Campaign]) -> Shop:
     """Read purchases as of a day, and who was addressed by campaigns and answered."""
     users = np.array(sorted(reader.as_of("users", day, ["user_id", "day"])["user_id"].to_pylist()), object)
-    first = min((made_on(settings, one) for one in campaigns), default=day) - timedelta(days=settings.campaign_window_days)
+    first = min((made_on(settings, one) for one in campaigns), default=day) - timedelta(
+        days=settings.audiences.campaign_window_days
+    )
     columns, bought = ["day", "user_id", "item_id", "price", "quantity"], ds.field("event_type") == "purchase"
     events = reader.events(first, day, columns, bought).to_pandas()
     events = events[events["user_id"].isin(set(users)) & events["item_id"].notna()]
@@ -104,7 +106,7 @@ def _weights(
             if not found[one.id].any():
                 log.warning("Campaign %s names %d items, and none was ever delivered or bought.", one.id, len(one.item_ids))
             continue
-        encoder = load_encoder(settings.encoder, settings.work / "encoder")
+        encoder = load_encoder(settings.text.encoder, settings.places.work / "encoder")
         if vectors is None:
             vectors = encoder.encode([_text_of(rows.get(item)) for item in items])
         near = np.round(vectors @ encoder.encode([one.text])[0], 6)
@@ -131,7 +133,7 @@ def _pairs(
     weights: dict[str, Floats],
 ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return who was addressed by each campaign that began, and the day of the answer; 0 for none."""
-    file = read_responses(settings, day) if settings.campaign_responses else None
+    file = read_responses(settings, day) if settings.audiences.campaign_responses else None
     found = {}
     for one in campaigns:
         if one.first_day > day:
@@ -183,12 +185,12 @@ def learn_model(
     over = [one for one in earlier_of(campaigns, day) if one.last_day <= day and one.id in shop.pairs]
     answered = [(shop.pairs[one.id][1] > 0).astype(np.float64) for one in over]
     yes, rows = sum(float(some.sum()) for some in answered), sum(map(len, answered))
-    if yes < max(settings.campaign_min_responses, 1) or yes == rows:
+    if yes < max(settings.audiences.campaign_min_responses, 1) or yes == rows:
         return None
     values = []
     for one in over:
         as_of = made_on(settings, one).toordinal()
-        seen = responses.look(shop.purchases, shop.answers, shop.weights[one.id], as_of, settings.campaign_window_days)
+        seen = responses.look(shop.purchases, shop.answers, shop.weights[one.id], as_of, settings.audiences.campaign_window_days)
         values.append(seen.values[shop.pairs[one.id][0]])
     return responses.learn(values, answered, columns)
 
@@ -196,4 +198,4 @@ def learn_model(
 def prior_rate(settings: Settings, shop: Shop) -> float:
     """Return the rate of answers to all campaigns so far, drawn to the settings' rate where few were addressed."""
     days = shop.answers.days
-    return float((np.sum(days > 0) + PRIOR_PAIRS * settings.campaign_prior_rate) / (len(days) + PRIOR_PAIRS))
+    return float((np.sum(days > 0) + PRIOR_PAIRS * settings.audiences.campaign_prior_rate) / (len(days) + PRIOR_PAIRS))

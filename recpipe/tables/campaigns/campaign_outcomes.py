@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from recpipe.config.settings import Settings
 from recpipe.contract import CAMPAIGN_AUDIENCES
 from recpipe.lake.reader import Reader
-from recpipe.metrics.intervals import mean_interval, seed_of
-from recpipe.metrics.probability import auc, auc_interval, calibration_error
+from recpipe.metrics.calibration import calibration_error
+from recpipe.metrics.intervals import seed_of
+from recpipe.metrics.probability import auc, auc_interval
 from recpipe.pipeline.table import Metric
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.rules.load import read_rules
 from recpipe.tables.campaigns import responses
 from recpipe.tables.campaigns.campaign_history import Shop, bought_in, earlier_of, learn_model, made_on, read_shop
@@ -51,19 +53,21 @@ def _of_campaign(settings: Settings, reader: Reader, campaigns: list[Campaign], 
     truth = answered[mine].astype(np.float64)
     simple = learn_model(settings, shop, campaigns, when, responses.BASELINE)
     if simple:
-        seen = responses.look(shop.purchases, shop.answers, shop.weights[one.id], when.toordinal(), settings.campaign_window_days)
+        seen = responses.look(
+            shop.purchases, shop.answers, shop.weights[one.id], when.toordinal(), settings.audiences.campaign_window_days
+        )
         yield _auc(settings, f"auc:{one.id}", simple.probability(seen.values[mine]), truth, day, SIMPLE)
     yield _auc(settings, f"auc:{one.id}", chance, truth, day, by)
     yield _rate(settings, one, truth, day, by)
     rest = np.setdiff1d(_others(settings, reader, shop, one, when), mine)
     yield _rate(settings, one, answered[rest].astype(np.float64), day, "not_addressed")
-    error = calibration_error(chance, truth) if len(truth) >= max(settings.min_users, 1) else None
+    error = calibration_error(chance, truth) if len(truth) >= max(settings.evaluation.min_users, 1) else None
     yield Metric(f"calibration_error:{one.id}", error, None, None, len(truth), by=by)
 
 
 def _answered(settings: Settings, shop: Shop, one: Campaign, day: date) -> NDArray[np.bool_]:
     """Return (users,) who answered a campaign by a day."""
-    if not settings.campaign_responses:
+    if not settings.audiences.campaign_responses:
         return bought_in(shop.purchases, shop.weights[one.id] > 0, one) > 0
     file = read_responses(settings, day).get(one.id, {})
     return np.array([user in file for user in shop.users], np.bool_)
@@ -78,12 +82,11 @@ def _others(settings: Settings, reader: Reader, shop: Shop, one: Campaign, when:
 
 
 def _rate(settings: Settings, one: Campaign, values: Floats, day: date, by: str) -> Metric:
-    rate = mean_interval(values, settings.bootstrap_draws, seed_of(settings.seed, day, one.id, by), settings.min_users)
-    return Metric(f"response_rate:{one.id}", rate.value, rate.low, rate.high, rate.users, by=by)
+    return mean_metric(settings, f"response_rate:{one.id}", values, day, one.id, by, by=by)
 
 
 def _auc(settings: Settings, name: str, scores: Floats, truth: Floats, day: date, by: str) -> Metric:
-    if len(truth) < max(settings.min_users, 1) or not 0 < truth.sum() < len(truth):
+    if len(truth) < max(settings.evaluation.min_users, 1) or not 0 < truth.sum() < len(truth):
         return Metric(name, None, None, None, len(truth), by=by)
-    low, high = auc_interval(scores, truth, settings.bootstrap_draws, seed_of(settings.seed, day, name, by))
+    low, high = auc_interval(scores, truth, settings.evaluation.bootstrap_draws, seed_of(settings.training.seed, day, name, by))
     return Metric(name, auc(scores, truth), low, high, len(truth), by=by)

@@ -31,9 +31,9 @@ def addressed_before(settings: Settings, reader: Reader, campaigns: list[Campaig
         If the audience of a campaign in these days could be there, and is not: the cap would depend on the order in
         which days are made.
     """
-    if not settings.campaign_cap:
+    if not settings.audiences.campaign_cap:
         return Counter()
-    first = day - timedelta(days=settings.campaign_cap_days - 1)
+    first = day - timedelta(days=settings.audiences.campaign_cap_days - 1)
     rows = reader.read(CAMPAIGN_AUDIENCES.name, first, day - timedelta(days=1), ["day", "campaign_id", "user_id"]).to_pylist()
     pairs = {(row["user_id"], row["campaign_id"]) for row in rows}
     for one in campaigns:
@@ -58,7 +58,7 @@ def _addressed_elsewhere(settings: Settings, reader: Reader, one: Campaign, when
 
 def suppressed_of(settings: Settings, one: Campaign, day: date) -> set[str]:
     """Return the users whom a campaign must not address on a day: those of the settings' list, and of its own."""
-    files = [Path(settings.suppression) if settings.suppression else None, one.suppress]
+    files = [Path(settings.audiences.suppression) if settings.audiences.suppression else None, one.suppress]
     return set().union(*(read_users(settings, file, day) for file in files if file))
 
 
@@ -95,7 +95,7 @@ def eligible(
         user not in suppressed
         and not barred
         and (among is None or user in among)
-        and (not settings.campaign_cap or given[user] < settings.campaign_cap)
+        and (not settings.audiences.campaign_cap or given[user] < settings.audiences.campaign_cap)
         for user, barred in zip(shop.users, away, strict=True)
     ]
     return np.flatnonzero(np.array(able, np.bool_))

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
-from recpipe.files import sha256_of
+from recpipe.files import existing, sha256_of
 from recpipe.tables.campaigns.campaign_tags import TagFilter, read_filter
 from recpipe.user_ids.keys import hashes, user_keys
 from recpipe.user_ids.masked_texts import shown_columns, shown_value
@@ -59,7 +59,7 @@ class Campaign:
 
 
 def read_campaigns(settings: Settings) -> list[Campaign]:
-    """Return the campaigns that ``settings.campaigns`` declares, by first day and id; none where it is empty.
+    """Return the campaigns that ``settings.audiences.campaigns`` declares, by first day and id; none where it is empty.
 
     The file holds one JSON object a line (``.jsonl``), or a YAML list of mappings (``.yaml``, ``.yml``), with the keys `KEYS`;
     the files that it names are sought beside it.
@@ -69,9 +69,9 @@ def read_campaigns(settings: Settings) -> list[Campaign]:
     BadSetting
         If there is no such file, or an entry is amiss; the text names file and line.
     """
-    if not settings.campaigns:
+    if not settings.audiences.campaigns:
         return []
-    file = _file(Path(settings.campaigns), "RECPIPE_CAMPAIGNS")
+    file = existing(Path(settings.audiences.campaigns), "RECPIPE_CAMPAIGNS")
     found: dict[str, tuple[int, Campaign]] = {}
     for line, entry in _entries(file):
         one = _campaign(entry, file, line)
@@ -81,12 +81,6 @@ def read_campaigns(settings: Settings) -> list[Campaign]:
             )
         found[one.id] = line, one
     return sorted((one for _, one in found.values()), key=lambda one: (one.first_day, one.id))
-
-
-def _file(file: Path, named_by: str) -> Path:
-    if not file.is_file():
-        raise BadSetting(f"{named_by}: there is no file {file}.")
-    return file
 
 
 def _text(file: Path) -> str:
@@ -192,14 +186,14 @@ def read_users(settings: Settings, file: Path, day: date) -> set[str]:
 def read_responses(settings: Settings, day: date) -> dict[str, dict[str, date]]:
     """Return the first day on which each user answered each campaign, up to a day; by campaign.
 
-    The csv ``settings.campaign_responses`` has the columns ``campaign_id``, ``user_id`` and ``day``.
+    The csv ``settings.audiences.campaign_responses`` has the columns ``campaign_id``, ``user_id`` and ``day``.
 
     Raises
     ------
     BadSetting
         If a column is missing, or a row has an empty value or no readable day.
     """
-    file = _file(Path(settings.campaign_responses), "RECPIPE_CAMPAIGN_RESPONSES")
+    file = existing(Path(settings.audiences.campaign_responses), "RECPIPE_CAMPAIGN_RESPONSES")
     found: dict[str, dict[str, date]] = {}
     for line, row in _rows(settings, file, ("campaign_id", "user_id", "day")):
         _filled(row, "day", file, line)
@@ -243,9 +237,12 @@ def _since(settings: Settings, row: dict[str, Any], file: Path, line: int) -> da
 def files_hash(settings: Settings) -> str:
     """Return the sha256 (with a key of user ids HMAC-SHA-256) over the campaigns and every file that they and the settings name; empty where there are no campaigns."""
     campaigns = read_campaigns(settings)
-    if not settings.campaigns:
+    if not settings.audiences.campaigns:
         return ""
-    files = [Path(settings.campaigns), *(Path(one) for one in (settings.campaign_responses, settings.suppression) if one)]
+    files = [
+        Path(settings.audiences.campaigns),
+        *(Path(one) for one in (settings.audiences.campaign_responses, settings.audiences.suppression) if one),
+    ]
     files += [file for one in campaigns for file in (one.suppress, one.candidates) if file]
-    parts = [sha256_of(_file(file, "RECPIPE_CAMPAIGNS")) for file in files]
+    parts = [sha256_of(existing(file, "RECPIPE_CAMPAIGNS")) for file in files]
     return hashes(settings, "files", ["".join(parts)])[0]

@@ -71,8 +71,8 @@ def ingest_history(
         days = [day for day in days if day not in published]
     rows: Counter[str] = Counter()
     refused: dict[date, RecpipeError] = {}
-    for start in range(0, len(days), settings.history_days):
-        chunk = days[start : start + settings.history_days]
+    for start in range(0, len(days), settings.intake.history_days):
+        chunk = days[start : start + settings.intake.history_days]
         rows.update(_ingest_chunk(settings, chunk, refused))
         log.info(
             "%s to %s taken in: %s events, %d of %d days",

@@ -33,7 +33,7 @@ def database(settings: Settings, scratch: Path) -> Iterator[duckdb.DuckDBPyConne
 
     spill = (scratch / "spill").resolve()
     options: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{settings.duplicate_memory_mb}MiB",
+        "memory_limit": f"{settings.intake.duplicate_memory_mb}MiB",
         "temp_directory": str(spill),
         "threads": 1,
         "preserve_insertion_order": False,

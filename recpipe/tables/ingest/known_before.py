@@ -62,9 +62,9 @@ def known_before(settings: Settings, day: date) -> Known:
         "or set RECPIPE_ITEMS_MUST_BE_KNOWN to false",
     )
     reader = Lake.from_settings(settings).reader()
-    ids = reader.read(ITEMS.name, settings.first_day, last, ["item_id"])["item_id"].unique()
+    ids = reader.read(ITEMS.name, settings.shop.first_day, last, ["item_id"])["item_id"].unique()
     version = reader.inputs[0].version if reader.inputs else -1
-    return Known(ids, settings.first_day, last, version)
+    return Known(ids, settings.shop.first_day, last, version)
 
 
 def require_days_before(settings: Settings, table: str, day: date, why: str, remedy: str, staged: Sequence[date] = ()) -> None:
@@ -76,10 +76,10 @@ def require_days_before(settings: Settings, table: str, day: date, why: str, rem
         If a day is missing; the text names the first.
     """
     there = {record.day for record in Lake.from_settings(settings).days(table) if record.complete} | set(staged)
-    missing = [past for past in days_between(settings.first_day, day - ONE_DAY) if past not in there]
+    missing = [past for past in days_between(settings.shop.first_day, day - ONE_DAY) if past not in there]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise MissingDay(
-            f"{why}, and the {table} of {missing[0]}{others} are not there yet: take in every day from {settings.first_day} first, "
+            f"{why}, and the {table} of {missing[0]}{others} are not there yet: take in every day from {settings.shop.first_day} first, "
             f"move RECPIPE_FIRST_DAY, {remedy}."
         )

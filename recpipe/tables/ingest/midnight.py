@@ -74,7 +74,7 @@ class OtherMidnight:
         where = "midnight UTC" if not self.utc_hours else f"the midnight of a clock {self.utc_hours:+g} hours from UTC"
         part = "last" if self.hours < 0 else "first"
         return (
-            f"The days of this export seem to be cut at {where}, and the shop's zone is {settings.timezone}: {self.outside:.0%} of "
+            f"The days of this export seem to be cut at {where}, and the shop's zone is {settings.shop.timezone}: {self.outside:.0%} of "
             f"the events lie outside of the shop's {day}, and hardly any in its {part} {abs(self.hours):g} hours. Set RECPIPE_TIMEZONE, "
             f"or have the export cut at the shop's midnight; if its times are of another zone and do not say so, deliver them with it."
         )
@@ -83,7 +83,7 @@ class OtherMidnight:
 def other_midnight(settings: Settings, day: date, found: HalfHours) -> OtherMidnight | None:
     """Return the midnight at which the events of a day seem to be cut; None if that is the shop's, or nobody can tell."""
     total = int(found.counts.sum()) + found.beyond
-    start, end = day_start(day, settings.zone), day_start(day + ONE_DAY, settings.zone)
+    start, end = day_start(day, settings.shop.zone), day_start(day + ONE_DAY, settings.shop.zone)
     length = round((end - start) / HALF_HOUR)
     outside = 1 - int(found.counts[DAY : DAY + length].sum()) / max(1, total)
     if total < LEAST_EVENTS or outside < OUTSIDE:

@@ -92,7 +92,7 @@ def _payload_columns(settings: Settings, plan: Plan) -> list[str]:
     hidden = {delivered for name, delivered in plan.sources.items() if name in (*PERSONS, *FREE_TEXT)}
     known = set(plan.sources.values())
     if plan.table == "events":
-        known |= {name for name in settings.event_id_from if name in plan.paths}
+        known |= {name for name in settings.shop.event_id_from if name in plan.paths}
     if plan.table == "items":
         known |= set(plan.extras)
     roots = {plan.paths[name][0] for name in hidden}  # a struct is not shown whole if a part of it is not to be shown
@@ -108,7 +108,7 @@ def _payload(settings: Settings, plan: Plan, row: dict[str, Any], kept: list[str
 
 
 def _persons(settings: Settings) -> frozenset[str]:
-    renamed = {**settings.event_columns, **settings.user_columns}
+    renamed = {**settings.shop.event_columns, **settings.shop.user_columns}
     return frozenset({*PERSONS, *(name.rpartition(".")[2] for name, ours in renamed.items() if ours in PERSONS)})
 
 

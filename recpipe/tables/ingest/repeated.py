@@ -80,21 +80,21 @@ def _refuse_other_files(delivery: Delivery, table: str, tally: Tally) -> None:
     """Refuse a day whose files are others than a moment ago: the numbers of its rows would be those of other rows."""
     if [(file.name, file.size) for file in delivery.files[table]] != tally.files:
         raise BadDelivery(
-            f"The files of {table} of {delivery.day} changed while they were taken in: write {delivery.settings.landing_mark} only after the "
+            f"The files of {table} of {delivery.day} changed while they were taken in: write {delivery.settings.delivery.landing_mark} only after the "
             f"last byte; then run the day again."
         )
 
 
 def _rewrite_without(settings: Settings, staged: Path, numbers: Path, tally: Tally) -> None:
     """Write a staged file again, without some of its rows."""
-    out = RowNumbers(numbers, settings.batch_rows)
+    out = RowNumbers(numbers, settings.intake.batch_rows)
     tally.first_ts = tally.last_ts = None
     with (
         whole_file(staged) as half,
         pq.ParquetFile(staged, pre_buffer=False) as opened,
         RowWriter(half, opened.schema_arrow) as kept,
     ):
-        for batch in opened.iter_batches(settings.batch_rows):
+        for batch in opened.iter_batches(settings.intake.batch_rows):
             rows = batch[ROW].to_numpy()
             good = batch.filter(pa.array(~np.isin(rows, out.before(int(rows[-1]) + 1))))
             tally.see(good)
@@ -115,7 +115,7 @@ def _again(
         How the file's columns are read, its name within the day's delivery, the rows, their numbers within the delivery, the number that the file
         begins with, and what is written beside the numbers.
     """
-    out = RowNumbers(numbers, settings.batch_rows)
+    out = RowNumbers(numbers, settings.intake.batch_rows)
     seen = 0
     for file in delivery.files[table]:
         begin = seen

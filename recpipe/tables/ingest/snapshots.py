@@ -60,7 +60,7 @@ class Compared:
 
 def is_snapshot(settings: Settings, table: str) -> bool:
     """Whether each delivery of a table is the whole of it."""
-    return {ITEMS.name: settings.items_delivery, USERS.name: settings.users_delivery}.get(table) == "snapshot"
+    return {ITEMS.name: settings.delivery.items_delivery, USERS.name: settings.delivery.users_delivery}.get(table) == "snapshot"
 
 
 def keep_changes(
@@ -128,16 +128,16 @@ def _state_before(settings: Settings, table: str, days: Sequence[date], folder: 
         if delta is None:
             return []
         scanner = lake.dataset(delta, table).scanner(
-            filter=ds.field("day").isin(there), batch_size=settings.batch_rows, batch_readahead=1, fragment_readahead=1
+            filter=ds.field("day").isin(there), batch_size=settings.intake.batch_rows, batch_readahead=1, fragment_readahead=1
         )
         for batch in scanner.to_batches():
             columns = [batch[f.name] if f.name in batch.schema.names else pa.nulls(batch.num_rows, f.type) for f in schema]
             writer.write_batch(
                 pa.RecordBatch.from_arrays([c.cast(f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
             )
-    if days[0] <= settings.first_day:
+    if days[0] <= settings.shop.first_day:
         return []
-    return [Input(table, settings.first_day, days[0] - ONE_DAY, delta.version())]
+    return [Input(table, settings.shop.first_day, days[0] - ONE_DAY, delta.version())]
 
 
 def _before(folder: Path, table: str) -> Path:
@@ -221,7 +221,7 @@ def _same(settings: Settings, table: str, name: str, day: date) -> str:
     same = f'now."{name}" IS NOT DISTINCT FROM before."{name}"'
     if table == USERS.name and name == "registered_at":
         # what stands there where the shop does not say when an account was made: the day's begin, another one every day
-        filled = day_start(day, settings.zone).isoformat()
+        filled = day_start(day, settings.shop.zone).isoformat()
         return f"({same} OR now.\"{name}\" = TIMESTAMPTZ '{filled}')"
     return same
 
@@ -232,14 +232,14 @@ def _refuse_loss(settings: Settings, table: str, day: date, compared: Compared, 
     if table == USERS.name:
         stood = last_whole or _delivered_before(settings, table, day)
         gone = max(0, stood - tally.judged_rows)
-    if stood < FEWEST or gone <= settings.max_snapshot_loss * stood:
+    if stood < FEWEST or gone <= settings.delivery.max_snapshot_loss * stood:
         return
     counts = f"{gone:,} of {stood:,} {table}"
-    if day in settings.accepted_snapshots:
+    if day in settings.intake.accepted_snapshots:
         log.warning("%s lost %s; a person has said that this is right.", day, counts)
         return
     raise BadDelivery(
-        f"{counts} are missing in the whole that was delivered on {day}: {gone / stood:.1%}, where at most {settings.max_snapshot_loss:.1%} "
+        f"{counts} are missing in the whole that was delivered on {day}: {gone / stood:.1%}, where at most {settings.delivery.max_snapshot_loss:.1%} "
         f"may go in a day. Nothing was published. See whether the delivery is whole, and have the rest delivered. If they are really gone, "
         f"say so: recpipe ingest --day {day} --accept-volume, the parameter accept_volume of a run of ingest_clickstream, or the day in "
         f"RECPIPE_ACCEPTED_SNAPSHOTS; RECPIPE_MAX_SNAPSHOT_LOSS is the bound."
@@ -250,7 +250,7 @@ def _delivered_before(settings: Settings, table: str, day: date) -> int:
     """Return the rows of the newest whole before a day, as its verdict has them; 0 if none of the last weeks has any."""
     from recpipe.validation.verdicts import load_verdict
 
-    for back in range(1, 7 * settings.volume_weeks + 1):
+    for back in range(1, 7 * settings.intake.volume_weeks + 1):
         verdict = load_verdict(settings, table, day - back * ONE_DAY)
         if verdict and (rows := verdict.facts.get("delivered_rows")):
             return int(rows)
@@ -259,10 +259,10 @@ def _delivered_before(settings: Settings, table: str, day: date) -> int:
 
 def _rewrite(settings: Settings, table: str, day: date, staged: Path, unchanged: Path, gone: Path | None) -> None:
     """Write a staged file again: without what says nothing new, and with what is withdrawn."""
-    out, half, last = RowNumbers(unchanged, settings.batch_rows), staged.with_suffix(".half"), -1
+    out, half, last = RowNumbers(unchanged, settings.intake.batch_rows), staged.with_suffix(".half"), -1
     schema = staged_schema(table)
     with pq.ParquetFile(staged, pre_buffer=False) as opened, RowWriter(half, schema) as kept:
-        for batch in opened.iter_batches(settings.batch_rows):
+        for batch in opened.iter_batches(settings.intake.batch_rows):
             rows = batch[ROW].to_numpy()
             last = int(rows[-1])
             kept.write(batch.filter(pa.array(~np.isin(rows, out.before(last + 1)))))
@@ -276,7 +276,7 @@ def _rewrite(settings: Settings, table: str, day: date, staged: Path, unchanged:
 def _withdrawn(settings: Settings, schema: pa.Schema, day: date, gone: Path, first_row: int) -> Iterator[pa.RecordBatch]:
     """Yield the earlier rows of what is gone, as this day's rows that say so."""
     with pq.ParquetFile(gone, pre_buffer=False) as opened:
-        for batch in opened.iter_batches(settings.batch_rows):
+        for batch in opened.iter_batches(settings.intake.batch_rows):
             made = {
                 "day": pa.repeat(pa.scalar(day, pa.date32()), batch.num_rows),
                 "available": pa.repeat(False, batch.num_rows),

@@ -63,10 +63,12 @@ def stage_day(settings: Settings, day: date) -> str:
 
 def stage_days(settings: Settings, days: Sequence[date]) -> Path:
     """Stage the deliveries of several days into one folder; see `stage_day`."""
-    with explained("Nothing can be staged", f"Look at {settings.work}, then run the days again.", keep_back=has_key(settings)):
+    with explained(
+        "Nothing can be staged", f"Look at {settings.places.work}, then run the days again.", keep_back=has_key(settings)
+    ):
         Lake.from_settings(settings).claim()
         folder = fresh_folder(settings, days)
-    known = known_before(settings, days[0]) if settings.items_must_be_known else None
+    known = known_before(settings, days[0]) if settings.intake.items_must_be_known else None
     tallies: dict[date, dict[str, Tally]] = {}
     for day in days:
         with (

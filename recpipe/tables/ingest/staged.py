@@ -66,8 +66,8 @@ class RowWriter:
 def fresh_folder(settings: Settings, days: Sequence[date]) -> Path:
     """Make an empty folder for the staged days of this run."""
     name = str(days[0]) if len(days) == 1 else f"{days[0]}_{days[-1]}"
-    parent = settings.work / "ingest" / name
-    run = settings.run_name
+    parent = settings.places.work / "ingest" / name
+    run = settings.run.run_name
     if run == "local":
         _clear_after_the_dead(parent)
         run = f"local-{os.getpid()}-{uuid.uuid4().hex[:8]}"

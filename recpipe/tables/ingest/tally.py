@@ -112,13 +112,13 @@ def refuse_bad_share(settings: Settings, table: str, day: date, tally: Tally) ->
     BadDelivery
         With the reasons, the commonest first, and what helps against the first.
     """
-    if tally.bad_share <= settings.max_bad_share:
+    if tally.bad_share <= settings.intake.max_bad_share:
         return
     shoppers = tally.judged_rows - tally.set_aside_rows
     reasons = ", ".join(f"{count:,} × {reason}" for reason, count in tally.reasons.most_common() if count)
     raise BadDelivery(
         f"{tally.bad_rows:,} of {shoppers:,} rows of {table} of {day} are bad: {tally.bad_share:.1%}, where at most "
-        f"{settings.max_bad_share:.1%} may be ({reasons}). Nothing was published. {_remedy(settings, table, day, tally)}"
+        f"{settings.intake.max_bad_share:.1%} may be ({reasons}). Nothing was published. {_remedy(settings, table, day, tally)}"
     )
 
 

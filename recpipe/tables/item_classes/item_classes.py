@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from recpipe.config.settings import Settings
 from recpipe.contract import ITEM_CLASSES
 from recpipe.lake.reader import Reader
-from recpipe.metrics.intervals import mean_interval, seed_of
-from recpipe.metrics.probability import calibration_error
+from recpipe.metrics.calibration import calibration_error
 from recpipe.pipeline.blocks import blocks_of, shard_of
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.rules.load import read_rules
 from recpipe.rules.model import Tree
 from recpipe.rules.plan_copies import rules_of_plan
 from recpipe.tables.item_classes.labels import CATEGORY, labels_hash, read_labels
-from recpipe.text import class_tree
+from recpipe.text.classes import class_tree
 from recpipe.text.encoder import load_encoder
 from recpipe.text.lsa import beside, learn_words, spread_of
 from recpipe.validation.suites import Suite, whole_suite
@@ -92,7 +92,7 @@ class State:
 
 def version(settings: Settings, day: date) -> str:
     """Return what makes the classes: the rule, the encoder, and the shop's labels where there are any."""
-    made = f"{RULE}+{load_encoder(settings.encoder).fingerprint[:12]}"
+    made = f"{RULE}+{load_encoder(settings.text.encoder).fingerprint[:12]}"
     own = labels_hash(settings)
     return f"{made}+{own[:8]}" if own else made
 
@@ -109,7 +109,7 @@ def open_classes(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     for name in sorted(set(labels) - set(able)):
         log.warning("Scheme %s has fewer than two classes on %s: no item gets a class of it.", name, day)
     schemes = [_fit(settings, items, name, own) for name, own in sorted(able.items())]
-    return State(day, settings.least_confidence, plan.model_version, items, able, schemes)
+    return State(day, settings.item_classes.least_confidence, plan.model_version, items, able, schemes)
 
 
 def read_items(reader: Reader, day: date, tree: Tree) -> Items:
@@ -125,7 +125,7 @@ def read_items(reader: Reader, day: date, tree: Tree) -> Items:
 
 
 def _fit(settings: Settings, items: Items, name: str, labels: dict[str, Path]) -> Scheme:
-    encoder = load_encoder(settings.encoder, settings.work / "encoder")
+    encoder = load_encoder(settings.text.encoder, settings.places.work / "encoder")
     labelled = np.array([item in labels for item in items.item_ids], np.bool_)
     # the category says much of a class that the shop made up; it is what the scheme category asks for
     texts = items.texts if name == CATEGORY else [_with_path(*pair) for pair in zip(items.texts, items.categories, strict=True)]
@@ -288,16 +288,14 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
 
 
 def _judged(settings: Settings, day: date, scheme: str, rows: list[dict[str, Any]], truth: list[Path]) -> list[Metric]:
-
     given = np.array([not row["abstained"] for row in rows], np.float64)
     right = np.array([_right(row, path) for row, path in zip(rows, truth, strict=True)], np.float64)
     confidence = np.array([row["confidence"] for row in rows], np.float64)
-    metrics = []
-    for name, values in (("accuracy", right[given > 0]), ("coverage", given)):
-        rng = seed_of(settings.seed, day, scheme, name)
-        found = mean_interval(values, settings.bootstrap_draws, rng, settings.min_users)
-        metrics.append(Metric(f"{name}:{scheme}", found.value, found.low, found.high, found.users))
-    enough = given.sum() >= max(settings.min_users, 1)
+    metrics = [
+        mean_metric(settings, f"{name}:{scheme}", values, day, scheme, name)
+        for name, values in (("accuracy", right[given > 0]), ("coverage", given))
+    ]
+    enough = given.sum() >= max(settings.evaluation.min_users, 1)
     error = calibration_error(confidence[given > 0], right[given > 0]) if enough else None
     return [*metrics, Metric(f"calibration_error:{scheme}", error, None, None, int(given.sum()))]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
-from recpipe.files import sha256_of
+from recpipe.files import existing, sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +24,9 @@ Labels = dict[str, dict[str, tuple[str, ...]]]
 
 
 def read_labels(settings: Settings, day: date) -> Labels:
-    """Return the shop's own labels that hold on a day, by scheme; none where ``settings.labels`` is empty.
+    """Return the shop's own labels that hold on a day, by scheme; none where ``settings.item_classes.labels`` is empty.
 
-    The file has the columns ``item_id`` and ``class``: a path whose levels ``settings.category_separator`` separates. A
+    The file has the columns ``item_id`` and ``class``: a path whose levels ``settings.shop.category_separator`` separates. A
     column ``scheme`` keeps several trees apart (`OWN` where empty). A column ``day`` says from which day on a label holds
     (from ever, where empty), so that a day that is made again is made with the labels of then; of several the newest counts.
 
@@ -35,16 +35,16 @@ def read_labels(settings: Settings, day: date) -> Labels:
     BadSetting
         If there is no such file, a column is missing, or a row has no item, no class or no readable day.
     """
-    if not settings.labels:
+    if not settings.item_classes.labels:
         return {}
-    file = Path(settings.labels)
+    file = Path(settings.item_classes.labels)
     rows = _rows(file)
     found: dict[tuple[str, str], tuple[date, tuple[str, ...]]] = {}
     for number, row in enumerate(rows, 1):
         since = _day(row, file, number)
         key = (row.get("scheme") or OWN, _text(row, "item_id", file, number))
         path = tuple(
-            part.strip() for part in _text(row, "class", file, number).split(settings.category_separator) if part.strip()
+            part.strip() for part in _text(row, "class", file, number).split(settings.shop.category_separator) if part.strip()
         )
         if not path or key[0] == CATEGORY:
             raise BadSetting(
@@ -57,19 +57,13 @@ def read_labels(settings: Settings, day: date) -> Labels:
 
 def labels_hash(settings: Settings) -> str:
     """Return the sha256 of the shop's file of labels; empty where there is none."""
-    if not settings.labels:
-        return ""
-    file = Path(settings.labels)
-    if not file.is_file():
-        raise BadSetting(f"RECPIPE_LABELS: there is no file {file}.")
-    return sha256_of(file)
+    return sha256_of(existing(Path(settings.item_classes.labels), "RECPIPE_LABELS")) if settings.item_classes.labels else ""
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
     import pandas as pd
 
-    if not file.is_file():
-        raise BadSetting(f"RECPIPE_LABELS: there is no file {file}.")
+    existing(file, "RECPIPE_LABELS")
     table: pd.DataFrame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype=str)
     missing = [name for name in ("item_id", "class") if name not in table.columns]
     if missing:

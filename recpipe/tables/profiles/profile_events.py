@@ -64,23 +64,23 @@ class Happened:
 
 def read_happened(settings: Settings, day: date, reader: Reader) -> Happened:
     """Read what the tables know of users at the end of a day; no attribute of a user is looked at."""
-    first, last = window(day, settings.lookback_days)
+    first, last = window(day, settings.history.lookback_days)
     items = read_catalogue(reader, day)
     frame = reader.events(first, last, COLUMNS, ds.field("user_id").is_valid()).to_pandas()
     user_ids = np.array(sorted(frame["user_id"].unique()), object)
     frame["user"] = _places(user_ids, frame["user_id"])
     frame["item"] = _places(items.ids, frame["item_id"])
-    local = frame["ts"].dt.tz_convert(settings.zone)
+    local = frame["ts"].dt.tz_convert(settings.shop.zone)
     seconds = (local.dt.hour * 3600 + local.dt.minute * 60 + local.dt.second).to_numpy(np.int64)
     frame["hour"] = np.where(seconds == 0, -1, seconds // 3600)
     dates = local.dt.tz_localize(None).to_numpy().astype("datetime64[D]").astype(np.int64) + EPOCH
     frame["date"] = np.minimum(dates, day.toordinal())
-    positive = {kind: weight for kind, weight in settings.event_weights.items() if kind in POSITIVE_EVENT_TYPES}
+    positive = {kind: weight for kind, weight in settings.history.event_weights.items() if kind in POSITIVE_EVENT_TYPES}
     frame["weight"] = frame["event_type"].map(positive).astype(np.float64).fillna(0.0)
     frame = frame.sort_values(["user", "date", "item", "event_type", "event_id"], kind="stable").reset_index(drop=True)
     kept = ["user", "item", "event_type", "date", "hour", "query", "rating", "price", "event_id", "weight"]
     aspects = _aspects(reader, first, day)
-    return Happened(day, settings.half_life_days, user_ids, items, frame[kept], aspects)
+    return Happened(day, settings.history.half_life_days, user_ids, items, frame[kept], aspects)
 
 
 def read_catalogue(reader: Reader, day: date) -> Catalogue:

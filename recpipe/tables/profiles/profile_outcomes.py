@@ -14,6 +14,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import USER_PROFILES
 from recpipe.lake.reader import Reader, window
 from recpipe.pipeline.table import Metric
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.tables.profiles.preferences import Family
 from recpipe.tables.profiles.profile_events import Catalogue, Happened, read_catalogue, read_happened
 from recpipe.tables.profiles.profile_signals import INTERESTS, interests, without_texts
@@ -46,7 +47,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     items = read_catalogue(reader, day)
     tags = _narrow(items)
     since = purchases(reader, made_on + timedelta(days=1), day)
-    before = purchases(reader, *window(made_on, settings.lookback_days))
+    before = purchases(reader, *window(made_on, settings.history.lookback_days))
     rows = reader.read(USER_PROFILES.name, made_on, made_on, ["user_id", "tag", "kind", "weight", "seen"]).to_pylist()
     found: list[Metric] = []
     for kind in INTERESTS:
@@ -58,7 +59,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
 
 def _since(settings: Settings, reader: Reader, made_on: date, day: date) -> Happened:
     """Return what happened after a day and up to another."""
-    days = settings.model_copy(update={"lookback_days": (day - made_on).days})
+    days = settings.changed(lookback_days=(day - made_on).days)
     return read_happened(days, day, reader)
 
 
@@ -188,11 +189,7 @@ def shares_of(family: Family, user: NDArray[np.int64], tag: NDArray[np.int64]) -
 
 
 def _mean(settings: Settings, day: date, name: str, values: NDArray[np.float64], by: str = "") -> Metric:
-    from recpipe.metrics.intervals import mean_interval, seed_of
-
-    rng = seed_of(settings.seed, day, USER_PROFILES.name, name)
-    found = mean_interval(values.astype(np.float64), settings.bootstrap_draws, rng, settings.min_users)
-    return Metric(name, found.value, found.low, found.high, found.users, by=by)
+    return mean_metric(settings, name, values, day, USER_PROFILES.name, name, by=by)
 
 
 def _ratio(
@@ -200,6 +197,6 @@ def _ratio(
 ) -> Metric:  # fmt: skip
     from recpipe.metrics.intervals import paired_gain, seed_of
 
-    rng = seed_of(settings.seed, day, USER_PROFILES.name, name)
-    found = paired_gain(ours, theirs, settings.bootstrap_draws, rng, settings.min_users)
+    rng = seed_of(settings.training.seed, day, USER_PROFILES.name, name)
+    found = paired_gain(ours, theirs, settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
     return Metric(name, found.relative, found.low, found.high, found.users)

@@ -148,7 +148,7 @@ def _near(settings: Settings, items: Catalogue, queries: list[str], tags: dict[s
     found: dict[str, list[Shares]] = {kind: [{} for _ in queries] for kind in tags}
     if not queries or not len(items.ids):
         return found
-    encoder = load_encoder(settings.encoder, settings.work / "encoder")
+    encoder = load_encoder(settings.text.encoder, settings.places.work / "encoder")
     vectors = encoder.encode(item_texts(list(items.titles), items.categories, list(items.brands)))
     asked = encoder.encode(queries)
     topics = {tag for some in tags["topic"] for tag in some}

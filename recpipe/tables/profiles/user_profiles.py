@@ -50,7 +50,7 @@ class State:
 
 def version(settings: Settings, day: date) -> str:
     """Return what makes the tags beside the tables: the rule, and the encoder that reads searches."""
-    return f"{RULE}+{load_encoder(settings.encoder).fingerprint[:12]}"
+    return f"{RULE}+{load_encoder(settings.text.encoder).fingerprint[:12]}"
 
 
 def open_profiles(settings: Settings, plan: RunPlan, reader: Reader) -> State:
@@ -58,7 +58,7 @@ def open_profiles(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     happened = read_happened(settings, plan.day, reader)
     found = families(settings, happened)
     log.info("%d users, %d families of tags, %d tags.", len(happened.user_ids), len(found), sum(len(one.tags) for one in found))
-    return State(plan.model_version, settings.profile_tags, happened, found)
+    return State(plan.model_version, settings.profiles.profile_tags, happened, found)
 
 
 def make(state: State, shard: int, shards: int) -> tuple[pa.Table, Facts]:

@@ -19,13 +19,14 @@ from recpipe.dataset.cohorts import UserDay, met_pairs, users_of
 from recpipe.dataset.support import take
 from recpipe.errors import RecpipeError
 from recpipe.lake.reader import Reader
+from recpipe.metrics.ranking import told_apart
 from recpipe.models.base import ItemSpace, Learner, score_users
 from recpipe.pipeline.blocks import blocks_of, shard_of, users_a_block
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.ranking.exploration import Lists, Pool, explore, new_items
 from recpipe.ranking.exposure import Quotas, expose, raised, read_quotas
 from recpipe.ranking.fallback import KINDS, Fallback, open_fallback
-from recpipe.ranking.order import category_codes, rank, told_apart
+from recpipe.ranking.order import category_codes, rank
 from recpipe.ranking.reasons import because, brought_by_any
 from recpipe.registry.encoders import foreign_encoder
 from recpipe.registry.serving import require_content
@@ -96,7 +97,7 @@ class Night:
     @cached_property
     def category(self) -> NDArray[np.int64]:
         """(items,) code of the category that the rules limit."""
-        return category_codes(self.rules.categories, self.settings.category_level)
+        return category_codes(self.rules.categories, self.settings.lists.category_level)
 
     @cached_property
     def new(self) -> NDArray[np.bool_]:
@@ -145,7 +146,7 @@ def rank_blocks(night: Night, shard: int, shards: int) -> pa.Table:
 def _lists(night: Night, rows: NDArray[np.intp]) -> _Lists:
     """Rank users with a support by the model, and the others by what is popular or was searched."""
     k = night.users.support.k[rows]
-    lists = _empty(len(rows), night.settings.top_k)
+    lists = _empty(len(rows), night.settings.lists.top_k)
     if not len(night.known.evidence.catalogue):
         return lists
     for some, make in ((k > 0, _by_model), (k == 0, _by_fallback)):
@@ -187,16 +188,16 @@ def _with_reasons(found: Lists, by_rule: NDArray[np.bool_], kind: NDArray[np.obj
 def _ranked(night: Night, rows: NDArray[np.intp], scores: NDArray[np.floating]) -> tuple[Lists, NDArray[np.bool_]]:
     settings = night.settings
     barred = np.repeat(~night.known.evidence.catalogue.available[None, :], len(rows), axis=0)
-    if settings.seen_items == "exclude":
+    if settings.lists.seen_items == "exclude":
         barred[met_pairs(night.users, rows)] = True
     if night.rules.bars:
         barred |= night.rules.barred(rows)
-    plain, points = rank(scores, barred, settings.top_k, night.category, settings.max_per_category)
+    plain, points = rank(scores, barred, settings.lists.top_k, night.category, settings.lists.max_per_category)
     item = plain
     if night.quotas:
-        item, points = expose(plain, scores, barred, night.category, settings.max_per_category, night.quotas)
+        item, points = expose(plain, scores, barred, night.category, settings.lists.max_per_category, night.quotas)
     # a draw by scores that differ by rounding could differ for two accounts of one person
-    pool = Pool(told_apart(scores) if settings.explore_places else scores, barred, night.new, night.category)
+    pool = Pool(told_apart(scores) if settings.exploration.explore_places else scores, barred, night.new, night.category)
     found = explore(item, points, pool, night.users.person_ids[rows], night.day, settings)
     return found, raised(found.item, plain) & ~found.explored
 

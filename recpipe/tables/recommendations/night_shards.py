@@ -56,7 +56,7 @@ def _facts(night: Night, shard: int, rows: pa.Table) -> dict[str, int]:
             "item_id": pa.array(catalogue.item_ids, pa.string()),
             "first_day": pa.array(catalogue.first_day, pa.date32()),
             "available": pa.array(catalogue.available),
-            "group": _groups(night.rules.categories, night.settings.category_level),
+            "group": _groups(night.rules.categories, night.settings.lists.category_level),
         }
     )
     return recommendation_facts(
@@ -65,10 +65,10 @@ def _facts(night: Night, shard: int, rows: pa.Table) -> dict[str, int]:
         users=pa.array(night.users.user_ids[mine], pa.string()),
         items=items,
         seen=_seen(night, mine),
-        top_k=night.settings.top_k,
+        top_k=night.settings.lists.top_k,
         model_version=str(night.plan.model_version),
-        max_per_group=night.settings.max_per_category,
-        explore_places=night.settings.explore_places,
+        max_per_group=night.settings.lists.max_per_category,
+        explore_places=night.settings.exploration.explore_places,
         barred=refusals(night.rules, mine) if night.rules.bars else None,
     )
 
@@ -83,7 +83,7 @@ def _seen(night: Night, mine: NDArray[np.intp]) -> pa.Table:
     users, items = night.users, night.known.evidence.catalogue.item_ids
     place, item = met_pairs(users, mine)
     user = mine[place]
-    if night.settings.seen_items == "allow":
+    if night.settings.lists.seen_items == "allow":
         user, item = user[:0], item[:0]
     ids = (pa.array(users.user_ids[user], pa.string()), pa.array(items[item], pa.string()))
     return pa.table({"user_id": ids[0], "item_id": ids[1]})

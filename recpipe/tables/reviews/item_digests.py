@@ -17,6 +17,7 @@ from recpipe.lake.reader import Reader
 from recpipe.pipeline.blocks import stable_hash
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.tables.reviews.aspects import OVERALL
 from recpipe.tables.reviews.reviews import Review, read_reviews
 from recpipe.text.encoder import Encoder, load_encoder
@@ -46,7 +47,7 @@ class State:
 
 def version(settings: Settings, day: date) -> str:
     """Return what makes the digests: the encoder, by which spans are alike."""
-    return load_encoder(settings.encoder).fingerprint[:12]
+    return load_encoder(settings.text.encoder).fingerprint[:12]
 
 
 def open_digests(settings: Settings, plan: RunPlan, reader: Reader) -> State:
@@ -54,7 +55,7 @@ def open_digests(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     day = plan.day
     rows = read_insights(reader, day - timedelta(days=2 * WINDOW_DAYS - 1), day)
     edge = day - timedelta(days=WINDOW_DAYS)
-    encoder = load_encoder(settings.encoder, settings.work / "encoder")
+    encoder = load_encoder(settings.text.encoder, settings.places.work / "encoder")
     now, before = ([row for row in rows if (row["day"] > edge) == late] for late in (True, False))
     return State(day, plan.model_version, _by_key(now), _by_key(before), encoder)
 
@@ -188,7 +189,7 @@ def suite(settings: Settings) -> Suite:
     """Return what is expected of a day of digests."""
     from recpipe.validation.rule import between, none
 
-    low, high = settings.rating_bounds
+    low, high = settings.intake.rating_bounds
     return whole_suite(
         ITEM_DIGESTS.name,
         settings,
@@ -246,11 +247,7 @@ def _given(reviews: list[Review]) -> dict[str, list[float]]:
 
 
 def _metric(settings: Settings, day: date, name: str, values: np.ndarray[Any, np.dtype[np.float64]], by: str = "") -> Metric:
-    from recpipe.metrics.intervals import mean_interval, seed_of
-
-    rng = seed_of(settings.seed, day, ITEM_DIGESTS.name, name)
-    found = mean_interval(values, settings.bootstrap_draws, rng, settings.min_users)
-    return Metric(name, found.value, found.low, found.high, found.users, by=by)
+    return mean_metric(settings, name, values, day, ITEM_DIGESTS.name, name, by=by)
 
 
 DIGESTS: Final = Task(

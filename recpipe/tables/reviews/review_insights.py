@@ -70,7 +70,7 @@ class Clause:
 
 def version(settings: Settings, day: date) -> str:
     """Return what makes the insights: the encoder, and the file of aspects."""
-    return f"{load_encoder(settings.encoder).fingerprint[:12]}+{aspects_hash(settings)[:8]}"
+    return f"{load_encoder(settings.text.encoder).fingerprint[:12]}+{aspects_hash(settings)[:8]}"
 
 
 def open_reviews(settings: Settings, plan: RunPlan, reader: Reader) -> State:
@@ -79,13 +79,13 @@ def open_reviews(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     Those of the day itself never teach: what is said of a rated one is a prediction, too, and can be measured.
     """
     day = plan.day
-    known = read_reviews(reader, *window(day, settings.lookback_days))
+    known = read_reviews(reader, *window(day, settings.history.lookback_days))
     rated = [review for review in known if review.day < day and review.rating is not None]
-    encoder = load_encoder(settings.encoder, settings.work / "encoder")
-    middle = sum(settings.rating_bounds) / 2
+    encoder = load_encoder(settings.text.encoder, settings.places.work / "encoder")
+    middle = sum(settings.intake.rating_bounds) / 2
     ids, texts = [review.event_id for review in rated], [review.text for review in rated]
     ratings = [review.rating for review in rated if review.rating is not None]
-    stars = learn_stars(ids, texts, ratings, middle, encoder.encode, settings.review_shots)
+    stars = learn_stars(ids, texts, ratings, middle, encoder.encode, settings.reviews.review_shots)
     if stars is None:
         log.warning("Too few reviews before %s have ratings above and below %g: no review gets a polarity.", day, middle)
     else:
@@ -94,7 +94,7 @@ def open_reviews(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     aspects = read_aspects(aspects_file(settings))
     today = [review for review in known if review.day == day]
     return State(
-        day, settings.least_confidence, settings.rating_bounds, plan.model_version, today, stars, aspects,
+        day, settings.item_classes.least_confidence, settings.intake.rating_bounds, plan.model_version, today, stars, aspects,
         _directions(aspects, encoder) if today else np.zeros((len(aspects), encoder.dimensions)), encoder,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import POLARITIES, REVIEW_INSIGHTS
 from recpipe.lake.reader import Reader, window
 from recpipe.pipeline.table import Metric
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.tables.reviews.aspects import OVERALL
 from recpipe.tables.reviews.reviews import Review, read_reviews
 
@@ -27,7 +28,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     ``rating_mae`` is the mean distance of expected and given rating in stars, ``rating_mae_gain`` by how much it is smaller
     than that of the baseline, on the same reviews.
     """
-    known = read_reviews(reader, window(made_on, settings.lookback_days)[0], day)
+    known = read_reviews(reader, window(made_on, settings.history.lookback_days)[0], day)
     truth = {review.event_id: review.rating for review in known if review.rating is not None}
     before = [review for review in known if review.day < made_on and review.rating is not None]
     rows = reader.read(REVIEW_INSIGHTS.name, made_on, made_on).to_pylist()
@@ -51,7 +52,7 @@ def _item_means(before: list[Review], rows: list[dict[str, Any]]) -> NDArray[np.
 def _measured(
     settings: Settings, day: date, rows: list[dict[str, Any]], given: NDArray[np.float64], means: NDArray[np.float64]
 ) -> list[Metric]:
-    middle = sum(settings.rating_bounds) / 2
+    middle = sum(settings.intake.rating_bounds) / 2
     said = np.array([{POLARITIES[0]: 1.0, POLARITIES[1]: -1.0}.get(row["polarity"] or "", 0.0) for row in rows])
     away = np.abs(np.array([row["expected_rating"] for row in rows], np.float64) - given)
     of_mean, side = np.abs(means - given), np.sign(given - middle)
@@ -67,8 +68,4 @@ def _measured(
 
 
 def _metric(settings: Settings, day: date, name: str, values: NDArray[Any], by: str = "") -> Metric:
-    from recpipe.metrics.intervals import mean_interval, seed_of
-
-    rng = seed_of(settings.seed, day, REVIEW_INSIGHTS.name, name)
-    found = mean_interval(values.astype(np.float64), settings.bootstrap_draws, rng, settings.min_users)
-    return Metric(name, found.value, found.low, found.high, found.users, by=by)
+    return mean_metric(settings, name, values, day, REVIEW_INSIGHTS.name, name, by=by)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.pipeline.blocks import stable_hash
-from recpipe.text.classifier import Classifier, Encode, Vectors, fit
+from recpipe.text.classes.classifier import Classifier, Encode, Vectors, fit
 
 
 @dataclass(frozen=True)

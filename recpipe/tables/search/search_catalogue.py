@@ -89,7 +89,7 @@ def read_goods(reader: Reader, settings: Settings, day: date, words: SearchWords
     titles, brands = rows["title"].to_pylist(), [brand or "" for brand in rows["brand"].to_pylist()]
     texts = item_texts(titles, categories, rows["brand"].to_pylist())
     vectors = (
-        load_encoder(settings.encoder, settings.work / "encoder").encode(texts)
+        load_encoder(settings.text.encoder, settings.places.work / "encoder").encode(texts)
         if encoded
         else np.zeros((len(texts), 1), np.float32)
     )
@@ -154,12 +154,12 @@ def cheap_ones(price: NDArray[np.float64], categories: list[Path]) -> NDArray[np
 
 def popular(reader: Reader, settings: Settings, day: date, item_ids: NDArray[np.object_]) -> NDArray[np.float64]:
     """Return (items,) how much each was met up to a day, fading by ``popular_half_life_days``: logarithms, the greatest 1."""
-    rows = reader.events(*window(day, settings.lookback_days), ["item_id", "event_type", "day"])
+    rows = reader.events(*window(day, settings.history.lookback_days), ["item_id", "event_type", "day"])
     rows = rows.filter(pc.is_in(rows["event_type"], value_set=pa.array(POSITIVE_EVENT_TYPES)))
     place = np.asarray(pc.fill_null(pc.index_in(rows["item_id"], value_set=pa.array(item_ids, pa.string())), -1).to_numpy())
     age = (np.datetime64(day) - rows["day"].to_numpy().astype("datetime64[D]")).astype(np.float64)
     counts = np.zeros(len(item_ids))
-    np.add.at(counts, place[place >= 0], np.exp2(-age[place >= 0] / settings.popular_half_life_days))
+    np.add.at(counts, place[place >= 0], np.exp2(-age[place >= 0] / settings.lists.popular_half_life_days))
     return np.asarray(np.log1p(counts) / max(float(np.log1p(counts).max(initial=0.0)), 1e-12), np.float64)
 
 

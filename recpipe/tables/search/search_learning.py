@@ -79,9 +79,9 @@ def learn_weights(settings: Settings, reader: Reader, day: date, goods: Goods, w
     if len(pairs) < FEWEST:
         return np.array(PRIOR)
     if len(pairs) > MOST:
-        some = np.sort(np.random.default_rng(settings.seed).choice(len(pairs), MOST, replace=False))
+        some = np.sort(np.random.default_rng(settings.training.seed).choice(len(pairs), MOST, replace=False))
         pairs = [pairs[at] for at in some]
-    encoder = load_encoder(settings.encoder, settings.work / "encoder")
+    encoder = load_encoder(settings.text.encoder, settings.places.work / "encoder")
     choices: list[Choice] = []
     for start in range(0, len(pairs), BLOCK):
         block = pairs[start : start + BLOCK]

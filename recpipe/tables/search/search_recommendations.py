@@ -91,7 +91,7 @@ class State:
 def version(settings: Settings, day: date) -> str:
     """Return what makes the rows: the encoder, and the file of words with the rule."""
     own = hashlib.sha256(f"{RULE} {words_hash(settings)}".encode()).hexdigest()
-    return f"{load_encoder(settings.encoder).fingerprint[:12]}+{own[:8]}"
+    return f"{load_encoder(settings.text.encoder).fingerprint[:12]}+{own[:8]}"
 
 
 def open_searches(settings: Settings, plan: RunPlan, reader: Reader) -> State:
@@ -111,9 +111,9 @@ def open_searches(settings: Settings, plan: RunPlan, reader: Reader) -> State:
         len(withheld),
         dict(zip(FEATURES, weights, strict=True)),
     )
-    vectors = load_encoder(settings.encoder, settings.work / "encoder").encode([wish.rest for wish in wishes])
+    vectors = load_encoder(settings.text.encoder, settings.places.work / "encoder").encode([wish.rest for wish in wishes])
     return State(
-        day, plan.model_version, settings.top_k, goods, words, weights, np.array(sorted(counts), np.object_),
+        day, plan.model_version, settings.lists.top_k, goods, words, weights, np.array(sorted(counts), np.object_),
         [counts[text] for text in sorted(counts)], len(withheld), ask(goods, wishes, words), vectors, barred,
     )  # fmt: skip
 
@@ -236,7 +236,7 @@ def suite(settings: Settings) -> Suite:
         SEARCH_RECOMMENDATIONS.name,
         settings,
         rows=[
-            between("rank", 1, settings.top_k, "No list is longer than set"),
+            between("rank", 1, settings.lists.top_k, "No list is longer than set"),
             between("searches", 1, None, "Every text was searched on the day"),
         ],
         day=[
@@ -268,9 +268,9 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     One a user and text, from the user's first such search to the end of ``day``; a user's texts are averaged first. Beside
     it, on the same searches: the lists by words alone, and the best sellers, inside the same filters.
     """
-    from recpipe.pipeline.task_outcomes import interval
+    from recpipe.pipeline.task_outcomes import mean_metric
 
-    k = settings.metric_k
+    k, name = settings.evaluation.metric_k, f"hit_rate@{settings.evaluation.metric_k}"
     lists: dict[str, set[str]] = {}
     for row in reader.read(SEARCH_RECOMMENDATIONS.name, made_on, made_on).to_pylist():
         if row["rank"] <= k:
@@ -284,7 +284,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
         for user, text in sorted(met):
             of_user.setdefault(user, []).append(bool(own.get(text, set()) & met[user, text]))
         values = np.array([np.mean(of_user[user]) for user in sorted(of_user)], np.float64)
-        found.append(interval(settings, day, f"hit_rate@{k}", values, by))
+        found.append(mean_metric(settings, name, values, day, name, by, by=by))
     return found
 
 

@@ -57,15 +57,15 @@ def test_the_environment_goes_before_the_connection(connection: Any, webhook: An
 def test_a_mail_server_is_made_of_its_parts(settings: Settings, connection: Any) -> None:
     connection("recpipe_smtp", conn_type="smtps", host="mail.example.org", port=465, login="me@shop", password=PASSWORD)
     known = with_secrets(settings, "smtp")
-    assert known.smtp.get_secret_value() == "smtps://me%40shop:pa55%2Fw0rd%40x@mail.example.org:465"
+    assert known.notices.smtp.get_secret_value() == "smtps://me%40shop:pa55%2Fw0rd%40x@mail.example.org:465"
     connection("recpipe_smtp", conn_type="smtp", host="mail.example.org")
     SecretCache.reset()
-    assert with_secrets(settings, "smtp").smtp.get_secret_value() == "smtp://mail.example.org"
+    assert with_secrets(settings, "smtp").notices.smtp.get_secret_value() == "smtp://mail.example.org"
 
 
 def test_a_key_of_user_ids_is_taken_whole(settings: Settings, connection: Any) -> None:
     connection("recpipe_user_key", conn_type="generic", password="ab" * 32)
-    assert with_secrets(settings, "user_key").user_key.get_secret_value() == "ab" * 32
+    assert with_secrets(settings, "user_key").privacy.user_key.get_secret_value() == "ab" * 32
     assert with_secrets(settings, "webhook") == settings  # nothing is looked for that was not named
 
 

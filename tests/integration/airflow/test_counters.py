@@ -46,7 +46,7 @@ def shop(tmp_path: Path) -> Settings:
 
 def test_rows_users_and_ages(shop: Settings) -> None:
     found = metrics.measured(shop, DAY, ("recommendations", "quarantine", "outcomes"))
-    age = float((datetime.now(shop.zone).date() - DAY) / timedelta(days=1))
+    age = float((datetime.now(shop.shop.zone).date() - DAY) / timedelta(days=1))
     assert found == {
         "recpipe.rows.recommendations": 6.0,
         "recpipe.rows.quarantine": 0.0,
@@ -69,7 +69,7 @@ def test_a_day_that_cannot_be_counted_fails_nothing(
     shop: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
-    (shop.home / "lake" / "days" / "_delta_log" / "00000000000000000000.json").write_text("torn")
+    (shop.places.home / "lake" / "days" / "_delta_log" / "00000000000000000000.json").write_text("torn")
     assert metrics.tell(shop, DAY, "recommendations") == {}
     assert "The counters of 2011-09-01 were not sent" in caplog.text
 

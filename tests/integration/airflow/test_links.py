@@ -41,7 +41,7 @@ def dags() -> dict[str, Any]:
 @pytest.fixture
 def home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A home whose day has verdicts, a report and a trained model, seen from elsewhere."""
-    told = {"RECPIPE_HOME": str(settings.home), "RECPIPE_AIRFLOW_PAGES": PAGES, "RECPIPE_MLFLOW_PAGES": MLFLOW}
+    told = {"RECPIPE_HOME": str(settings.places.home), "RECPIPE_AIRFLOW_PAGES": PAGES, "RECPIPE_MLFLOW_PAGES": MLFLOW}
     for name, value in {**told, "RECPIPE_TIMEZONE": "Europe/London"}.items():
         monkeypatch.setenv(name, value)
     return load_settings()
@@ -51,12 +51,12 @@ def fill(home: Settings) -> None:
     from recpipe.models.io import save
     from recpipe.models.popularity import Popularity
 
-    (home.reports / "verdicts").mkdir(parents=True)
+    (home.places.reports / "verdicts").mkdir(parents=True)
     for name in ("outcomes", "replay"):
-        (home.reports / f"{name}-{DAY}.html").touch()
+        (home.places.reports / f"{name}-{DAY}.html").touch()
     for table in TABLES:
-        (home.reports / "verdicts" / f"{table}-{DAY}.html").touch()
-    save(Popularity(), home.work / "model", {"encoder": "", "seed": 1})
+        (home.places.reports / "verdicts" / f"{table}-{DAY}.html").touch()
+    save(Popularity(), home.places.work / "model", {"encoder": "", "seed": 1})
 
 
 def ended(home: Settings, dag_id: str, task_id: str, *, well: bool = True) -> Any:
@@ -64,11 +64,11 @@ def ended(home: Settings, dag_id: str, task_id: str, *, well: bool = True) -> An
     returned = RETURNED.get((dag_id, task_id), 5)
     reports = {("evaluate_recommendations", "evaluate"): "outcomes", ("replay_newcomers", "measure"): "replay"}
     if (dag_id, task_id) in reports:
-        returned = {"report": str(home.reports / f"{reports[dag_id, task_id]}-{DAY}.html")}
+        returned = {"report": str(home.places.reports / f"{reports[dag_id, task_id]}-{DAY}.html")}
 
     def xcom_pull(task_ids: str, key: str = "return_value") -> Any:
         if (task_ids, key) == ("export", "model"):
-            return str(home.work / "model")
+            return str(home.places.work / "model")
         return returned if well and task_ids == task_id else None
 
     run = SimpleNamespace(run_type="scheduled", run_id="scheduled__1", data_interval_end=datetime(2011, 9, 1, 23, tzinfo=UTC))
@@ -165,10 +165,10 @@ def test_the_writers_are_those_of_the_dags(dags: dict[str, Any]) -> None:
 def test_each_time_that_a_day_was_written_is_told(home: Settings) -> None:
     from recpipe.airflow.web.traces import written
 
-    lake = Lake(home.lake_root, run_id="manual__1+2")
+    lake = Lake(home.places.lake_root, run_id="manual__1+2")
     none = pa.Table.from_pylist([], schema=TABLES["recommendations"].schema)
     lake.publish("recommendations", [DAY], none, inputs=[Input("events", DAY, DAY, 3)], model_version="1")
-    Lake(home.lake_root).publish("recommendations", [DAY], none, model_version="pairs-1:00ff")
+    Lake(home.places.lake_root).publish("recommendations", [DAY], none, model_version="pairs-1:00ff")
     newest, first = written(home, "recommendations", DAY)["times"]
     assert (newest["record"].model_version, newest["model"], newest["run"]) == ("pairs-1:00ff", "", "")
     assert first["model"] == f"{MLFLOW}/#/models/recpipe/versions/1"
@@ -186,7 +186,7 @@ def test_a_version_is_found_in_mlflow_by_its_number_and_by_its_hash(home: Settin
     store.create_registered_model("recpipe")
     content = "c" * 64
     tags = {"content": content, "trained_until": "2011-08-28", "fitted_until": "2011-08-21"}
-    store.create_model_version("recpipe", f"{home.home}/model", run.run_id, tags=tags)
+    store.create_model_version("recpipe", f"{home.places.home}/model", run.run_id, tags=tags)
     for name in ("1", content):
         assert in_mlflow(home, name, "model") == f"{MLFLOW}/#/models/recpipe/versions/1"
         assert in_mlflow(home, name, "run") == f"{MLFLOW}/#/experiments/{run.experiment_id}/runs/{run.run_id}"

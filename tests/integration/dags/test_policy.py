@@ -163,7 +163,7 @@ def test_a_backfill_asks_for_every_table_that_a_dag_writes(bag: DagBag) -> None:
     from recpipe.airflow.links import WRITERS
     from recpipe.config.settings import load_settings
 
-    root = Path(load_settings().lake_root).resolve()
+    root = Path(load_settings().places.lake_root).resolve()
     for dag in bag.dags.values():
         written = tuple(sorted(table for table, writer in WRITERS.items() if writer == dag.dag_id))
         for known in (dag, DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))):

@@ -124,7 +124,7 @@ def test_settings_that_are_named_are_settings() -> None:
     named = {name for service in ours().values() for name in service.get("environment", {})}
     named |= {entry["name"] for entry in HELM["env"]}
     named |= set(re.findall(r"\b(RECPIPE_[A-Z_]+)=", DOCKERFILE))
-    known = {f"RECPIPE_{name.upper()}" for name in Settings.model_fields}
+    known = {f"RECPIPE_{name.upper()}" for name in Settings.fields()}
     assert {name for name in named if name.startswith("RECPIPE_")} <= known
 
 

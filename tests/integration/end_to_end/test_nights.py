@@ -63,9 +63,9 @@ def history(services: Settings) -> Settings:
     """The home that runs, with two months taken in, and a copy of its lake as it is then."""
     from recpipe.demo.shop import land
 
-    land(services.landing_root, HISTORY[0], date(2011, 9, 8))
+    land(services.places.landing_root, HISTORY[0], date(2011, 9, 8))
     program(services)("recpipe", "history", "--from", str(HISTORY[0]), "--to", str(HISTORY[1]))
-    shutil.copytree(services.lake_root, services.home / "lake-of-the-history")
+    shutil.copytree(services.places.lake_root, services.places.home / "lake-of-the-history")
     return services
 
 
@@ -86,9 +86,9 @@ def sequential(parallel: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
     from recpipe.tables.recommendations.night_publish import recommend_day
 
     home = tmp_path_factory.mktemp("sequential")
-    changed = {"home": home, "landing": str(parallel.landing_root), "mlflow_uri": parallel.tracking_uri}
-    settings = parallel.model_copy(update=changed)
-    shutil.copytree(parallel.home / "lake-of-the-history", settings.lake_root)
+    changed = {"home": home, "landing": str(parallel.places.landing_root), "mlflow_uri": parallel.places.tracking_uri}
+    settings = parallel.changed(**changed)
+    shutil.copytree(parallel.places.home / "lake-of-the-history", settings.places.lake_root)
     for day in days_between(*NIGHTS):
         ingest_day(settings, day)
     for day in reversed(list(days_between(*NIGHTS))):
@@ -99,8 +99,8 @@ def sequential(parallel: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_the_dag_of_a_task_ends_in_the_rows_of_its_command(history: Settings, tmp_path: Path) -> None:
     """Two days at a time through the scheduler, and the other way round, in one part, by hand in a home without services."""
     days = (HISTORY[1] - timedelta(days=1), HISTORY[1])
-    by_hand = history.model_copy(update={"home": tmp_path})
-    shutil.copytree(history.home / "lake-of-the-history", by_hand.lake_root)
+    by_hand = history.changed(home=tmp_path)
+    shutil.copytree(history.places.home / "lake-of-the-history", by_hand.places.lake_root)
     for day in reversed(list(days_between(*days))):
         program(by_hand)("recpipe", "task", "complements", "--day", str(day), "--shards", "1")
     backfill(program(history), "complete_items", days, "--max-active-runs", "2")
@@ -156,7 +156,7 @@ def test_outcomes_of_a_week_later_stand_beside_the_baselines(parallel: Settings)
     backfill(run, "evaluate_recommendations", (day, day))
     names = set(rows(parallel, "outcomes", (day, day))["name"].to_pylist())
     assert {"popularity", "item_knn"} <= names
-    assert (parallel.reports / f"outcomes-{day}.html").is_file()
+    assert (parallel.places.reports / f"outcomes-{day}.html").is_file()
 
 
 def test_a_dag_runs_in_the_foreground_without_services(sequential: Settings) -> None:
@@ -172,7 +172,7 @@ def test_a_dag_runs_in_the_foreground_without_services(sequential: Settings) -> 
 
 def test_task_logs_hold_no_user_id(parallel: Settings) -> None:
     users = set(rows(parallel, "users", (HISTORY[0], NIGHTS[1]))["user_id"].to_pylist())
-    logs = [path for path in (parallel.home / "airflow" / "logs").rglob("*.log") if "dag_processor" not in str(path)]
+    logs = [path for path in (parallel.places.home / "airflow" / "logs").rglob("*.log") if "dag_processor" not in str(path)]
     assert len(logs) > 30
     # Airflow logs moments part by part, microseconds among them; counts of rows and process ids are numbers too.
     no_ids = re.compile(r"datetime\.datetime\([^)]*\)|\d+ rows|Returned value was: \d+|\bpid\W+\d+")

@@ -53,7 +53,7 @@ def history(services: Settings) -> Settings:
     from recpipe.tables.ingest.days_in import ingest_history
 
     if Lake.from_settings(services).day("events", WEEK_END) is None:
-        land(services.landing_root, date(2011, 7, 1), WEEK_END)
+        land(services.places.landing_root, date(2011, 7, 1), WEEK_END)
         ingest_history(services, date(2011, 7, 1), WEEK_END)
     return services
 
@@ -116,7 +116,7 @@ def test_links_of_the_run_lead_to_pages(history: Settings, call: Call) -> None:
 def test_late_lists_are_told_of_and_those_of_a_backfill_are_not(services: Settings, call: Call, receiver: Any) -> None:
     call("PATCH", "/api/v2/dags/always_late", {"is_paused": False})
     notice = receiver.wait_for("late")
-    yesterday = datetime.now(services.zone).date() - timedelta(days=1)
+    yesterday = datetime.now(services.shop.zone).date() - timedelta(days=1)
     assert notice["day"] in (str(yesterday), str(yesterday - timedelta(days=1)))  # midnight may pass
     assert notice["what"].startswith(f"always_late of {notice['day']} was not done")
     earlier = str(yesterday - timedelta(days=3))
@@ -128,7 +128,7 @@ def test_late_lists_are_told_of_and_those_of_a_backfill_are_not(services: Settin
 
 def called_back(settings: Settings) -> int:
     """Return how many deadlines the triggerer has been called for, and is done with."""
-    home = settings.home / "airflow" / "airflow.db"
+    home = settings.places.home / "airflow" / "airflow.db"
     with sqlite3.connect(f"file:{quote(str(home))}?mode=ro", uri=True) as database:
         query = (
             "select count(*) from deadline join callback on callback.id = deadline.callback_id where callback.state = 'success'"

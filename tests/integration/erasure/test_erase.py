@@ -95,7 +95,7 @@ def deliver(settings: Settings) -> None:
             ("users", users if not offset else users[:13]),
             ("items", items if not offset else []),
         ):
-            folder = settings.landing_root / name / f"day={day}"
+            folder = settings.places.landing_root / name / f"day={day}"
             folder.mkdir(parents=True)
             if rows:
                 pq.write_table(pa.Table.from_pylist(rows), folder / "part.parquet")
@@ -116,8 +116,8 @@ def run_the_line(settings: Settings) -> None:
 
     ingest_history(settings, FIRST, LAST)
     folder = Path(export_training(settings, LAST - timedelta(days=3)))
-    train(folder, settings.work / "training" / "model", Config(learner="stack", steps=5, device="cpu"))
-    register(settings, str(settings.work / "training" / "model"), LAST - timedelta(days=3))
+    train(folder, settings.places.work / "training" / "model", Config(learner="stack", steps=5, device="cpu"))
+    register(settings, str(settings.places.work / "training" / "model"), LAST - timedelta(days=3))
     for day in (LAST - timedelta(days=1), LAST):
         recommend_day(settings, day)
         for name in ("review_insights", "item_digests", "search_recommendations", "user_profiles", "cart_recommendations"):
@@ -148,21 +148,21 @@ def test_erased_users_are_nowhere_and_the_others_are_as_before(line: Settings, f
     from recpipe.lake.tombstones import erasure_tokens
     from recpipe.tables.ingest.days_in import ingest_history
 
-    places = find_bytes(line.home, needles())
+    places = find_bytes(line.places.home, needles())
     assert {place.split("/")[1] for place in places if place.startswith("lake/")} >= {
         "events", "users", "episodes", "recommendations", "review_insights", "item_digests", "search_recommendations", "user_profiles",
     }, "the search has to find what it shall not find afterwards"  # fmt: skip
     before = {name: rows(line, name) for name in TABLES if name != "days"}
     done = erase(line, erasure_tokens(line, [GONE[0], PERSON]))
     assert (done["users_asked"], done["accounts"], done["users_found"]) == (2, 2, 4)
-    assert find_bytes(line.home, needles()) == []
+    assert find_bytes(line.places.home, needles()) == []
     for name, old in before.items():
         assert rows(line, name) == others(name, old), name
     lake = Lake.from_settings(line)
     for record in lake.days():
         assert record.table == "outcomes" or record.rows == lake.reader().read(record.table, record.day, record.day).num_rows
     ingest_history(line, FIRST, LAST)
-    assert find_bytes(line.home, needles()) == []
+    assert find_bytes(line.places.home, needles()) == []
     for name in ("events", "users", "items", "quarantine"):
         assert rows(line, name) == others(name, before[name]), name
     again = erase(line, erasure_tokens(line, [GONE[0], PERSON]))

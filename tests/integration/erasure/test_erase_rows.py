@@ -108,7 +108,7 @@ def test_a_token_is_the_same_for_the_same_user_and_names_nobody(settings: Settin
 
 
 def test_with_a_key_the_raw_id_and_its_key_have_one_token(settings: Settings) -> None:
-    keyed = load_settings(home=settings.home / "keyed", user_key="ab" * 32)
+    keyed = load_settings(home=settings.places.home / "keyed", user_key="ab" * 32)
     (token,) = erasure_tokens(keyed, [GONE])
     assert erasure_tokens(keyed, [user_key(keyed, GONE)]) == [token]
     assert erasure_tokens(settings, [GONE]) != [token]
@@ -116,7 +116,7 @@ def test_with_a_key_the_raw_id_and_its_key_have_one_token(settings: Settings) ->
 
 
 def test_without_the_key_of_the_lake_nobody_is_said_to_be_erased(settings: Settings) -> None:
-    keyed, other = (settings.model_copy(update={"user_key": SecretStr(digits * 32)}) for digits in ("5e", "5f"))
+    keyed, other = (settings.changed(user_key=SecretStr(digits * 32)) for digits in ("5e", "5f"))
     publish(keyed, "users", FIRST, {"user_id": user_key(keyed, GONE), "registered_at": datetime(2026, 1, 1, tzinfo=UTC)})
     tokens = erasure_tokens(keyed, [GONE])
     for wrong in (settings, other):
@@ -149,7 +149,7 @@ def test_the_list_finds_its_own_and_nobody_else(ids: list[str | None], gone: set
 
 def deliver(settings: Settings, **tables: list[dict[str, Any]]) -> None:
     for name in ("events", "items", "users"):
-        folder = settings.landing_root / name / f"day={FIRST}"
+        folder = settings.places.landing_root / name / f"day={FIRST}"
         folder.mkdir(parents=True, exist_ok=True)
         if tables.get(name):
             pq.write_table(pa.Table.from_pylist(tables[name]), folder / "part.parquet")
@@ -158,7 +158,7 @@ def deliver(settings: Settings, **tables: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("key", ["", "cd" * 32])
 def test_ingest_leaves_erased_users_out_good_rows_and_bad_ones(settings: Settings, key: str, find_bytes: FindBytes) -> None:
-    settings = load_settings(home=settings.home, user_key=key, max_bad_share=1)
+    settings = load_settings(home=settings.places.home, user_key=key, max_bad_share=1)
     noon = datetime(2026, 3, 1, 12)
     event = {"item_id": "i1", "event_type": "purchase", "ts": noon}
     events = [{**event, "user_id": user, "order_id": f"order-{user}"} for user in (GONE, "user-b", "p-account", None)]
@@ -194,7 +194,7 @@ def test_the_others_rows_stay_and_each_day_is_registered_with_its_rows(settings:
     fill(settings)
     before = everything(settings)
     done = erase(settings, erasure_tokens(settings, [GONE]))
-    assert find_bytes(settings.home, [GONE, "marzipan"]) == []
+    assert find_bytes(settings.places.home, [GONE, "marzipan"]) == []
     assert (done["users_found"], done["tables"]["events"]["rows"], done["tables"]["users"]["rows"]) == (1, 16, 4)
     after = everything(settings)
     for name in ("events", "users"):
@@ -231,19 +231,19 @@ def test_scratch_and_vectors_go_and_those_of_others_stay(settings: Settings) -> 
     fill(settings)
     theirs = ["Marzipan  lamp, it's under 20", "marzipan lamp, it's under 20", "Marzipan, it's awful. Too sweet", "Too sweet"]
     others = ["Fine", "something else"]
-    cache = VectorCache(settings.work / "encoder" / "e.sqlite", 2)
+    cache = VectorCache(settings.places.work / "encoder" / "e.sqlite", 2)
     keys = [hashlib.sha256(text.encode()).digest() for text in [*theirs, *others]]
     cache.add(keys, np.ones((len(keys), 2), np.float32))
     for user, run in ((GONE, "one"), ("user-b", "two")):
-        folder = settings.work / "nights" / "2026-03-04" / run / "recommendations"
+        folder = settings.places.work / "nights" / "2026-03-04" / run / "recommendations"
         folder.mkdir(parents=True)
         pq.write_table(pa.table({"user_id": ["user-c", user]}), folder / "shard-0.parquet")
-    (settings.work / "train" / "2026-03-04").mkdir(parents=True)
+    (settings.places.work / "train" / "2026-03-04").mkdir(parents=True)
     done = erase(settings, erasure_tokens(settings, [GONE]))
     assert set(cache.get(keys)) == set(keys[len(theirs) :])
-    assert keys[0] not in (settings.work / "encoder" / "e.sqlite").read_bytes()
-    assert sorted(path.name for path in (settings.work / "nights" / "2026-03-04").iterdir()) == ["two"]
-    assert list((settings.work / "train").iterdir()) == []
+    assert keys[0] not in (settings.places.work / "encoder" / "e.sqlite").read_bytes()
+    assert sorted(path.name for path in (settings.places.work / "nights" / "2026-03-04").iterdir()) == ["two"]
+    assert list((settings.places.work / "train").iterdir()) == []
     assert (done["folders"], done["vectors"]) == (2, 4)
 
 
@@ -273,10 +273,10 @@ def test_killed_anywhere_and_run_again_it_ends_in_the_same_state(tmp_path: Path,
     erase(whole, erasure_tokens(whole, [GONE]))
     tokens = erasure_tokens(killed, [GONE])
     for at in (1, 7, 12):
-        words = [sys.executable, "-c", KILLED_AT, str(killed.home), str(at), *tokens]
+        words = [sys.executable, "-c", KILLED_AT, str(killed.places.home), str(at), *tokens]
         assert subprocess.run(words, capture_output=True, check=False).returncode == -9
     erase(killed, tokens)
-    assert find_bytes(killed.home, [GONE, "marzipan"]) == []
+    assert find_bytes(killed.places.home, [GONE, "marzipan"]) == []
     assert everything(killed) == everything(whole)
     registers = [
         [(one.table, one.day, one.rows, one.status) for one in Lake.from_settings(home).days()] for home in (whole, killed)
@@ -296,9 +296,9 @@ def test_what_was_read_before_and_is_published_after_is_taken_out_again(settings
     erase(settings, erasure_tokens(settings, [GONE]))
     for table, old in (("events", read), ("review_insights", quoted)):
         publish(settings, table, day, *old)
-        assert find_bytes(settings.home, [GONE]) != []
+        assert find_bytes(settings.places.home, [GONE]) != []
         check_published(settings, table, [day])
-        assert find_bytes(settings.home, [GONE]) == []
+        assert find_bytes(settings.places.home, [GONE]) == []
     assert Lake.from_settings(settings).require("events", day).rows == 5
 
 

@@ -43,7 +43,7 @@ def branded(settings):
             ("w5", "Malta", "20"), ("z0", "Spain", "40"), ("z1", None, "40"), ("z2", None, "77"),
         )]))  # fmt: skip
     know(settings)
-    return settings.model_copy(update={"new_item_days": 7, "item_groups": [], "user_groups": []})
+    return settings.changed(new_item_days=7, item_groups=[], user_groups=[])
 
 
 def know(settings):
@@ -58,7 +58,7 @@ def table(contract, rows):
 
 
 def measured(settings, **more):
-    rows = measure_day(settings.model_copy(update=more), DAY).groups.to_pylist()
+    rows = measure_day(settings.changed(**more), DAY).groups.to_pylist()
     return {(row["group"], row["metric"]): row for row in rows}
 
 
@@ -177,7 +177,7 @@ def test_a_name_that_few_users_share_is_not_written(branded):
 
 
 def test_nothing_else_changes_with_the_groups(settings):
-    without = settings.model_copy(update={"item_groups": [], "user_groups": []})
+    without = settings.changed(item_groups=[], user_groups=[])
     plain, with_groups = measure_day(without, DAY), measure_day(settings, DAY)
     assert plain.rows.equals(with_groups.rows)
     assert plain.groups.num_rows == 0 < with_groups.groups.num_rows
@@ -185,7 +185,7 @@ def test_nothing_else_changes_with_the_groups(settings):
 
 
 def test_those_who_read_the_lists_read_no_group(settings):
-    without = settings.model_copy(update={"item_groups": [], "user_groups": []})
+    without = settings.changed(item_groups=[], user_groups=[])
     plain, seen = evaluate_day(without, DAY), outcome_table(without, [DAY])
     full = evaluate_day(settings, DAY)
     assert full["warnings"] == plain["warnings"]
@@ -196,11 +196,11 @@ def test_those_who_read_the_lists_read_no_group(settings):
 
 
 def test_the_page_shows_both(settings):
-    with_cohorts = settings.model_copy(update={"user_groups": ["cohort"]})
+    with_cohorts = settings.changed(user_groups=["cohort"])
     page = Path(evaluate_day(with_cohorts, DAY)["report"]).read_text()
     assert "Who is shown" in page
     assert "Who is served" in page
-    without = settings.model_copy(update={"item_groups": [], "user_groups": []})
+    without = settings.changed(item_groups=[], user_groups=[])
     page = Path(evaluate_day(without, DAY)["report"]).read_text()
     assert "Who is shown" not in page
     assert "Who is served" not in page

@@ -150,7 +150,7 @@ DIE = "def die(*args, **kwargs): os.kill(os.getpid(), signal.SIGKILL)\n"
 @pytest.mark.parametrize("place", ["_replace", "_append"])
 def test_killed_while_publishing_then_again_ends_in_the_same_rows(settings, measured, place):
     code = KILLED.format(patch=DIE + f"Lake.{place} = die")
-    done = subprocess.run([sys.executable, "-c", code, str(settings.home)], check=False, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", code, str(settings.places.home)], check=False, capture_output=True)
     assert done.returncode == -9
     lake = Lake.from_settings(settings)
     assert lake.reader().read("outcomes").num_rows == 0  # nobody sees a day that is not registered
@@ -170,7 +170,7 @@ def test_the_text_table_for_a_terminal(settings):
 
 def test_what_was_met_before_the_newest_events_is_not_newly_met(settings):
     """Everybody warm met i0 and then i1; w3 meets i0 again, when only one event is kept of each user."""
-    short = settings.model_copy(update={"last_events": 1})
+    short = settings.changed(last_events=1)
     known = read_known(Lake.from_settings(short).reader(), short, LISTS)
     users, item_ids = users_of(known, short, LISTS), known.evidence.catalogue.item_ids
     truth = new_items(Lake.from_settings(short).reader(), users, item_ids, LISTS + timedelta(days=1), DAY)

@@ -96,7 +96,7 @@ def test_cohorts_stand_apart_and_too_few_persons_have_no_value(settings):
 def test_rows_of_another_cut_off_or_horizon_are_left_out(settings):
     rows = pooled_rows(settings, Lake.from_settings(settings).reader(), LAST).to_pylist()
     assert {row["name"] for row in rows} == {LISTS, "popularity", "item_knn"}
-    assert pooled(settings.model_copy(update={"metric_k": 5, "min_users": 1}), metric="pooled_ndcg@5")["value"] == 0.7
+    assert pooled(settings.changed(metric_k=5, min_users=1), metric="pooled_ndcg@5")["value"] == 0.7
 
 
 def test_rows_have_the_schema_and_their_own_metric_names(settings):
@@ -116,7 +116,7 @@ def test_an_erased_user_is_in_no_night(settings):
     erase(settings, erasure_tokens(settings, ["bob"]))
     left = Lake.from_settings(settings).reader().read("newcomer_outcomes")
     assert set(left["user_id"].to_pylist()) == {"ann", "ann2", "eve"}
-    assert pooled(settings.model_copy(update={"min_users": 1}))["value"] == pytest.approx(2 / 3)
+    assert pooled(settings.changed(min_users=1))["value"] == pytest.approx(2 / 3)
 
 
 # --- on the night that the other tests of this folder work out (tests/fixtures/evaluated_shop.py): z0 hits at rank 3

@@ -20,8 +20,8 @@ def page(settings) -> str:
 
 
 def test_the_page_stands_among_the_reports(settings):
-    assert evaluate_day(settings, DAY)["report"] == str(settings.reports / "outcomes-2026-03-15.html")
-    assert sorted(path.name for path in settings.reports.glob("*.html")) == ["outcomes-2026-03-15.html"]
+    assert evaluate_day(settings, DAY)["report"] == str(settings.places.reports / "outcomes-2026-03-15.html")
+    assert sorted(path.name for path in settings.places.reports.glob("*.html")) == ["outcomes-2026-03-15.html"]
 
 
 def test_the_page_says_which_lists_and_how_good(page):

@@ -40,16 +40,16 @@ def listener():
 
 
 def with_webhook(settings, server):
-    return settings.model_copy(update={"webhook": SecretStr(f"http://127.0.0.1:{server.server_port}/secret-hook")})
+    return settings.changed(webhook=SecretStr(f"http://127.0.0.1:{server.server_port}/secret-hook"))
 
 
 def test_a_calm_day_warns_of_nothing(settings):
-    calm = settings.model_copy(update={"max_drift": 100.0})
+    calm = settings.changed(max_drift=100.0)
     assert evaluate_day(calm, DAY)["warnings"] == []
 
 
 def test_each_crossed_floor_is_a_sentence_with_day_and_remedy(settings):
-    strict = settings.model_copy(update={"floor_ndcg": 0.9, "floor_coverage": 0.99, "max_drift": 0.0001})
+    strict = settings.changed(floor_ndcg=0.9, floor_coverage=0.99, max_drift=0.0001)
     quality, shown, drift = evaluate_day(strict, DAY)["warnings"]
     assert quality == (
         "nDCG@3 of the lists of 2026-03-08 (model version 3), measured up to 2026-03-15, is 0.5327, below the floor of 0.9000: "
@@ -96,13 +96,13 @@ def test_a_webhook_that_refuses_harms_nothing(settings, listener, caplog):
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1/secret-hook\x7f", "http://127.0.0.1:secret-port/", "ftp://secret-hook"])
 def test_an_address_that_is_none_harms_nothing_and_stays_secret(settings, address, caplog):
-    assert not notify(settings.model_copy(update={"webhook": SecretStr(address)}), ["A floor."], "2026-03-15")
+    assert not notify(settings.changed(webhook=SecretStr(address)), ["A floor."], "2026-03-15")
     assert "did not take" in caplog.text
     assert "secret" not in caplog.text
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "file:///etc/passwd", "no address"])
 def test_a_webhook_that_is_not_there_harms_nothing(settings, address, caplog):
-    assert not notify(settings.model_copy(update={"webhook": SecretStr(address)}), ["A floor."], "2026-03-15")
+    assert not notify(settings.changed(webhook=SecretStr(address)), ["A floor."], "2026-03-15")
     assert "A floor." in caplog.text
     assert "did not take" in caplog.text

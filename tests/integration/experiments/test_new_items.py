@@ -13,7 +13,8 @@ from benchmarks.new_items import WordPrototype, by_chance, measure, populations,
 from recpipe.config.settings import load_settings
 from recpipe.experiments.split import Split
 from recpipe.experiments.split_evidence import split_evidence
-from recpipe.metrics.ranking import Truth, hits, ndcg, recall
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import Truth, hits, recall
 
 CUT = np.datetime64("2011-03-01", "us")
 ITEMS = {"a": "red cup", "b": "blue cup", "n1": "red pot", "n2": "blue pot", "n3": "red lamp"}

@@ -225,7 +225,7 @@ def test_two_runs_at_once_on_splits_of_one_name_do_not_meet(serve, write_split, 
         splits.append(write_split(shop, f"{name}/split"))
     runs = []
     for number, split in enumerate(splits):
-        told = [settings.home, split, tmp_path / f"at-once-{number}.parquet", tmp_path / "work", cache, json.dumps(QUICK)]
+        told = [settings.places.home, split, tmp_path / f"at-once-{number}.parquet", tmp_path / "work", cache, json.dumps(QUICK)]
         runs.append(subprocess.Popen([sys.executable, "-c", AT_ONCE, *map(str, told)]))
     assert [run.wait(timeout=200) for run in runs] == [0, 0]
     lone = [serve(split, "prototypical", f"lone-{number}") for number, split in enumerate(splits)]

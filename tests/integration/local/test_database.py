@@ -35,7 +35,7 @@ def test_a_kill_at_any_moment_leaves_nothing_that_the_next_process_stumbles_over
 def whole(tmp_path):
     """The settings of a home whose MLflow has no run, and its file."""
     settings = write_store(load_settings(home=tmp_path / "home"))
-    return settings, sqlite_file(settings.tracking_uri)
+    return settings, sqlite_file(settings.places.tracking_uri)
 
 
 def change(file: Path, *statements: str) -> None:

@@ -32,7 +32,7 @@ SERVICES = ["api-server", "scheduler", "dag-processor", "triggerer", "mlflow"]
 
 def test_keys_are_made_once_and_only_their_owner_reads_them(settings: Settings) -> None:
     write_home(settings)
-    folder = settings.home / "airflow"
+    folder = settings.places.home / "airflow"
     before = {name: (folder / name).read_text() for name in ("keys.json", "login.json", "airflow.cfg")}
     write_home(settings)
     for name, text in before.items():
@@ -46,12 +46,10 @@ def test_a_home_that_never_started_has_no_login(settings: Settings) -> None:
 
 
 def test_settings_reach_the_services_as_they_are(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = settings.model_copy(
-        update={"event_types": {"cancel": "return"}, "rating_bounds": (0.0, 10.0), "timezone": "Asia/Tokyo"}
-    )
+    told = settings.changed(event_types={"cancel": "return"}, rating_bounds=(0.0, 10.0), timezone="Asia/Tokyo")
     for name, value in settings_environment(told).items():
         monkeypatch.setenv(name, value)
-    assert load_settings() == told.model_copy(update={"home": told.home.resolve()})
+    assert load_settings() == told.changed(home=told.places.home.resolve())
 
 
 def test_folders_that_a_person_names_from_here_reach_the_services_whole(
@@ -59,7 +57,7 @@ def test_folders_that_a_person_names_from_here_reach_the_services_whole(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     named = {"lake": "my/lake", "landing": "drop", "encoder": "my-encoder", "mlflow_uri": "sqlite:///runs/mlflow.db"}
-    told = settings_environment(settings.model_copy(update=named))
+    told = settings_environment(settings.changed(**named))
     assert {name: told[f"RECPIPE_{name.upper()}"] for name in named} == {
         "lake": f"{tmp_path}/my/lake",
         "landing": f"{tmp_path}/drop",
@@ -67,7 +65,7 @@ def test_folders_that_a_person_names_from_here_reach_the_services_whole(
         "mlflow_uri": f"sqlite:///{tmp_path}/runs/mlflow.db",
     }
     elsewhere = {"lake": "s3://shop/lake", "mlflow_uri": "http://mlflow:5000"}
-    told = settings_environment(settings.model_copy(update=elsewhere))
+    told = settings_environment(settings.changed(**elsewhere))
     assert {name: told[f"RECPIPE_{name.upper()}"] for name in elsewhere} == elsewhere
 
 
@@ -92,7 +90,7 @@ def test_secrets_reach_the_services_and_are_not_printed(
     (tmp_path / "recpipe.env").write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
     monkeypatch.setenv("RECPIPE_ENV_FILE", str(tmp_path / "recpipe.env"))
     monkeypatch.setenv("AIRFLOW_CONN_RECPIPE_SMTP", "smtp://example.org")
-    told = load_settings(home=settings.home)
+    told = load_settings(home=settings.places.home)
     for printed in (
         repr(told),
         str(told.model_dump()),
@@ -113,12 +111,12 @@ def test_a_taken_port_is_named_before_anything_starts(settings: Settings) -> Non
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(RecpipeError, match=f"Port {port} .* api-server .* RECPIPE_AIRFLOW_PORT"):
-            up(settings.model_copy(update={"airflow_port": port}))
-    assert not (settings.home / "run").exists()
+            up(settings.changed(airflow_port=port))
+    assert not (settings.places.home / "run").exists()
 
 
 def test_a_process_id_of_another_program_is_not_taken_for_a_service(settings: Settings) -> None:
-    file = settings.home.resolve() / "run" / "scheduler.json"
+    file = settings.places.home.resolve() / "run" / "scheduler.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"pid": os.getpid(), "created": 1.0}))
     assert [state.pid for state in status(settings)] == [None] * 5
@@ -193,7 +191,7 @@ def test_a_sign_of_life_of_the_one_before_does_not_make_a_service_healthy(settin
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Monitor) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        here = settings.model_copy(update={"airflow_port": server.server_port})
+        here = settings.changed(airflow_port=server.server_port)
         rooms._start(here, rooms.Service("scheduler", (sys.executable, "-c", "import time; time.sleep(99)")), print)
         assert not status(here)[1].healthy
         beat["at"] = datetime.now(UTC).isoformat()
@@ -222,7 +220,7 @@ def test_every_airflow_process_of_the_home_creates_backfills_whole(settings: Set
 
 @pytest.mark.slow
 def test_what_is_imported_ahead_starts_no_python_thread() -> None:
-    names = ",".join(Settings.model_fields["preload"].get_default(call_default_factory=True))
+    names = ",".join(Settings.fields()["preload"].get_default(call_default_factory=True))
     code = f"from recpipe.local.warm import preload; preload('{names}'.split(',')); import threading; print(threading.active_count())"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **{"DO_NOT_TRACK": "1"}}
@@ -252,33 +250,33 @@ class TestRunning:
 
     def test_the_pool_of_the_gpu_has_a_slot(self, services: Settings) -> None:
         token = _token(services)
-        url = f"http://127.0.0.1:{services.airflow_port}/api/v2/pools/gpu"
+        url = f"http://127.0.0.1:{services.local.airflow_port}/api/v2/pools/gpu"
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
         with urllib.request.urlopen(request) as answer:  # noqa: S310
             assert json.load(answer)["slots"] == 1
 
     def test_another_name_of_this_machine_reaches_no_page_of_mlflow(self, services: Settings) -> None:
         """A page of the web that has its name point here (DNS rebinding) would otherwise read the models with a person's browser."""
-        address = f"http://127.0.0.1:{services.mlflow_port}/ajax-api/2.0/mlflow/registered-models/search"
-        for name in (f"127.0.0.1:{services.mlflow_port}", f"localhost:{services.mlflow_port}"):
+        address = f"http://127.0.0.1:{services.local.mlflow_port}/ajax-api/2.0/mlflow/registered-models/search"
+        for name in (f"127.0.0.1:{services.local.mlflow_port}", f"localhost:{services.local.mlflow_port}"):
             assert urllib.request.urlopen(urllib.request.Request(address, headers={"Host": name})).status == 200
-        for name in (f"rebound.example.org:{services.mlflow_port}", "10.0.0.1"):
+        for name in (f"rebound.example.org:{services.local.mlflow_port}", "10.0.0.1"):
             with pytest.raises(urllib.error.HTTPError, match="403"):
                 urllib.request.urlopen(urllib.request.Request(address, headers={"Host": name}))
 
     def test_pages_want_the_login(self, services: Settings) -> None:
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(f"http://127.0.0.1:{services.airflow_port}/api/v2/pools")
+            urllib.request.urlopen(f"http://127.0.0.1:{services.local.airflow_port}/api/v2/pools")
 
     def test_the_environment_holds_no_secret(self, services: Settings) -> None:
-        keys = json.loads((services.home / "airflow" / "keys.json").read_text())
+        keys = json.loads((services.places.home / "airflow" / "keys.json").read_text())
         assert not set(keys.values()) & set(airflow_environment(services).values())
 
 
 def _token(settings: Settings) -> str:
     user, password = login(settings)
     request = urllib.request.Request(
-        f"http://127.0.0.1:{settings.airflow_port}/auth/token",
+        f"http://127.0.0.1:{settings.local.airflow_port}/auth/token",
         data=json.dumps({"username": user, "password": password}).encode(),
         headers={"Content-Type": "application/json"},
     )

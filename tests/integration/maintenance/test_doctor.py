@@ -74,7 +74,7 @@ def served(answers: dict[str, str], ahead: float = 0.0, host: str = "127.0.0.1")
 
 
 def with_(settings: Settings, **changes: object) -> Settings:
-    return load_settings(**{"home": settings.home, "airflow_port": 16_999, "mlflow_port": 16_998, **changes})
+    return load_settings(**{"home": settings.places.home, "airflow_port": 16_999, "mlflow_port": 16_998, **changes})
 
 
 # --- the machine
@@ -139,7 +139,7 @@ def test_a_server_whose_clock_is_off_is_told(settings: Settings, ahead: float, l
 
 
 def test_files_that_go_meanwhile_keep_no_disk_from_being_looked_at(settings: Settings) -> None:
-    folder, ended = Path(settings.lake_root) / "items", threading.Event()
+    folder, ended = Path(settings.places.lake_root) / "items", threading.Event()
 
     def come_and_go() -> None:
         while not ended.is_set():
@@ -182,12 +182,12 @@ def test_no_gpu_is_asked_for_where_jobs_run_elsewhere(settings: Settings) -> Non
 
 def test_a_folder_that_cannot_be_written_is_wrong(settings: Settings) -> None:
     assert "wrong" not in levels(places.folders(settings))
-    before = sorted(settings.home.iterdir())
-    settings.reports.write_text("a file where a folder has to be")
+    before = sorted(settings.places.home.iterdir())
+    settings.places.reports.write_text("a file where a folder has to be")
     found = [finding for finding in places.folders(settings) if finding.level == "wrong"]
-    assert [finding.says for finding in found] == [f"{settings.reports} (reports) cannot be written: it is no folder"]
-    settings.reports.unlink()
-    assert sorted(settings.home.iterdir()) == before
+    assert [finding.says for finding in found] == [f"{settings.places.reports} (reports) cannot be written: it is no folder"]
+    settings.places.reports.unlink()
+    assert sorted(settings.places.home.iterdir()) == before
 
 
 FULL = """
@@ -201,9 +201,9 @@ print([finding.level for check in (places.folders, places.store) for finding in 
 
 
 def test_a_disk_that_takes_no_byte_more_is_wrong(settings: Settings) -> None:
-    done = subprocess.run([sys.executable, "-c", FULL, settings.home], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", FULL, settings.places.home], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['wrong', 'wrong', 'wrong', 'wrong']"
-    assert not [path for path in settings.home.rglob("*") if "doctor" in path.name]
+    assert not [path for path in settings.places.home.rglob("*") if "doctor" in path.name]
 
 
 SMALL_DISK = """
@@ -224,7 +224,7 @@ def test_a_full_disk_is_called_one_and_nobody_is_told_to_change_owners(settings:
     if not shutil.which("unshare") or subprocess.run([*own_disk, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a small disk of their own")
     done = subprocess.run(
-        [*own_disk, sys.executable, "-c", SMALL_DISK, settings.home], capture_output=True, text=True, check=True
+        [*own_disk, sys.executable, "-c", SMALL_DISK, settings.places.home], capture_output=True, text=True, check=True
     )
     said = [(says, remedy) for says, remedy in json.loads(done.stdout) if "cannot be written" in says]
     assert len(said) == 4  # home, work, reports, lake
@@ -236,19 +236,19 @@ def test_a_full_disk_is_called_one_and_nobody_is_told_to_change_owners(settings:
 
 def test_the_lake_refuses_a_second_commit_and_nothing_stays_of_the_test(settings: Settings) -> None:
     assert levels(places.store(settings)) == ["ok"]
-    assert not Path(settings.lake_root).exists()
-    Path(settings.lake_root).write_text("no folder")
+    assert not Path(settings.places.lake_root).exists()
+    Path(settings.places.lake_root).write_text("no folder")
     assert bad(places.store(settings)).level == "wrong"
 
 
 def test_a_landing_that_is_not_there_is_told(settings: Settings) -> None:
     assert bad(places.folders(settings)).check == "landing"
-    settings.landing_root.mkdir(parents=True)
+    settings.places.landing_root.mkdir(parents=True)
     assert set(levels(places.folders(settings))) == {"ok"}
 
 
 def test_secrets_that_others_can_read_are_wrong(settings: Settings) -> None:
-    file = settings.home / "airflow" / "login.json"
+    file = settings.places.home / "airflow" / "login.json"
     file.parent.mkdir()
     file.write_text('{"admin": "hidden"}')
     file.chmod(0o640)
@@ -282,7 +282,7 @@ def test_what_is_not_started_is_told_with_the_command(settings: Settings, monkey
     found = [bad(check(with_(settings))) for check in (running_services.airflow_health, running_services.mlflow_health)]
     assert [(one.level, one.remedy) for one in found] == [("warn", "Start it: recpipe up")] * 2
     assert bad(airflow_setup.airflow(with_(settings))) == Finding(
-        "airflow", "warn", f"it was never started in {settings.home}", "Start it: recpipe up"
+        "airflow", "warn", f"it was never started in {settings.places.home}", "Start it: recpipe up"
     )
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://127.0.0.1:16997")
@@ -373,9 +373,11 @@ def test_what_airflow_lacks_is_wrong(ill: dict[str, object]) -> None:
 
 
 def test_an_airflow_that_cannot_be_asked_is_wrong(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(settings.home))
-    (settings.home / "airflow").mkdir()
-    (settings.home / "airflow" / "__init__.py").write_text("raise SystemExit(3)")  # something else of this name is found first
+    monkeypatch.setenv("PYTHONPATH", str(settings.places.home))
+    (settings.places.home / "airflow").mkdir()
+    (settings.places.home / "airflow" / "__init__.py").write_text(
+        "raise SystemExit(3)"
+    )  # something else of this name is found first
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
     assert bad(airflow_setup.airflow(settings)).level == "wrong"
 
@@ -397,7 +399,7 @@ def test_another_key_than_the_lakes_is_wrong(settings: Settings) -> None:
 
 
 def test_an_encoder_that_does_not_load_and_no_champion_are_told(settings: Settings) -> None:
-    found = list(served_models.encoder_and_champion(with_(settings, encoder=str(settings.home / "gone"))))
+    found = list(served_models.encoder_and_champion(with_(settings, encoder=str(settings.places.home / "gone"))))
     assert [(finding.check, finding.level) for finding in found] == [("encoder", "wrong"), ("champion", "warn")]
 
 
@@ -407,9 +409,9 @@ def test_a_champion_of_another_encoder_is_wrong(settings: Settings) -> None:
     store = client(settings)
     run = store.create_run(experiment_id(store, settings)).info
     store.log_param(run.run_id, "encoder", "feed" * 16)
-    store.create_registered_model(settings.registered_model)
+    store.create_registered_model(settings.promotion.registered_model)
     tags = {"content": "0", "trained_until": "2011-09-01", "fitted_until": "2011-09-01", "promoted_on": "2011-09-01"}
-    store.create_model_version(settings.registered_model, run.artifact_uri, run.run_id, tags=tags)
+    store.create_model_version(settings.promotion.registered_model, run.artifact_uri, run.run_id, tags=tags)
     champion = served_models._champion(settings)
     assert champion == ("1", "feed" * 16)
     assert bad(served_models._compared(champion, "beef" * 16)).level == "wrong"
@@ -439,12 +441,12 @@ def test_the_command_tells_a_bad_setting_and_ends_with_1() -> None:
 def test_the_command_shows_a_line_a_finding(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in CHECKS.keys() - {"python", "modes"}:
         monkeypatch.delitem(CHECKS, name)
-    environment = {"RECPIPE_HOME": str(settings.home)}
+    environment = {"RECPIPE_HOME": str(settings.places.home)}
     done = CliRunner().invoke(app, ["doctor"], env=environment)
     assert done.exit_code == 0, done.output
     assert done.output.splitlines()[-1] == "0 wrong, 0 to look at, of 2 findings."
-    (settings.home / "airflow").mkdir()
-    (settings.home / "airflow" / "airflow.cfg").touch(0o644)
+    (settings.places.home / "airflow").mkdir()
+    (settings.places.home / "airflow" / "airflow.cfg").touch(0o644)
     done = CliRunner().invoke(app, ["doctor"], env=environment)
     assert done.exit_code == 1
     assert "       -> chmod 600 " in done.output

@@ -44,15 +44,15 @@ def registry(settings: Settings):
 
     store = client(settings)
     experiment = experiment_id(store, settings)
-    store.create_registered_model(settings.registered_model)
+    store.create_registered_model(settings.promotion.registered_model)
 
     def register(old: bool = True, **tags: str) -> str:
         run = store.create_run(experiment)
         store.log_text(run.info.run_id, "weights", "model.txt")
         known = {"content": "0", "trained_until": "2011-09-01", "fitted_until": "2011-09-01", **tags}
-        made = store.create_model_version(settings.registered_model, run.info.artifact_uri, run.info.run_id, tags=known)
+        made = store.create_model_version(settings.promotion.registered_model, run.info.artifact_uri, run.info.run_id, tags=known)
         if old:
-            database = sqlite3.connect(settings.home / "mlflow" / "mlflow.db")
+            database = sqlite3.connect(settings.places.home / "mlflow" / "mlflow.db")
             with database:
                 database.execute(
                     "UPDATE model_versions SET creation_time = creation_time - ? WHERE version = ?",
@@ -65,16 +65,16 @@ def registry(settings: Settings):
 
 
 def versions(store, settings: Settings) -> set[str]:
-    return {str(found.version) for found in store.search_model_versions(f"name='{settings.registered_model}'")}
+    return {str(found.version) for found in store.search_model_versions(f"name='{settings.promotion.registered_model}'")}
 
 
 def test_only_old_versions_that_nobody_used_go(settings: Settings, registry) -> None:
     store, register = registry
     unused = register()
-    run = store.get_model_version(settings.registered_model, unused).run_id
+    run = store.get_model_version(settings.promotion.registered_model, unused).run_id
     promoted, withdrawn = register(promoted_on="2011-09-04"), register(withdrawn_from="2011-09-04")
     candidate, made_a_night, superseded, new = register(), register(), register(), register(old=False)
-    store.set_registered_model_alias(settings.registered_model, "candidate", candidate)
+    store.set_registered_model_alias(settings.promotion.registered_model, "candidate", candidate)
     publish(settings, 0, made_a_night + "+knowledge-0a1b2c3d")
     publish(settings, 1, superseded)
     publish(settings, 1, made_a_night)
@@ -84,8 +84,8 @@ def test_only_old_versions_that_nobody_used_go(settings: Settings, registry) -> 
     assert len(versions(store, settings)) == 7
     assert prune_models(settings).steps == said.steps
     assert versions(store, settings) == {promoted, withdrawn, candidate, made_a_night, superseded, new}
-    assert len(list((settings.home / "mlflow" / "artifacts").rglob("model.txt"))) == 6
-    with sqlite3.connect(settings.home / "mlflow" / "mlflow.db") as database:
+    assert len(list((settings.places.home / "mlflow" / "artifacts").rglob("model.txt"))) == 6
+    with sqlite3.connect(settings.places.home / "mlflow" / "mlflow.db") as database:
         assert database.execute("SELECT count(*) FROM runs WHERE run_uuid = ?", (run,)).fetchone() == (0,)
     assert prune_models(settings) == Report(())
 
@@ -126,7 +126,7 @@ def test_a_sweep_that_was_killed_is_finished(settings: Settings, registry, monke
 
 
 def folder(settings: Settings, path: str, old: bool = True) -> Path:
-    place = settings.work / path
+    place = settings.places.work / path
     place.mkdir(parents=True)
     (place / "file").write_bytes(b"12345678")
     if old:
@@ -149,13 +149,13 @@ def test_scratch_of_runs_that_are_over_goes(settings: Settings) -> None:
     stay += [folder(settings, "nights/2011-09-01/run_2", old=False), folder(settings, "models/5")]
     publish(settings, 0, "5")
     said = prune_scratch(settings, dry_run=True)
-    assert {step.name for step in said.steps} == {str(place.relative_to(settings.work)) for place in over}
+    assert {step.name for step in said.steps} == {str(place.relative_to(settings.places.work)) for place in over}
     assert {step.bytes for step in said.steps} == {8}
     assert all(place.exists() for place in [*over, *stay])
     assert prune_scratch(settings).steps == said.steps
     assert [place for place in over if place.exists()] == []
     assert all(place.exists() for place in stay)
-    assert not (settings.work / "ingest" / "2011-09-01").exists()
+    assert not (settings.places.work / "ingest" / "2011-09-01").exists()
     assert prune_scratch(settings) == Report(())
 
 
@@ -176,7 +176,7 @@ def test_a_folder_that_a_process_works_in_stays(settings: Settings) -> None:
 def test_what_a_killed_sweep_left_is_removed(settings: Settings) -> None:
     folder(settings, ".gone-0a1b", old=False)
     assert [step.name for step in prune_scratch(settings).steps] == [".gone-0a1b"]
-    assert list(settings.work.iterdir()) == []
+    assert list(settings.places.work.iterdir()) == []
 
 
 @contextmanager
@@ -202,7 +202,7 @@ def test_scratch_that_cannot_be_removed_is_told_and_not_counted() -> None:
         stuck.chmod(0o555)
         with without_rights():
             report = prune_scratch(settings)
-        left = next(settings.work.glob(".gone-*"))
+        left = next(settings.places.work.glob(".gone-*"))
         assert [(step.name, step.count, step.bytes) for step in report.steps] == [
             ("nights/2011-09-01/run_1", 0, 0),
             ("nights/2011-09-02/run_1", 1, 8),
@@ -215,7 +215,7 @@ def test_scratch_that_cannot_be_removed_is_told_and_not_counted() -> None:
 
 def test_caches_of_vectors_are_emptied_only_where_a_size_is_set(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path)
-    cache = VectorCache(settings.work / "encoder" / "ab.sqlite", 384)
+    cache = VectorCache(settings.places.work / "encoder" / "ab.sqlite", 384)
     cache.add([bytes([n % 256, n // 256]) for n in range(1000)], np.ones((1000, 384), np.float32))
     assert prune_scratch(settings) == Report(())
     (step,) = prune_scratch(load_settings(home=tmp_path, keep_vectors_mb=1)).steps
@@ -265,7 +265,7 @@ def test_the_command_says_what_it_would_do(settings: Settings) -> None:
 
     publish(settings, 0)
     publish(settings, 1)
-    done = CliRunner().invoke(app, ["maintain", "--dry-run"], env={"RECPIPE_HOME": str(settings.home)})
+    done = CliRunner().invoke(app, ["maintain", "--dry-run"], env={"RECPIPE_HOME": str(settings.places.home)})
     assert done.exit_code == 0, done.output
     assert done.output.splitlines()[-1].startswith("Would be done: 2 small files joined;")
     assert len(Lake.from_settings(settings).delta("days").file_uris()) == 2

@@ -22,7 +22,8 @@ from recpipe.config.layouts import folder_of
 from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting
 from recpipe.lake.lake import Lake
-from recpipe.onboarding.delivery_check import Asked, Checked, check, questions
+from recpipe.onboarding.checked import Asked, Checked, questions
+from recpipe.onboarding.delivery_check import check
 from recpipe.onboarding.found_layout import find_layout
 from recpipe.onboarding.sources import Source
 from recpipe.tables.ingest.days_in import ingest_history
@@ -367,7 +368,7 @@ def test_days_on_which_a_history_would_stop_are_proposed_as_right_and_asked_for(
     ]  # fmt: skip
     written(shop, "log.parquet", rows, who="user_id", what="item_id", kind="event_type", when="ts")
     checked, settings, counted = checked_and_taken_in(shop, tmp_path)
-    assert settings.accepted_days == [closed]
+    assert settings.intake.accepted_days == [closed]
     assert counted["events"] == len(rows)
     assert any("2024-04-03" in question for question in questions(checked.proposal))
 

@@ -79,7 +79,7 @@ def test_a_table_whose_file_is_damaged_is_named(three) -> None:
 def test_a_place_that_may_not_be_written_is_named_and_the_night_goes_on_later(three, place) -> None:
     three.model(TEXT)
     recommend_day(three.settings, DAY, "1")
-    folder = three.settings.home / place
+    folder = three.settings.places.home / place
     folder.mkdir(exist_ok=True)
     plan = plan_night(three.settings, DAY, "1")
     made = subprocess.run(["mount", "--bind", str(folder), str(folder)], check=False, capture_output=True)

@@ -45,7 +45,7 @@ def theirs(model_folder) -> str:
 
 
 def tags(settings, number: str) -> dict[str, str]:
-    return dict(client(settings).get_model_version(settings.registered_model, number).tags)
+    return dict(client(settings).get_model_version(settings.promotion.registered_model, number).tags)
 
 
 def test_it_serves_from_the_first_night(settings, theirs):
@@ -113,7 +113,7 @@ def test_the_command_adopts(settings, theirs, monkeypatch):
 
     from recpipe.cli.command import app
 
-    monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
+    monkeypatch.setenv("RECPIPE_HOME", str(settings.places.home))
     done = CliRunner().invoke(app, ["adopt-model", theirs, "--day", "2026-03-01"], catch_exceptions=False)
     assert done.output.startswith("version 1 is promoted: Adopted from another shop, without comparison (model ")
 
@@ -126,7 +126,7 @@ def test_the_command_does_not_say_promoted_of_what_was_withdrawn(settings, their
     adopt(settings, theirs)
     adopt(settings, theirs, FIRST)  # another version: one promoted has to be left
     withdraw(settings, "1", "It lists what is sold out.")
-    monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
+    monkeypatch.setenv("RECPIPE_HOME", str(settings.places.home))
     done = CliRunner().invoke(app, ["adopt-model", theirs, "--day", str(BEFORE)], catch_exceptions=False)
     assert done.output.startswith("version 1 is not promoted: It was withdrawn: It lists what is sold out.")
     assert done.exit_code == 1
@@ -145,7 +145,7 @@ def test_where_training_starts(settings, theirs, neighbours):
 
 
 def test_a_version_of_another_registered_model_is_fetched(settings, theirs, neighbours):
-    sister = settings.model_copy(update={"registered_model": "sister"})
+    sister = settings.changed(registered_model="sister")
     register(settings, neighbours, WEEK)
     register(sister, theirs, date(2026, 3, 8))
     assert load(folder_of(settings, "models:/sister/1")).name == "pair_network"

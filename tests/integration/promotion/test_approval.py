@@ -66,5 +66,5 @@ def test_pictures_lie_under_the_reports_the_comparison_first(settings: Settings,
     for _ in range(2):
         found = pictures(settings, version)
         assert found == ["models/version-2/decision.png", "models/version-2/curves.png"]
-        assert all((settings.reports / name).read_bytes().startswith(b"\x89PNG") for name in found)
-    assert {file.name for file in (settings.reports / "models" / "version-2").iterdir()} == {"decision.png", "curves.png"}
+        assert all((settings.places.reports / name).read_bytes().startswith(b"\x89PNG") for name in found)
+    assert {file.name for file in (settings.places.reports / "models" / "version-2").iterdir()} == {"decision.png", "curves.png"}

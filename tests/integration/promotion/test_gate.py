@@ -70,14 +70,14 @@ def test_a_worse_candidate_is_not_promoted(settings, popular, neighbours):
     ensure_first_champion(settings, WEEK, neighbours)
     decision = promote(settings, register(settings, popular, WEEK), WEEK)
     assert not decision.promoted
-    assert decision.low < settings.promotion_margin
+    assert decision.low < settings.promotion.promotion_margin
     assert "is not above the margin of -5.0%" in decision.reason
     assert aliases(settings) == {"candidate": "2", "champion": "1"}
     assert resolve(settings, NEXT) == "1"
 
 
 def test_too_few_users_promote_nobody(settings, popular, neighbours):
-    few = settings.model_copy(update={"min_users": 41})
+    few = settings.changed(min_users=41)
     ensure_first_champion(few, WEEK, popular)
     decision = promote(few, register(few, neighbours, WEEK), WEEK)
     assert (decision.promoted, decision.users, decision.low) == (False, 40, None)
@@ -208,11 +208,11 @@ def test_a_candidate_that_is_worse_than_its_closed_form_is_not_promoted(settings
     early = WEEK - timedelta(days=1)
     ensure_first_champion(settings, WEEK, model_folder("old", Popularity(7.0), early, FITTED))
     decision = promote(settings, register(settings, with_closed_form(popular, neighbours), WEEK), WEEK)
-    assert decision.low > settings.promotion_margin, "against the champion alone it would pass"
+    assert decision.low > settings.promotion.promotion_margin, "against the champion alone it would pass"
     assert not decision.promoted
     assert decision.closed_form == "item_knn"
     assert decision.closed_form_value == pytest.approx(ndcg_by_hand(settings, "item_knn"))
-    assert decision.closed_form_low < settings.promotion_margin
+    assert decision.closed_form_low < settings.promotion.promotion_margin
     assert "over the item_knn of its own training" in decision.reason
     assert promote(settings, decision.version, WEEK) == decision
 
@@ -234,7 +234,7 @@ def test_a_closed_form_that_is_the_champion_is_compared_once(settings, popular, 
 def test_a_closed_form_that_changed_in_the_store_is_refused(settings, model_folder, popular, neighbours):
     ensure_first_champion(settings, WEEK, model_folder("old", Popularity(7.0), WEEK - timedelta(days=1), FITTED))
     candidate = register(settings, with_closed_form(popular, neighbours), WEEK)
-    for file in settings.home.glob("mlflow/artifacts/**/closed_form/config.json"):
+    for file in settings.places.home.glob("mlflow/artifacts/**/closed_form/config.json"):
         file.write_text(file.read_text().replace("item_knn", "popularity"))
     with pytest.raises(MissingModel, match="are not those that were registered"):
         promote(settings, candidate, WEEK)

@@ -36,13 +36,13 @@ def network(weight: float) -> PairNetwork:
 
 
 def mark_promoted(settings, number: str, day: date) -> None:
-    client(settings).set_model_version_tag(settings.registered_model, number, PROMOTED_ON, day.isoformat())
+    client(settings).set_model_version_tag(settings.promotion.registered_model, number, PROMOTED_ON, day.isoformat())
 
 
 @pytest.fixture
 def named(settings, monkeypatch):
     """The learner that a name leads to, in the settings' registry."""
-    for name, value in {"HOME": settings.home, "TOP_K": 10, "BOOTSTRAP_DRAWS": 500}.items():
+    for name, value in {"HOME": settings.places.home, "TOP_K": 10, "BOOTSTRAP_DRAWS": 500}.items():
         monkeypatch.setenv(f"RECPIPE_{name}", str(value))
     return lambda start: load(find_start(start, "item_knn").folder).name
 
@@ -114,15 +114,15 @@ def test_versions_of_other_encoders_and_lost_ones_are_passed_over(settings, popu
 
 
 def lose_artifacts(settings, number: str) -> None:
-    model = client(settings).get_model_version(settings.registered_model, number).source.removeprefix("models:/")
-    shutil.rmtree(settings.home / "mlflow" / "artifacts" / "models" / model)
+    model = client(settings).get_model_version(settings.promotion.registered_model, number).source.removeprefix("models:/")
+    shutil.rmtree(settings.places.home / "mlflow" / "artifacts" / "models" / model)
 
 
 @pytest.mark.parametrize("start", ["1", "champion", "models:/recpipe/1"])
 def test_a_named_start_whose_files_are_gone_says_so(settings, named, neighbours, start):
     ensure_first_champion(settings, WEEK, neighbours)
     lose_artifacts(settings, "1")
-    shutil.rmtree(settings.work / "models", ignore_errors=True)
+    shutil.rmtree(settings.places.work / "models", ignore_errors=True)
     with pytest.raises(MissingModel, match=r"The files of recpipe version 1 are gone .* recpipe withdraw 1 --reason"):
         named(start)
 

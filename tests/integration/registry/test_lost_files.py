@@ -22,8 +22,8 @@ WEEK = date(2026, 3, 15)
 
 def model_of(settings, number: str = "1") -> Path:
     """Where MLflow keeps the files of a version."""
-    model = client(settings).get_model_version(settings.registered_model, number).source.removeprefix("models:/")
-    return settings.home / "mlflow" / "artifacts" / "models" / model
+    model = client(settings).get_model_version(settings.promotion.registered_model, number).source.removeprefix("models:/")
+    return settings.places.home / "mlflow" / "artifacts" / "models" / model
 
 
 def without_all(place: Path) -> None:

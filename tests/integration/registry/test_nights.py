@@ -29,7 +29,7 @@ def publish(settings: Settings, night: int, version: str, table: str = "recommen
 
 
 def tags(settings: Settings, version: str) -> dict[str, str]:
-    return dict(client(settings).get_model_version(settings.registered_model, version).tags)
+    return dict(client(settings).get_model_version(settings.promotion.registered_model, version).tags)
 
 
 @pytest.fixture
@@ -46,19 +46,19 @@ def test_a_version_names_its_nights(two: Settings) -> None:
     assert tags(two, "1")[NIGHTS] == "2026-03-16, 1 night"
     assert tags(two, "2")[NIGHTS] == "2026-03-17 … 2026-03-18, 2 nights"
     assert tags(two, "2")[PAGE] == "http://127.0.0.1:8080/recpipe/versions/2"
-    found = client(two).get_model_version(two.registered_model, "2")
+    found = client(two).get_model_version(two.promotion.registered_model, "2")
     assert found.description == "[The nights that this version made](http://127.0.0.1:8080/recpipe/versions/2)"
 
 
 def test_a_night_that_another_version_makes_anew_leaves_the_first_one(two: Settings) -> None:
     day = publish(two, 0, "1")
     assert note_night(two, "recommendations", day) == ["1"]
-    client(two).update_model_version(two.registered_model, "1", "Ours until Easter.")
+    client(two).update_model_version(two.promotion.registered_model, "1", "Ours until Easter.")
     publish(two, 0, "2")
     assert note_night(two, "recommendations", day) == ["1", "2"]
     assert note_night(two, "recommendations", day) == ["1", "2"]  # a second time changes nothing
     assert (tags(two, "1")[NIGHTS], tags(two, "2")[NIGHTS]) == ("none", "2026-03-16, 1 night")
-    assert client(two).get_model_version(two.registered_model, "1").description == "Ours until Easter."
+    assert client(two).get_model_version(two.promotion.registered_model, "1").description == "Ours until Easter."
 
 
 def test_nights_in_parallel_end_in_all_of_them(two: Settings) -> None:
@@ -86,16 +86,16 @@ def test_a_night_that_is_published_while_another_is_noted_is_noted_too(two: Sett
 
 
 def test_mlflow_that_is_down_harms_no_night(two: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    down = two.model_copy(update={"mlflow_uri": "http://127.0.0.1:9"})
+    down = two.changed(mlflow_uri="http://127.0.0.1:9")
     assert note_night(down, "recommendations", publish(down, 0, "2")) == []
     assert "recpipe nights 2" in caplog.text
     assert note_night(two, "recommendations", publish(two, 1, "7")) == []  # nor does a version that is there no more
 
 
 def test_a_home_without_mlflow_gets_none(settings: Settings) -> None:
-    elsewhere = settings.model_copy(update={"mlflow_uri": f"sqlite:///{settings.home}/other.db"})
+    elsewhere = settings.changed(mlflow_uri=f"sqlite:///{settings.places.home}/other.db")
     assert note_night(elsewhere, "recommendations", publish(elsewhere, 0, "1")) == []
-    assert not (settings.home / "other.db").exists()
+    assert not (settings.places.home / "other.db").exists()
 
 
 def test_other_tables_are_no_nights(two: Settings) -> None:
@@ -105,8 +105,8 @@ def test_other_tables_are_no_nights(two: Settings) -> None:
 
 
 def test_the_command_lists_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish(settings.model_copy(update={"run_id": "scheduled__1"}), 0, "3")
-    monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
+    publish(settings.changed(run_id="scheduled__1"), 0, "3")
+    monkeypatch.setenv("RECPIPE_HOME", str(settings.places.home))
     said = CliRunner().invoke(app, ["nights", "3"]).output
     assert said == "version 3: 2026-03-16, 1 night\n2026-03-16  recommendations version 1  0 rows  run scheduled__1\n"
     assert "No published night" in CliRunner().invoke(app, ["nights", "4"]).output

@@ -41,7 +41,7 @@ def another_process(code: str, settings, *more: str) -> subprocess.CompletedProc
     head = "import sys; from datetime import date; from pathlib import Path\nfrom recpipe.config import load_settings\n"
     head += "settings = load_settings(home=Path(sys.argv[1]), bootstrap_draws=500, top_k=10)\n"
     return subprocess.run(
-        [sys.executable, "-c", head + code, str(settings.home), *more], capture_output=True, text=True, check=False
+        [sys.executable, "-c", head + code, str(settings.places.home), *more], capture_output=True, text=True, check=False
     )
 
 
@@ -74,7 +74,7 @@ def test_the_commands_register_promote_and_list(settings, popular, neighbours, m
 
     from recpipe.cli.command import app
 
-    for name, value in {"HOME": settings.home, "TOP_K": 10, "BOOTSTRAP_DRAWS": 500}.items():
+    for name, value in {"HOME": settings.places.home, "TOP_K": 10, "BOOTSTRAP_DRAWS": 500}.items():
         monkeypatch.setenv(f"RECPIPE_{name}", str(value))
 
     def said(*words: str) -> str:
@@ -223,7 +223,7 @@ def test_the_gates_numbers_are_metrics_of_the_candidates_run(settings, popular, 
 
 def test_no_pickle_is_registered(settings, neighbours):
     register(settings, neighbours, WEEK)
-    files = [path for path in (settings.home / "mlflow" / "artifacts").rglob("*") if path.is_file()]
+    files = [path for path in (settings.places.home / "mlflow" / "artifacts").rglob("*") if path.is_file()]
     assert {"MLmodel", "model.safetensors", "model_code.py", "items.json"} <= {path.name for path in files}
     assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".joblib", ".pt", ".bin")]
     # protocol 2 and later begin with these bytes and end with a stop
@@ -294,24 +294,24 @@ def flip_a_bit(file: Path) -> None:
 @pytest.mark.parametrize("change", [edit, flip_a_bit])
 def test_files_that_changed_in_the_store_are_refused(settings, neighbours, change):
     register(settings, neighbours, WEEK)
-    (stored,) = (settings.home / "mlflow").rglob("artifacts/model/config.json")
+    (stored,) = (settings.places.home / "mlflow").rglob("artifacts/model/config.json")
     change(stored)
     with pytest.raises(MissingModel, match=r"version 1 are not those that were registered .*Restore them in MLflow's store"):
         fetch(settings, "1")
-    assert not (settings.work / "models" / "1").exists()
+    assert not (settings.places.work / "models" / "1").exists()
 
 
 def test_what_else_lies_in_the_store_is_not_fetched(settings, neighbours):
     register(settings, neighbours, WEEK)
-    (stored,) = (settings.home / "mlflow").rglob("artifacts/model/config.json")
+    (stored,) = (settings.places.home / "mlflow").rglob("artifacts/model/config.json")
     stored.with_name("python_model.pkl").write_bytes(b"cos\nsystem\n")
     assert sorted(path.name for path in Path(fetch(settings, "1")).iterdir()) == ["config.json", "model.safetensors"]
 
 
 def test_a_folder_of_a_registry_thrown_away_is_not_used(settings, popular, neighbours, filled_home):
     fetch(settings, register(settings, popular, WEEK))
-    database = settings.home / "mlflow" / "mlflow.db"
-    fresh = load_settings(home=settings.home, mlflow_uri=f"sqlite:///{database.with_name('new.db')}")
+    database = settings.places.home / "mlflow" / "mlflow.db"
+    fresh = load_settings(home=settings.places.home, mlflow_uri=f"sqlite:///{database.with_name('new.db')}")
     database.with_name("new.db").write_bytes((filled_home / "mlflow" / "mlflow.db").read_bytes())
     assert register(fresh, neighbours, WEEK) == "1"
     assert load(Path(fetch(fresh, "1"))).name == "item_knn"
@@ -370,7 +370,7 @@ def test_nights_resolve_while_a_week_is_registered(settings, popular, neighbours
     head += "settings = load_settings(home=Path(sys.argv[1]))\n"
     nights = [
         subprocess.Popen(
-            [sys.executable, "-c", head + code, str(settings.home)], stdout=subprocess.PIPE, text=True, env={**os.environ}
+            [sys.executable, "-c", head + code, str(settings.places.home)], stdout=subprocess.PIPE, text=True, env={**os.environ}
         )
         for _ in range(2)
     ]

@@ -35,11 +35,11 @@ from recpipe.tables.search.search_recommendations import SEARCHES
 
 def knows(shop: Shop, **files: str) -> Shop:
     """Write files of knowledge beside the home, and return the shop with settings that name them."""
-    folder = shop.settings.home / "shop"
+    folder = shop.settings.places.home / "shop"
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(text)
-    return Shop(shop.settings.model_copy(update={"knowledge": str(folder)}))
+    return Shop(shop.settings.changed(knowledge=str(folder)))
 
 
 def lists(shop: Shop, day: date = DAY) -> dict[str, str]:
@@ -115,7 +115,7 @@ def test_shards_read_the_copy_of_the_plan(three):
 def test_a_copy_that_is_gone_or_differs_is_refused(three):
     shop = knows(three, blocked="items: [b]")
     plan = plan_night(shop.settings, DAY, "1")
-    copy = shop.settings.work / "knowledge" / plan.knowledge
+    copy = shop.settings.places.work / "knowledge" / plan.knowledge
     (copy / "blocked.yaml").write_text("items: [c]")
     with pytest.raises(RecpipeError, match="not those that 2026-03-02 was planned with"):
         rank_shard(shop.settings, plan, 0)
@@ -154,7 +154,7 @@ def test_rivals_are_ranked_under_the_same_rules(three):
     recommend_day(three.settings, DAY, "1")
     last = three.deliver("2026-03-03", events=tuple(event(name, "e", "purchase", "2026-03-03 10:00") for name in ("u1", "u2")))
     for settings, hit in ((three.settings, True), (knows(three, blocked="items: [e]").settings, False)):
-        settings = settings.model_copy(update={"horizon_days": 1})
+        settings = settings.changed(horizon_days=1)
         found = measure_day(settings, last).rows.to_pylist()
         rates = [
             row["value"] for row in found if row["metric"] == "hit_rate@10" and row["cohort"] == "all" and row["name"] != "1"
@@ -229,10 +229,10 @@ def test_carts_and_complements_that_forget_the_rules_are_refused(kitchen, monkey
 
 
 def test_nobody_is_addressed_about_what_they_may_not_be_shown(kitchen):
-    file = kitchen.settings.home / "campaigns.jsonl"
+    file = kitchen.settings.places.home / "campaigns.jsonl"
     one = {"id": "pots", "first_day": "2026-03-03", "last_day": "2026-03-04", "item_ids": ["pot", "tea"]}
     file.write_text(json.dumps(one))
-    shop = Shop(kitchen.settings.model_copy(update={"campaigns": str(file)}))
+    shop = Shop(kitchen.settings.changed(campaigns=str(file)))
     assert run(shop, AUDIENCES, "user_id") == {("child",), ("grown",)}
     limited = knows(shop, age_limits="age_from: {attribute: age, as: age}\nlimits: [{age: 18, items: [pot]}]")
     assert run(limited, AUDIENCES, "user_id") == {("grown",)}
@@ -243,9 +243,9 @@ def test_nobody_is_addressed_about_what_they_may_not_be_shown(kitchen):
 
 
 def test_an_audience_that_forgets_the_rules_is_refused(kitchen, monkeypatch):
-    file = kitchen.settings.home / "campaigns.jsonl"
+    file = kitchen.settings.places.home / "campaigns.jsonl"
     file.write_text(json.dumps({"id": "pots", "first_day": "2026-03-03", "last_day": "2026-03-04", "item_ids": ["pot"]}))
-    shop = knows(Shop(kitchen.settings.model_copy(update={"campaigns": str(file)})), blocked="items: [pot]")
+    shop = knows(Shop(kitchen.settings.changed(campaigns=str(file))), blocked="items: [pot]")
     monkeypatch.setattr(DayRules, "turned_away", lambda self, items: np.zeros(len(self.user_ids), bool))
     with pytest.raises(AuditFailed, match="bar them from"):
         run_day(shop.settings, AUDIENCES, DAY)

@@ -68,7 +68,7 @@ def test_nobody_of_unknown_or_lesser_age_is_offered_beer_wine_or_tobacco(tmp_pat
     path_of = {row["item_id"]: tuple(row["category"]) for row in reader.as_of("items", DAY).to_pylist()}
     age_of = {row["user_id"]: dict(row["attributes"] or ()).get("age", "0")[:2] for row in reader.as_of("users", DAY).to_pylist()}
     counts = {}
-    for settings in (plain, plain.model_copy(update={"knowledge": str(folder)})):
+    for settings in (plain, plain.changed(knowledge=str(folder))):
         run_day(settings, CARTS, DAY)
         run_day(settings, ITEM_COMPLEMENTS, DAY)
         reader = Lake.from_settings(settings).reader()
@@ -76,7 +76,7 @@ def test_nobody_of_unknown_or_lesser_age_is_offered_beer_wine_or_tobacco(tmp_pat
         pairs = reader.read("complements", DAY, DAY).to_pylist()
         limited = [row for row in carts if is_limited(path_of[row["item_id"]])]
         beside = [row for row in pairs if is_limited(path_of[row["complement_id"]])]
-        counts[settings.knowledge] = {
+        counts[settings.rules.knowledge] = {
             "carts": len({row["user_id"] for row in carts}),
             "rows": len(carts),
             "limited, of age": sum(int(age_of[row["user_id"]]) >= 25 for row in limited),

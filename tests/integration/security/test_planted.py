@@ -121,7 +121,7 @@ def test_campaigns_that_name_a_call(settings: Settings, tmp_path: Path, marker: 
     file = tmp_path / "campaigns.yaml"
     file.write_text(f"- !!python/object/apply:os.mkdir ['{marker}']\n")
     with pytest.raises(RecpipeError, match=r"campaigns.yaml, line 1"):
-        read_campaigns(settings.model_copy(update={"campaigns": str(file)}))
+        read_campaigns(settings.changed(campaigns=str(file)))
     assert not marker.exists()
 
 
@@ -139,7 +139,7 @@ def test_a_delivery_whose_columns_name_a_pickled_type(settings: Settings, trap: 
     for name, row in rows.items():
         table = pa.Table.from_pylist([row])
         table = table.cast(pa.schema([field.with_metadata(said) for field in table.schema], {b"pandas": trap}))
-        folder = settings.landing_root / name / f"day={day}"
+        folder = settings.places.landing_root / name / f"day={day}"
         folder.mkdir(parents=True)
         pq.write_table(table, folder / "part-0.parquet")
         (folder / "_SUCCESS").touch()

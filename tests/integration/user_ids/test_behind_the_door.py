@@ -201,14 +201,14 @@ class Home:
     def run(self, *words: str, **more: str) -> int:
         env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
         env |= {**airflow_environment(self.settings), "RECPIPE_USER_KEY": KEY, **more}
-        (self.settings.home / "logs").mkdir(parents=True, exist_ok=True)
+        (self.settings.places.home / "logs").mkdir(parents=True, exist_ok=True)
         self.said += 1
-        with (self.settings.home / "logs" / f"said-{self.said}.txt").open("w") as said:
+        with (self.settings.places.home / "logs" / f"said-{self.said}.txt").open("w") as said:
             command = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
             return subprocess.run(command, env=env, stdout=said, stderr=subprocess.STDOUT, check=False, timeout=500).returncode
 
     def said_last(self) -> str:
-        return next((self.settings.home / "logs").glob(f"said-{self.said}.txt")).read_text()
+        return next((self.settings.places.home / "logs").glob(f"said-{self.said}.txt")).read_text()
 
     def backfill(self, dag: str, first: date, last: date) -> int:
         return self.run("airflow", "dags", "backfill", "-s", str(first), "-e", str(last), dag)
@@ -223,7 +223,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         retries=0, dags_paused=False, poll_seconds=0.5, backfill_wait_minutes=0.05, wait_minutes=0.05, train_options=["--steps", "20"],
         max_bad_share=0.3, horizon_days=1, min_users=1, gate_days=2, campaign_min_responses=5, **lists(folder / "shop"),
     )  # fmt: skip
-    deliver(settings.landing_root)
+    deliver(settings.places.landing_root)
     home = Home(settings)
     assert home.run("recpipe", "history", "--from", str(FIRST), "--to", str(LAST)) == 0, home.said_last()
     (by_services if os.environ.get("RECPIPE_TEST_DOOR") == "services" else by_dag_test)(home)
@@ -273,7 +273,7 @@ def by_hand(home: Home) -> None:
     tasks = [f"task {name} --day {NIGHT}" for name in TASKS]
     asked = [f"show {USERS[7]}", f"profile {USERS[6]}", "days", "env", "stale"]
     assert home.run("python", "-c", COMMANDS, *tasks, *asked) == 0, home.said_last()
-    headless = str(home.settings.home.parent / "shop" / "headless.csv")
+    headless = str(home.settings.places.home.parent / "shop" / "headless.csv")
     assert home.run("recpipe", "task", "campaign_audiences", "--day", str(NIGHT), RECPIPE_SUPPRESSION=headless) == 2
     staged = stage_day(home.settings, AUDITED)
     file = next((Path(staged) / "events").glob("*.parquet"))
@@ -296,9 +296,9 @@ def free_port() -> int:
 
 
 def test_nothing_planted_stands_behind_the_door(home: Home, find_bytes: Callable[..., list[str]]) -> None:
-    assert find_bytes(home.settings.home, NEEDLES) == []
+    assert find_bytes(home.settings.places.home, NEEDLES) == []
 
 
 def test_the_key_stands_nowhere(home: Home, find_bytes: Callable[..., list[str]]) -> None:
-    assert find_bytes(home.settings.home, [KEY]) == []
+    assert find_bytes(home.settings.places.home, [KEY]) == []
     assert KEY not in repr(home.settings) + str(home.settings.model_dump())

@@ -26,7 +26,7 @@ NEEDLES = [WHO, PERSON, "geheim.example"]
 
 @pytest.fixture
 def keyed(settings: Settings) -> Settings:
-    return load_settings(home=settings.home, user_key=KEY, first_day=DAY, max_bad_share=0.9)
+    return load_settings(home=settings.places.home, user_key=KEY, first_day=DAY, max_bad_share=0.9)
 
 
 def event(number: int, **more: Any) -> dict[str, Any]:
@@ -67,7 +67,7 @@ ITEMS = [
 
 
 def drop(settings: Settings, table: str, rows: list[dict[str, Any]] | pa.Table, name: str = "part-0", day: date = DAY) -> None:
-    folder = settings.landing_root / table / f"day={day}"
+    folder = settings.places.landing_root / table / f"day={day}"
     folder.mkdir(parents=True, exist_ok=True)
     rows = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
     if rows.num_rows:
@@ -92,15 +92,15 @@ def planted() -> list[dict[str, Any]]:
 def test_nothing_planted_stands_behind_the_door(keyed: Settings, find_bytes: Callable[..., list[str]]) -> None:
     deliver(keyed, *planted())
     ingest_day(keyed, DAY)
-    assert find_bytes(keyed.home, NEEDLES) == []
+    assert find_bytes(keyed.places.home, NEEDLES) == []
 
 
 def test_without_a_key_the_same_search_finds_it(settings: Settings, find_bytes: Callable[..., list[str]]) -> None:
-    raw = load_settings(home=settings.home, first_day=DAY, max_bad_share=0.9)
+    raw = load_settings(home=settings.places.home, first_day=DAY, max_bad_share=0.9)
     deliver(raw, *planted())
     drop(raw, "items", [{name: value for name, value in item.items() if name != "user_id"} for item in ITEMS])
     ingest_day(raw, DAY)
-    found = find_bytes(raw.home, NEEDLES)
+    found = find_bytes(raw.places.home, NEEDLES)
     for needle in NEEDLES:
         for table in ("events", "quarantine", "users"):
             assert any(f"lake/{table}/" in place and place.endswith(needle) for place in found), (table, needle)
@@ -142,7 +142,7 @@ def test_quarantine_says_where_a_row_stands_and_shows_no_person(keyed: Settings)
 
 def test_made_event_ids_cannot_be_found_by_trying(keyed: Settings, settings: Settings) -> None:
     bare = [{name: value for name, value in event(n).items() if name != "event_id"} | {"item_id": f"2000{n}"} for n in (1, 2)]
-    raw = load_settings(home=settings.home / "raw", first_day=DAY)
+    raw = load_settings(home=settings.places.home / "raw", first_day=DAY)
     for one in (keyed, raw):
         drop(one, "events", bare)
         drop(one, "users", [USER])
@@ -157,7 +157,7 @@ def test_made_event_ids_cannot_be_found_by_trying(keyed: Settings, settings: Set
 def test_a_refusal_names_no_person(keyed: Settings, find_bytes: Callable[..., list[str]], fault: str) -> None:
     deliver(keyed, event(0))
     if fault == "broken":
-        (keyed.landing_root / "events" / f"day={DAY}" / f"{WHO}.parquet").write_bytes(b"PAR1" + WHO.encode())
+        (keyed.places.landing_root / "events" / f"day={DAY}" / f"{WHO}.parquet").write_bytes(b"PAR1" + WHO.encode())
     elif fault == "headless":
         drop(keyed, "events", pa.table({WHO: [PERSON], MAIL: ["x"], "item_id": ["y"]}), name=MAIL)
     else:
@@ -166,7 +166,7 @@ def test_a_refusal_names_no_person(keyed: Settings, find_bytes: Callable[..., li
         ingest_day(keyed, DAY)
     said = "".join(map(str, (error.value, error.value.__cause__, error.value.__context__ if error.value.__cause__ else "")))
     assert not [needle for needle in NEEDLES if needle.lower() in said.lower()]
-    assert find_bytes(keyed.home, NEEDLES) == []
+    assert find_bytes(keyed.places.home, NEEDLES) == []
     if fault != "bad":
         assert "of 2" in said or "[column 1]" in said
 
@@ -188,7 +188,7 @@ def test_lists_of_users_are_mapped_and_not_quoted(keyed: Settings, tmp_path) -> 
     stop.write_text(f"user_id\n{WHO}\n {WHO} \n12345\n")
     answers.write_text(f"campaign_id,user_id,day\nnew,{WHO},2026-02-01\n")
     assert read_users(keyed, stop, DAY) == {user_key(keyed, WHO), user_key(keyed, 12345)}
-    told = keyed.model_copy(update={"campaign_responses": str(answers)})
+    told = keyed.changed(campaign_responses=str(answers))
     assert read_responses(told, DAY) == {"new": {user_key(keyed, WHO): DAY}}
     for text in (f"{WHO}\n{PERSON}\n", f"user_id,day\nx,{WHO}\n"):
         bad.write_text(text)
@@ -198,7 +198,7 @@ def test_lists_of_users_are_mapped_and_not_quoted(keyed: Settings, tmp_path) -> 
 
 
 def test_a_masked_text_is_no_longer_than_the_audit_allows(keyed: Settings) -> None:
-    short = keyed.model_copy(update={"max_text_length": 40})
+    short = keyed.changed(max_text_length=40)
     drop(
         short,
         "events",

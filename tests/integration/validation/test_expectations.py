@@ -35,11 +35,11 @@ def own(tmp_path: Path) -> Settings:
 def write(settings: Settings, table: str, *expectations: Any) -> None:
     """Write a suite as people do who work with Great Expectations."""
     suite = gx.ExpectationSuite(name=table, expectations=list(expectations))
-    (Path(settings.expectations) / f"{table}.json").write_text(json.dumps(suite.to_json_dict()))
+    (Path(settings.intake.expectations) / f"{table}.json").write_text(json.dumps(suite.to_json_dict()))
 
 
 def write_raw(settings: Settings, entry: dict[str, Any], table: str = "events") -> None:
-    (Path(settings.expectations) / f"{table}.json").write_text(json.dumps({"name": table, "expectations": [entry]}))
+    (Path(settings.intake.expectations) / f"{table}.json").write_text(json.dumps({"name": table, "expectations": [entry]}))
 
 
 def test_what_is_critical_stops_the_day_and_what_warns_is_shown(own: Settings) -> None:
@@ -57,7 +57,7 @@ def test_what_is_critical_stops_the_day_and_what_warns_is_shown(own: Settings) -
     assert [(check.column, check.found) for check in verdict.warnings] == [
         ("quantity", "1 of 4 rows are otherwise"), ("platform", "4 of 4 rows are otherwise"),
     ]  # fmt: skip
-    page = (own.reports / "verdicts" / f"events-{DAY}.html").read_text()
+    page = (own.places.reports / "verdicts" / f"events-{DAY}.html").read_text()
     assert "No price is above 2 pounds" in page
     assert "events.json, expectation 1" in page
     assert load_verdict(own, "events", DAY) == verdict
@@ -76,7 +76,7 @@ def test_recpipes_own_rules_stay_beside_them(own: Settings, settings: Settings) 
 @pytest.mark.parametrize("batch_rows", [1, 2, 100])
 def test_a_day_is_looked_at_as_a_whole_however_it_is_cut(own: Settings, batch_rows: int) -> None:
     """Two days, the first of which alone is amiss: no mean, no count and no share is taken over both, or over a part."""
-    own = own.model_copy(update={"batch_rows": batch_rows})
+    own = own.changed(batch_rows=batch_rows)
     write(
         own, "events",
         gxe.ExpectColumnMeanToBeBetween(column="price", min_value=3, max_value=5),
@@ -147,7 +147,7 @@ def test_no_value_of_a_row_is_said_or_stored(own: Settings, caplog: pytest.LogCa
     assert "it could not be checked" in [check.found for check in verdict.failed]
     with pytest.raises(AuditFailed) as refused:
         verdict.raise_if_failed()
-    written = [path.read_text() for path in own.home.rglob("*") if path.is_file()]
+    written = [path.read_text() for path in own.places.home.rglob("*") if path.is_file()]
     assert written
     assert not [text for text in (str(refused.value), caplog.text, *written) if SECRET in text]
 
@@ -236,7 +236,7 @@ def test_lists_can_be_null_or_not_and_nothing_else(own: Settings) -> None:
     ],
 )
 def test_a_file_that_is_no_suite_is_named(own: Settings, name: str, text: str | bytes, said: str) -> None:
-    (Path(own.expectations) / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    (Path(own.intake.expectations) / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BadSetting, match=said):
         audit(own, "items", DAY, good_rows("items").to_batches(), FACTS)
 

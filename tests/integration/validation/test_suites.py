@@ -179,13 +179,13 @@ def test_volume_looks_at_no_later_day(settings: Settings) -> None:
 
 
 def test_lists_may_hold_seen_items_where_the_shop_allows_it(settings: Settings) -> None:
-    allowed = settings.model_copy(update={"seen_items": "allow"})
+    allowed = settings.changed(seen_items="allow")
     assert failed_checks(allowed, "recommendations", good_rows("recommendations"), {"seen_items": 5}) == set()
 
 
 def test_days_begin_at_the_shops_midnight(settings: Settings) -> None:
     just_before = datetime(2011, 9, 1, 23, 30, tzinfo=UTC)  # half past midnight of the second in London
-    london = settings.model_copy(update={"timezone": "Europe/London"})
+    london = settings.changed(timezone="Europe/London")
     rows = good_rows("events", ts=just_before)
     assert failed_checks(settings, "events", rows) == set()
     assert failed_checks(london, "events", rows) == {"days_late_in_bounds"}

@@ -24,7 +24,7 @@ SECRET = "planted-person-4711"
 
 
 def stored_bytes(settings: Settings) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in settings.home.rglob("*") if path.is_file()}
+    return {str(path): path.read_bytes() for path in settings.places.home.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("table", ["events", "users", "episodes", "recommendations", "quarantine"])
@@ -51,13 +51,13 @@ def test_no_user_id_is_in_any_byte_of_a_verdict_or_page(table: str, settings: Se
 def test_a_verdict_is_stored_beside_the_table_even_when_it_failed(settings: Settings) -> None:
     verdict = audit(settings, "events", DAY, good_rows("events", price=-1.0).to_batches(), {"bad_share": 0.0})
     assert verdict.failed
-    assert (Path(settings.lake_root) / "_verdicts" / "events" / "2011-09-01.json").exists()
+    assert (Path(settings.places.lake_root) / "_verdicts" / "events" / "2011-09-01.json").exists()
     assert load_verdict(settings, "events", DAY) == verdict
     assert load_verdict(settings, "events", date(2011, 9, 2)) is None
-    page = (settings.reports / "verdicts" / "events-2011-09-01.html").read_text()
+    page = (settings.places.reports / "verdicts" / "events-2011-09-01.html").read_text()
     assert "Refused: 22 of 23 checks passed" in page
     assert "1 of 4 rows are otherwise" in page
-    assert "events-2011-09-01.html" in (settings.reports / "verdicts" / "index.html").read_text()
+    assert "events-2011-09-01.html" in (settings.places.reports / "verdicts" / "index.html").read_text()
 
 
 def test_a_later_verdict_of_the_day_replaces_the_first(settings: Settings) -> None:
@@ -79,7 +79,7 @@ def test_a_warning_does_not_stop_and_a_failure_does(settings: Settings) -> None:
 
 def test_a_page_is_whole_in_itself(settings: Settings) -> None:
     audit(settings, "events", DAY, good_rows("events").to_batches(), {"bad_share": 0.0})
-    for page in (settings.reports / "verdicts").glob("*.html"):
+    for page in (settings.places.reports / "verdicts").glob("*.html"):
         text = page.read_text()
         assert "http" not in text
         assert "<script" not in text
@@ -138,7 +138,7 @@ def test_batches_of_any_size_give_the_verdict_of_one_batch(
 ) -> None:
     changes = {"events": {"price": -1.0}, "episodes": {"k": 1}, "recommendations": {"cohort": "new"}}.get(table, {})
     rows = pa.concat_tables([good_rows(table), good_rows(table, **(changes if seed % 2 else {})), good_rows(table)])
-    small = settings.model_copy(update={"batch_rows": batch_rows})
+    small = settings.changed(batch_rows=batch_rows)
     facts = GOOD_FACTS.get(table, {})
     one = audit(settings, table, DAY, rows.combine_chunks().to_batches(), facts)
     many: Verdict = audit(small, table, DAY, rows.combine_chunks().to_batches(max_chunksize=size), facts)
@@ -146,7 +146,7 @@ def test_batches_of_any_size_give_the_verdict_of_one_batch(
 
 
 def test_rows_are_read_a_batch_at_a_time(settings: Settings) -> None:
-    one_batch = settings.model_copy(update={"batch_rows": 4})
+    one_batch = settings.changed(batch_rows=4)
     batch = good_rows("events").to_batches()[0]
     before = pa.total_allocated_bytes()
     most = 0
@@ -165,7 +165,7 @@ def test_rows_are_read_a_batch_at_a_time(settings: Settings) -> None:
 
 def test_the_keys_of_a_very_large_day_are_not_held(settings: Settings) -> None:
     rows = good_rows("events")
-    count = DayCount("events", DAY, settings.zone, most_keys=6)
+    count = DayCount("events", DAY, settings.shop.zone, most_keys=6)
     count.add(rows)
     assert count.facts()["repeated_keys"] == 0
     count.add(rows)

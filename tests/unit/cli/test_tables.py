@@ -243,7 +243,7 @@ def test_a_user_whom_rules_leave_nothing_has_a_sentence_too(lake_settings: Setti
     with pytest.raises(RecpipeError, match=r"of 3 items that were available, 0 had been met, and the others are barred"):
         read_list(lake_settings, "zero")
     with pytest.raises(RecpipeError, match=r"of 3 items that were available, 0 had been met"):
-        read_list(lake_settings.model_copy(update={"seen_items": "allow"}), "warm")
+        read_list(lake_settings.changed(seen_items="allow"), "warm")
     republish(
         lake_settings,
         "items",

@@ -69,7 +69,7 @@ def test_the_page_names_the_schema_version() -> None:
 def test_the_queries_for_pandas_and_duckdb_read_the_newest_complete_lists(
     engine: str, read_only: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(read_only.home.parent)
+    monkeypatch.chdir(read_only.places.home.parent)
     names: dict[str, object] = {}
     exec(block(engine, "python"), names)  # noqa: S102  # the page's own code is what is tested
     lists = names["lists"]
@@ -84,7 +84,7 @@ def test_the_queries_for_pandas_and_duckdb_read_the_newest_complete_lists(
 def test_the_query_of_each_table_runs(table: str, read_only: Settings) -> None:
     db = duckdb.connect()
     for name in TABLES:
-        db.register(name, DeltaTable(f"{read_only.lake_root}/{name}").to_pyarrow_dataset())
+        db.register(name, DeltaTable(f"{read_only.places.lake_root}/{name}").to_pyarrow_dataset())
     query = block(table, "sql").replace("2011-09-08", "2011-09-01")
     assert len(db.sql(query).fetchall()) >= 1
 
@@ -94,7 +94,7 @@ def test_the_query_for_spark_is_python() -> None:
 
 
 def test_the_words_on_the_page_name_the_settings_and_their_values() -> None:
-    text, fields = " ".join(section("Terms").split()), Settings.model_fields
+    text, fields = " ".join(section("Terms").split()), Settings.fields()
     found = {"lookback_days": "400 days", "last_events": "200 events", "new_user_days": "28 days", "few_items": "10 distinct",
              "horizon_days": "7 days", "metric_k": "(10)"}  # fmt: skip
     for name, said in found.items():

@@ -33,7 +33,7 @@ def test_training_does_not_see_the_days_of_the_gate(weeks):
     assert len(evidence.history.user) == 3
     assert facts["trained_until"] == "2026-03-10"
     assert facts["fitted_until"] == "2026-03-03"
-    assert facts["seed"] == weeks.settings.seed
+    assert facts["seed"] == weeks.settings.training.seed
     assert facts["half_life_days"] == 90
     assert {entry["table"] for entry in facts["inputs"]} == {"events", "items", "users"}
     assert all(isinstance(entry["version"], int) and entry["last_day"] <= "2026-03-03" for entry in facts["inputs"])

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recpipe.metrics.beyond_accuracy import coverage, novelty
-from recpipe.metrics.ranking import PAD, Truth, hit_rate, hits, ndcg, recall
+from recpipe.metrics.ndcg import ndcg
+from recpipe.metrics.ranking import PAD, Truth, hit_rate, hits, recall
 
 LISTS = np.array([[0, 1, 2], [3, 0, PAD], [4, 3, 2], [1, 2, 3]], np.int32)
 TRUTH = Truth.from_pairs(np.array([0, 0, 1, 2, 2, 2, 2, 0]), np.array([2, 0, 0, 0, 1, 2, 5, 0]), users=4)

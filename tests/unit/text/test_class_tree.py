@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from recpipe.errors import BadSetting
-from recpipe.text import class_tree
-from recpipe.text.class_names import expect_means
+from recpipe.text.classes import class_tree
+from recpipe.text.classes.class_names import expect_means
 
 A, B, C = ("kitchen", "pans"), ("kitchen", "knives"), ("garden",)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recpipe.errors import BadSetting
 from recpipe.experiments.text_protocol import run
-from recpipe.text import classifier
+from recpipe.text.classes import classifier
 from recpipe.text.tfidf import learn_vocabulary, terms_of, weigh
 
 FRUIT = ["red apples and pears", "ripe pears", "an apple a day", "sweet apples, green pears"]

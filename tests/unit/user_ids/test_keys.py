@@ -28,7 +28,7 @@ DAY = date(2026, 2, 1)
 
 @pytest.fixture
 def keyed(settings: Settings) -> Settings:
-    return load_settings(home=settings.home, user_key=KEY)
+    return load_settings(home=settings.places.home, user_key=KEY)
 
 
 def test_a_user_is_the_hmac_of_the_id(keyed):
@@ -72,7 +72,7 @@ def test_a_key_may_be_hexadecimal_or_base64_in_the_environment_or_a_file(tmp_pat
     for form in forms:
         file.write_text(form + "\n")
         monkeypatch.setenv("RECPIPE_USER_KEY", form)
-        of_file = Settings(user_key="", user_key_file=str(file))
+        of_file = load_settings(user_key="", user_key_file=str(file))
         assert user_key(load_settings(), "7") == user_key(of_file, "7") == hmac.new(secret, b"7", hashlib.sha256).hexdigest()
     with pytest.raises(BadSetting, match="both set"):
         fingerprint(load_settings(user_key_file=str(file)))
@@ -84,7 +84,7 @@ def test_the_key_is_in_nothing_that_is_shown_or_kept(keyed):
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(keyed)
     assert process_environment(keyed)["RECPIPE_USER_KEY"] == KEY
-    assert copy.deepcopy(keyed).user_key == keyed.model_copy(update={"run_id": "x"}).user_key == keyed.user_key
+    assert copy.deepcopy(keyed).privacy.user_key == keyed.changed(run_id="x").privacy.user_key == keyed.privacy.user_key
 
 
 # --- the lake -----------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_a_lake_is_kept_under_the_key_that_it_was_begun_with(keyed):
     before = Lake.from_settings(keyed).days()
     for other, says in ((OTHER, "under another key"), ("", "none is set")):
         with pytest.raises(BadSetting, match=says):
-            publish(load_settings(home=keyed.home, user_key=other))
+            publish(load_settings(home=keyed.places.home, user_key=other))
     assert Lake.from_settings(keyed).days() == before
 
 

@@ -76,7 +76,7 @@ def is_hidden(settings: Settings, folder: str, found: Found) -> bool:
     hidden = any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in above)
     is_folder = found.kind == "empty folder"
     hidden |= name.startswith(".") or (name.startswith("_") and not (is_folder and "=" in name))
-    return hidden or name == settings.landing_mark or matches(inside, settings.landing_passed_over)
+    return hidden or name == settings.delivery.landing_mark or matches(inside, settings.delivery.landing_passed_over)
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
@@ -100,7 +100,7 @@ def _why_not(settings: Settings, landing: Landing, found: Found) -> str:
         return KINDS[found.kind]
     if not found.name.isprintable() and not _is_utf8(found.name):
         return "has a name that is not UTF-8"
-    if looks_like_parquet(found.name) or matches(found.name.rpartition("/")[2], settings.landing_files):
+    if looks_like_parquet(found.name) or matches(found.name.rpartition("/")[2], settings.delivery.landing_files):
         return ""  # if it is none, reading it says so
     if not found.size:
         return "has no bytes"

@@ -56,7 +56,7 @@ class Delivery:
         """What is missing and what to do; empty if nothing is."""
         if self.complete:
             return ""
-        folders, mark = ", ".join(self.folders[table] for table in self.missing), self.settings.landing_mark
+        folders, mark = ", ".join(self.folders[table] for table in self.missing), self.settings.delivery.landing_mark
         alone = "" if is_manifest(mark) else f"; a folder with {mark} alone says that nothing happened"
         return (
             f"The delivery of {self.day} is not complete: {mark} is missing in {folders} under {self.landing.shown}. "
@@ -76,7 +76,7 @@ class Delivery:
     @cached_property
     def _contents(self) -> dict[str, Contents]:
         marked = {table for table in self.folders if table not in (*self.missing, *self.left_out)}
-        by_list = is_manifest(self.settings.landing_mark)
+        by_list = is_manifest(self.settings.delivery.landing_mark)
         return {
             table: sort_by_manifest(self.settings, self.landing, folder)
             if by_list and table in marked
@@ -96,9 +96,11 @@ def find_delivery(settings: Settings, day: date) -> Delivery:
     landing = Landing.of(settings)
     patterns = patterns_of(settings)
     folders = {table: folder_of(pattern, table, day) for table, pattern in patterns.items()}
-    unmarked = [table for table, folder in folders.items() if not landing.has(f"{folder}/{settings.landing_mark}")]
+    unmarked = [table for table, folder in folders.items() if not landing.has(f"{folder}/{settings.delivery.landing_mark}")]
     left_out = [
-        table for table in unmarked if table in settings.optional_tables and not _holds(settings, landing, folders[table])
+        table
+        for table in unmarked
+        if table in settings.delivery.optional_tables and not _holds(settings, landing, folders[table])
     ]
     missing = [table for table in unmarked if table not in left_out]
     return Delivery(day, landing, folders, tuple(missing), tuple(left_out), settings)
@@ -106,7 +108,10 @@ def find_delivery(settings: Settings, day: date) -> Delivery:
 
 def patterns_of(settings: Settings) -> dict[str, str]:
     """Return the layout of each table."""
-    return {table.name: pattern_of(settings.landing_layout, settings.landing_tables, table.name) for table in DELIVERED}
+    return {
+        table.name: pattern_of(settings.delivery.landing_layout, settings.delivery.landing_tables, table.name)
+        for table in DELIVERED
+    }
 
 
 def _holds(settings: Settings, landing: Landing, folder: str) -> bool:

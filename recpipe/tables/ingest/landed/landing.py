@@ -104,7 +104,7 @@ class Landing:
             If the address or the options are none that recpipe can work with.
         """
         filesystem, root = open_store(settings)
-        return cls(filesystem, root, settings.landing_address)
+        return cls(filesystem, root, settings.places.landing_address)
 
     @property
     def on_disk(self) -> bool:

@@ -11,13 +11,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
 
-from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting, RecpipeError, Unreachable
+
+if TYPE_CHECKING:
+    from recpipe.config.settings import Settings
 
 LIKE_THE_LAKE: Final = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss")
 PATIENCE: Final = {"max_retries": "4", "retry_timeout": "60s", "timeout": "120s", "connect_timeout": "10s"}
@@ -38,7 +40,7 @@ def open_store(settings: Settings) -> tuple[fs.FileSystem, str]:
     BadSetting
         If the address or its options cannot be worked with.
     """
-    address = settings.landing_address
+    address = settings.places.landing_address
     scheme = address.partition("://")[0] if "://" in address else ""
     if not scheme:
         return fs.LocalFileSystem(), str(Path(address).resolve())
@@ -50,10 +52,10 @@ def open_store(settings: Settings) -> tuple[fs.FileSystem, str]:
 
 def landing_options(settings: Settings) -> dict[str, str]:
     """Return the options of the landing's store: its own, or those of the lake where both lie in a store of one kind."""
-    own = {name: value.get_secret_value() for name, value in settings.landing_options.items()}
-    scheme = settings.landing_address.partition("://")[0]
-    same = settings.lake_root.partition("://")[0].rstrip("a") == scheme.rstrip("a") and scheme in LIKE_THE_LAKE
-    return own or (dict(settings.storage_options) if same else {})
+    own = {name: value.get_secret_value() for name, value in settings.places.landing_options.items()}
+    scheme = settings.places.landing_address.partition("://")[0]
+    same = settings.places.lake_root.partition("://")[0].rstrip("a") == scheme.rstrip("a") and scheme in LIKE_THE_LAKE
+    return own or (dict(settings.places.storage_options) if same else {})
 
 
 def _like_the_lake(address: str, options: dict[str, str]) -> tuple[fs.FileSystem, str]:

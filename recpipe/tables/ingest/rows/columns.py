@@ -100,7 +100,9 @@ def column_names(settings: Settings, table: str) -> Mapping[str, str]:
     BadSetting
         If a name is none of the contract's.
     """
-    names = {"events": settings.event_columns, "items": settings.item_columns, "users": settings.user_columns}[table]
+    names = {"events": settings.shop.event_columns, "items": settings.shop.item_columns, "users": settings.shop.user_columns}[
+        table
+    ]
     for delivered, name in names.items():
         if name not in TABLES[table].columns or name in MADE:
             known = ", ".join(column for column in TABLES[table].columns if column not in MADE)
@@ -110,7 +112,7 @@ def column_names(settings: Settings, table: str) -> Mapping[str, str]:
 
 def version_column(settings: Settings, table: str) -> str:
     """Return the delivered column that says which of two rows of a key is the later; empty if none does."""
-    return {"items": settings.item_version_column, "users": settings.user_version_column}.get(table, "")
+    return {"items": settings.shop.item_version_column, "users": settings.shop.user_version_column}.get(table, "")
 
 
 def plan_columns(settings: Settings, table: str, file: str, schema: pa.Schema) -> Plan:
@@ -166,7 +168,7 @@ def _extras(kinds: Mapping[str, tuple[Path, pa.DataType]], top: list[str], sourc
 
 
 def _refuse_twins(settings: Settings, table: str, file: str, schema: pa.Schema, known: list[tuple[str, str]]) -> None:
-    needed = [delivered for _, delivered in known] + (settings.event_id_from if table == "events" else [])
+    needed = [delivered for _, delivered in known] + (settings.shop.event_id_from if table == "events" else [])
     for delivered in [*needed, version_column(settings, table)]:
         if (count := schema.names.count(delivered)) > 1:
             raise BadDelivery(
@@ -182,14 +184,14 @@ def _refuse_twins(settings: Settings, table: str, file: str, schema: pa.Schema, 
 
 def _refuse_gaps(settings: Settings, table: str, file: str, names: list[str], schema: pa.Schema, sources: dict[str, str]) -> None:
     has = f"it has: {shown_columns(settings, schema.names)}"
-    for name in [*NEEDED[table], *(["title"] if table == "items" and settings.items_need_title else [])]:
+    for name in [*NEEDED[table], *(["title"] if table == "items" and settings.intake.items_need_title else [])]:
         if name not in sources:
             raise BadDelivery(
                 f"{file} has no column {name}, which {table} need ({has}{_near(settings, name, names)}). "
                 f"Deliver it, or name the column that holds it in {_setting(table)}."
             )
-    if (table == "events" and "event_id" not in sources) or "event_id" in settings.event_id_from:
-        for name in settings.event_id_from if table == "events" else []:
+    if (table == "events" and "event_id" not in sources) or "event_id" in settings.shop.event_id_from:
+        for name in settings.shop.event_id_from if table == "events" else []:
             if name not in names:
                 raise BadDelivery(
                     f"{file} has no column {name}, which RECPIPE_EVENT_ID_FROM makes event ids from "

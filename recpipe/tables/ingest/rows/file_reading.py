@@ -23,11 +23,9 @@ from recpipe.tables.ingest.landed.landing import LandedFile
 from recpipe.tables.ingest.landed.stores import reached
 from recpipe.tables.ingest.rows.plain_types import Path, plain_batch
 from recpipe.tables.ingest.rows.shop_readings import Mask
-from recpipe.tables.ingest.rows.stored_schema import WithoutStoredTypes, holds_fixed_lists
+from recpipe.tables.ingest.rows.stored_schema import FAULTS, WithoutStoredTypes, holds_fixed_lists
 from recpipe.user_ids.masked_texts import shown_columns
 
-FAULTS: Final = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, TypeError, IndexError, MemoryError)
-"""What Arrow raises where the bytes of a file make no sense."""
 UNDATED: Final = "is_from_converted_type=true"
 """In the name of a logical type: the writer knew no other way to say that a timestamp is an instant in UTC."""
 
@@ -95,10 +93,10 @@ def read_batches(settings: Settings, file: LandedFile, shown: str, opened: pq.Pa
         If the file breaks off, is damaged, changes while it is read, or gives another number of rows than it says it has.
     """
     before = _state(file)
-    instants = _instants(opened) if settings.int96_times == "utc" else None
+    instants = _instants(opened) if settings.shop.int96_times == "utc" else None
     seen = 0
     try:
-        for batch in _batches(opened, settings.batch_rows):
+        for batch in _batches(opened, settings.intake.batch_rows):
             rows, broken = plain_batch(batch if instants is None else _with_instants(batch, instants))
             seen += rows.num_rows
             yield Batch(rows, broken)
@@ -129,9 +127,6 @@ def _holds_dictionaries(kind: pa.DataType, inside: bool) -> bool:
     if pt.is_dictionary(kind):
         return inside
     return any(_holds_dictionaries(kind.field(at).type, True) for at in range(kind.num_fields))
-
-
-# --- what the parquet file says of times ------------------------------------------------------------------------------
 
 
 def _instants(opened: pq.ParquetFile) -> pa.Schema | None:
@@ -168,9 +163,6 @@ def _with_instants(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
-# --- what is wrong with a file ---------------------------------------------------------------------------------------
-
-
 def _state(file: LandedFile) -> tuple[int | None, int | None]:
     """Return what changes when a file is written again: its size and when it was written; nothing of a file that is gone.
 
@@ -197,7 +189,7 @@ def _culprit(settings: Settings, opened: pq.ParquetFile, seen: int) -> str:
         leaves = [opened.schema.column(leaf).path for leaf in range(len(opened.schema))]
         mine = [leaf for leaf in leaves if leaf == name or leaf.startswith(f"{name}.")]
         try:
-            for batch in opened.iter_batches(settings.batch_rows, columns=mine, use_threads=False):
+            for batch in opened.iter_batches(settings.intake.batch_rows, columns=mine, use_threads=False):
                 plain_batch(batch)
         except FAULTS:
             column = shown_columns(settings, opened.schema_arrow.names[: place + 1]).rpartition(", ")[2]

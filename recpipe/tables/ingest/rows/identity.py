@@ -29,7 +29,7 @@ def event_ids(settings: Settings, rows: Rows) -> pa.Array:
     """
     if has_own_ids(settings, rows.plan.sources):
         return other_keys(settings, "event", rows.columns["event_id"])
-    if settings.event_id_from:
+    if settings.shop.event_id_from:
         return _hashes(settings, _named(settings, rows))
     return content_hashes(settings, rows)
 
@@ -37,7 +37,7 @@ def event_ids(settings: Settings, rows: Rows) -> pa.Array:
 def has_own_ids(settings: Settings, sources: dict[str, str]) -> bool:
     """Whether the delivered event ids are events' ids as they stand; not where the settings name them beside other columns."""
     delivered = sources.get("event_id")
-    return delivered is not None and (delivered not in settings.event_id_from or len(settings.event_id_from) == 1)
+    return delivered is not None and (delivered not in settings.shop.event_id_from or len(settings.shop.event_id_from) == 1)
 
 
 def content_hashes(settings: Settings, rows: Rows) -> pa.Array:
@@ -86,7 +86,7 @@ def _named(settings: Settings, rows: Rows) -> list[pa.Array]:
     contract_name = {delivered: name for name, delivered in rows.plan.sources.items()}
     return [
         as_text(rows.columns[contract_name[name]] if name in contract_name else rows.plan.column(rows.delivered, name))
-        for name in settings.event_id_from
+        for name in settings.shop.event_id_from
     ]
 
 

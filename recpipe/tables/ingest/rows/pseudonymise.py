@@ -44,7 +44,7 @@ def behind_the_door(settings: Settings, rows: Rows) -> Rows:
     found |= {name: other_keys(settings, kind, there[name]) for name, kind in OTHER_IDS.items() if name in there}
     found.pop("event_id", None)
     # a mark may be longer than a short id, and no text may be longer than the audit allows
-    most = settings.max_text_length
+    most = settings.intake.max_text_length
     found |= {name: pc.utf8_slice_codeunits(masked(there[name], owners), 0, most) for name in TEXTS[rows.plan.table]}
     if "attributes" in there:
         found["attributes"] = _attributes(there["attributes"], owners)
@@ -112,7 +112,7 @@ def payload_behind_the_door(
     """
     of = {delivered: name for name, delivered in plan.sources.items()}
     owners = [canonical(row[plan.sources[name]]) for name in PERSONS if row.get(plan.sources.get(name, "")) is not None]
-    renamed = {**settings.event_columns, **settings.user_columns}
+    renamed = {**settings.shop.event_columns, **settings.shop.user_columns}
     persons = {*PERSONS, *(name for name, ours in renamed.items() if ours in PERSONS)}
     shown: dict[str, Any] = {}
     for delivered in kept:

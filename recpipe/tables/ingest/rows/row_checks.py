@@ -66,9 +66,9 @@ class Bounds:
     @classmethod
     def of(cls, settings: Settings, day: date) -> Bounds:
         """Return the bounds of a day of the shop."""
-        zone = settings.zone
+        zone = settings.shop.zone
         return cls(
-            day_start(day - timedelta(days=settings.late_days), zone), day_start(day, zone), day_start(day + ONE_DAY, zone)
+            day_start(day - timedelta(days=settings.intake.late_days), zone), day_start(day, zone), day_start(day + ONE_DAY, zone)
         )
 
 
@@ -145,7 +145,7 @@ def _misplaced(settings: Settings, rows: Rows) -> Iterator[Finding]:
 
 
 def _too_long(settings: Settings, rows: Rows) -> Iterator[Finding]:
-    limit = settings.max_text_length
+    limit = settings.intake.max_text_length
     for column in LONG_COLUMNS[rows.plan.table]:
         if column in rows.plan.sources:
             yield Finding(
@@ -161,9 +161,9 @@ def _too_long(settings: Settings, rows: Rows) -> Iterator[Finding]:
 
 
 def _other_kind(settings: Settings, rows: Rows) -> Iterator[Finding]:
-    if settings.item_id_pattern:
+    if settings.intake.item_id_pattern:
         ids = rows.columns["item_id"]
-        other = mask(pc.invert(pc.match_substring_regex(ids, settings.item_id_pattern)))
+        other = mask(pc.invert(pc.match_substring_regex(ids, settings.intake.item_id_pattern)))
         yield Finding("item id is not that of a product", "item_id", other, set_aside=True)
 
 
@@ -183,7 +183,7 @@ def _events(settings: Settings, rows: Rows, bounds: Bounds, known: pa.Array | No
 
 def _event_types(settings: Settings, delivered: pa.Array) -> pa.Array:
     coded = delivered.dictionary_encode()
-    names = [settings.event_types.get(name, name) for name in coded.dictionary.to_pylist()]
+    names = [settings.shop.event_types.get(name, name) for name in coded.dictionary.to_pylist()]
     return pa.array(names, pa.string()).take(coded.indices)
 
 
@@ -192,8 +192,8 @@ def _event_findings(
 ) -> Iterator[Finding]:
     columns = rows.columns
     types, ids = columns["event_type"], columns["item_id"]
-    if settings.set_aside_event_types:
-        aside = mask(pc.is_in(delivered, pa.array(settings.set_aside_event_types, pa.string())))
+    if settings.intake.set_aside_event_types:
+        aside = mask(pc.is_in(delivered, pa.array(settings.intake.set_aside_event_types, pa.string())))
         yield Finding("kind of event that is set aside", "event_type", aside, set_aside=True)
     yield from _other_kind(settings, rows)
     yield from _unreadable(rows)
@@ -202,9 +202,11 @@ def _event_findings(
     yield Finding("no item id", "item_id", mask(pc.and_(pc.is_null(ids), pc.not_equal(types, "search"))))
     yield Finding("no time", "ts", mask(pc.is_null(columns["ts"])))
     yield Finding("after the end of the day", "ts", mask(pc.greater_equal(columns["ts"], pa.scalar(bounds.end))))
-    yield Finding(f"more than {settings.late_days} days late", "ts", mask(pc.less(columns["ts"], pa.scalar(bounds.earliest))))
+    yield Finding(
+        f"more than {settings.intake.late_days} days late", "ts", mask(pc.less(columns["ts"], pa.scalar(bounds.earliest)))
+    )
     yield Finding("negative price", "price", mask(pc.less(columns["price"], 0.0)))
-    low, high = settings.rating_bounds
+    low, high = settings.intake.rating_bounds
     out = pc.or_(pc.less(columns["rating"], low), pc.greater(columns["rating"], high))
     yield Finding("rating out of range", "rating", mask(out))
     yield Finding("quantity is not positive", "quantity", mask(pc.less_equal(columns["quantity"], 0)))
@@ -221,7 +223,7 @@ def _items(settings: Settings, rows: Rows) -> tuple[Rows, list[Finding]]:
     rows = _with(rows, available=pc.fill_null(rows.columns["available"], True))
     findings = [*_other_kind(settings, rows), *_unreadable(rows), *_misplaced(settings, rows)]
     findings.append(Finding("no item id", "item_id", mask(pc.is_null(rows.columns["item_id"]))))
-    if settings.items_need_title:
+    if settings.intake.items_need_title:
         title = rows.columns["title"]
         empty = pc.or_kleene(pc.is_null(title), pc.equal(pc.utf8_trim_whitespace(title), ""))
         findings.append(Finding("no title", "title", mask(empty)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,7 +13,9 @@ import pyarrow.types as pt
 from numpy.typing import NDArray
 
 from recpipe.config.checks import NOBODY
-from recpipe.config.settings import Settings
+
+if TYPE_CHECKING:
+    from recpipe.config.settings import Settings
 
 Mask = NDArray[np.bool_]
 Reading = tuple[pa.Array, Mask | None]
@@ -31,8 +34,8 @@ class Shop:
     @classmethod
     def of(cls, settings: Settings) -> Shop:
         """Return what the settings say."""
-        nobody = frozenset(name.strip().lower() for name in settings.nobody)
-        return cls(settings.zone, settings.category_separator, nobody, settings.time_unit)
+        nobody = frozenset(name.strip().lower() for name in settings.shop.nobody)
+        return cls(settings.shop.zone, settings.shop.category_separator, nobody, settings.shop.time_unit)
 
 
 def mask(array: pa.Array | pa.Scalar) -> Mask:

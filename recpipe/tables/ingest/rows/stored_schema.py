@@ -11,7 +11,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.types as pt
 
+FAULTS: Final = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, TypeError, IndexError, MemoryError)
+"""What Arrow raises where the bytes of a file make no sense."""
+
+
 KEY: Final = b"ARROW:schema"
+
+
 OTHER_KEY: Final = b"UNUSED:types"
 """As long as the key, so that nothing else in the footer moves."""
 

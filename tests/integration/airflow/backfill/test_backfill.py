@@ -25,7 +25,7 @@ Airflow = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def noted(services: Settings, dag_id: str) -> list[dict[str, Any]]:
-    file = services.home / "noted" / dag_id / "runs.jsonl"
+    file = services.places.home / "noted" / dag_id / "runs.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
@@ -66,7 +66,7 @@ def test_a_failed_run_is_named_with_its_tasks_and_can_be_run_again(airflow: Airf
     assert asked.returncode == 2
     assert "Give --yes to agree" in asked.stderr
 
-    (services.home / "noted" / "tiny_failing" / "mended").touch()
+    (services.places.home / "noted" / "tiny_failing" / "mended").touch()
     again = backfill(airflow, *days, "--rerun-failed-tasks", "-y")
     assert again.returncode == 0, again.stdout + again.stderr
     assert [run["day"] for run in noted(services, "tiny_failing")].count("2011-03-09") == 2
@@ -189,7 +189,7 @@ def test_a_day_that_a_killed_local_left_is_run_again_by_the_scheduler(airflow: A
 
 
 def running(services: Settings, dag_id: str) -> list[str]:
-    with closing(sqlite3.connect(services.home / "airflow" / "airflow.db", timeout=60)) as base:
+    with closing(sqlite3.connect(services.places.home / "airflow" / "airflow.db", timeout=60)) as base:
         asked = "SELECT task_id FROM task_instance WHERE dag_id = ? AND state = 'running'"
         return [task for (task,) in base.execute(asked, (dag_id,))]
 
@@ -197,7 +197,7 @@ def running(services: Settings, dag_id: str) -> list[str]:
 def test_a_success_whose_tasks_were_skipped_is_named_and_can_be_run_again(airflow: Airflow, services: Settings) -> None:
     days = ("tiny_skipped", "2011-03-08", "2011-03-08")
     assert backfill(airflow, *days).returncode == 0
-    with closing(sqlite3.connect(services.home / "airflow" / "airflow.db", timeout=60)) as base, base:
+    with closing(sqlite3.connect(services.places.home / "airflow" / "airflow.db", timeout=60)) as base, base:
         base.execute(
             "UPDATE task_instance SET state = 'skipped', start_date = NULL, end_date = NULL WHERE dag_id = 'tiny_skipped'"
         )
@@ -213,4 +213,4 @@ def test_a_success_whose_tasks_were_skipped_is_named_and_can_be_run_again(airflo
 def test_a_run_that_published_nothing_is_no_success(airflow: Airflow, services: Settings) -> None:
     done = backfill(airflow, "tiny_published", "2011-03-08", "2011-03-08", "-c", '{"publish": false}')
     assert done.returncode == 1, done.stdout + done.stderr
-    assert f"MISSING 2011-03-08: items of 2011-03-08 not in the register of the lake {services.lake_root}" in done.stdout
+    assert f"MISSING 2011-03-08: items of 2011-03-08 not in the register of the lake {services.places.lake_root}" in done.stdout

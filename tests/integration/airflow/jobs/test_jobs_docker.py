@@ -200,7 +200,14 @@ def test_the_engine_is_asked_for_exactly_this(engine: Engine, tmp_path: Path, mo
     assert body == {
         "Image": IMAGE,
         "Cmd": [sys.executable, "-c", "print('done')"],
-        "Env": ["HOME=/tmp", "PYTHONUNBUFFERED=1", "RECPIPE_ENV_FILE=", f"RECPIPE_HOME={tmp_path}", "RECPIPE_SEED=7"],
+        "Env": [
+            "HOME=/tmp",
+            "PYTHONUNBUFFERED=1",
+            "RECPIPE_CONFIG_FILE=",
+            "RECPIPE_ENV_FILE=",
+            f"RECPIPE_HOME={tmp_path}",
+            "RECPIPE_SEED=7",
+        ],
         "User": user,
         "Labels": {"recpipe.dag": "train_meta_model", "recpipe.task": "train", "recpipe.run": "manual__1"},
         "HostConfig": {

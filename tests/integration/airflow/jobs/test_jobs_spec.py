@@ -137,7 +137,7 @@ def test_what_is_set_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_what_goes_along_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SECRETS.items():
-        if not name.startswith("RECPIPE_") or name.removeprefix("RECPIPE_").lower() in Settings.model_fields:
+        if not name.startswith("RECPIPE_") or name.removeprefix("RECPIPE_").lower() in Settings.fields():
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("RECPIPE_TIMEZONE", "Europe/London")
     monkeypatch.setenv("RECPIPE_EVENT_WEIGHTS", '{"view": 0.5}')
@@ -147,6 +147,7 @@ def test_what_goes_along_holds_no_secret(tmp_path: Path, monkeypatch: pytest.Mon
         "HOME": "/tmp",
         "PYTHONUNBUFFERED": "1",
         "RECPIPE_ENV_FILE": "",
+        "RECPIPE_CONFIG_FILE": "",
         "RECPIPE_HOME": str(tmp_path),
         "RECPIPE_TIMEZONE": "Europe/London",
         "RECPIPE_EVENT_WEIGHTS": '{"view": 0.5}',
@@ -158,7 +159,7 @@ def test_what_goes_along_holds_no_secret(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
-    assert load_settings().event_weights == settings.event_weights
+    assert load_settings().history.event_weights == settings.history.event_weights
 
 
 def test_every_try_has_the_same_name_and_another_run_another() -> None:
@@ -193,7 +194,7 @@ def test_a_declaration_becomes_the_task_of_its_place() -> None:
 
 def test_the_default_place_imports_nothing_of_the_others() -> None:
     code = (
-        "import sys; import airflow.sdk; before = set(sys.modules); import recpipe.airflow.jobs as jobs; "
+        "import sys; import airflow.sdk; before = set(sys.modules); from recpipe.airflow.jobs import job_operator as jobs; "
         "from recpipe.config import load_settings; jobs.job(load_settings(), task_id='t', command=['x']); "
         "new = set(sys.modules) - before; print({m.split('.')[0] for m in new} & {'docker', 'kubernetes', 'requests'}, "
         "[m for m in new if m.startswith('recpipe.airflow.jobs.') and m.endswith(('docker_job', 'kubernetes_job'))])"

@@ -52,7 +52,7 @@ def client(server: Any, cookie: str = "") -> Any:
 @pytest.fixture
 def viewer(server: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A browser with a login, and a home of its own."""
-    monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
+    monkeypatch.setenv("RECPIPE_HOME", str(settings.places.home))
     return client(server, token())
 
 
@@ -74,11 +74,11 @@ def addresses(page: Any) -> list[tuple[str, str]]:
 @pytest.fixture
 def shop(settings: Settings, open_shop: Callable[[Settings], None], monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A small shop with a report."""
-    monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
+    monkeypatch.setenv("RECPIPE_HOME", str(settings.places.home))
     open_shop(settings)
-    (settings.reports / "verdicts").mkdir(parents=True)
-    (settings.reports / "outcomes-2011-09-08.html").write_text("<h1>Outcomes</h1><script>steal()</script>")
-    (settings.reports / "verdicts" / "items-2011-09-02.html").write_text("<h1>items</h1>")
+    (settings.places.reports / "verdicts").mkdir(parents=True)
+    (settings.places.reports / "outcomes-2011-09-08.html").write_text("<h1>Outcomes</h1><script>steal()</script>")
+    (settings.places.reports / "verdicts" / "items-2011-09-02.html").write_text("<h1>items</h1>")
     return settings
 
 
@@ -256,7 +256,7 @@ def test_a_raw_id_is_mapped_where_a_key_is_set_and_a_key_can_be_typed(
     from recpipe.user_ids.keys import user_key
 
     monkeypatch.setenv("RECPIPE_USER_KEY", "5f" * 32)
-    keyed = load_settings(home=settings.home)
+    keyed = load_settings(home=settings.places.home)
     mapped = user_key(keyed, "few")
     open_shop(keyed, {"few": mapped})
     for typed in ("few", mapped):
@@ -272,7 +272,7 @@ def test_the_key_may_stand_in_a_connection_of_airflow(viewer: Any, settings: Set
     from recpipe.user_ids.keys import user_key
 
     key = "5f" * 32
-    open_shop(load_settings(home=settings.home, user_key=key), {"few": user_key(load_settings(user_key=key), "few")})
+    open_shop(load_settings(home=settings.places.home, user_key=key), {"few": user_key(load_settings(user_key=key), "few")})
     with create_session() as session:
         session.add(Connection(conn_id="recpipe_user_key", conn_type="generic", password=key))
     try:
@@ -410,7 +410,7 @@ def test_nights_of_a_version(viewer: Any, shop: Settings) -> None:
 @pytest.mark.parametrize("broken", [False, True])
 def test_where_nothing_is_published_each_page_says_so(viewer: Any, settings: Settings, broken: bool) -> None:
     if broken:
-        log = Path(settings.lake_root) / "days" / "_delta_log"
+        log = Path(settings.places.lake_root) / "days" / "_delta_log"
         log.mkdir(parents=True)
         (log / "00000000000000000000.json").write_text("{")
     for address in ("/", "/tables", "/quality", "/quarantine", "/reports", "/versions/1"):
@@ -443,15 +443,15 @@ def test_a_report_is_handed_out_and_runs_no_script(viewer: Any, shop: Settings) 
     ],
 )  # fmt: skip
 def test_nothing_outside_the_reports_is_handed_out(viewer: Any, shop: Settings, path: str) -> None:
-    secret = shop.home / "recpipe.env.html"
+    secret = shop.places.home / "recpipe.env.html"
     secret.write_text("RECPIPE_SMTP=secret")
-    (shop.home / "secret.html").write_text("secret")
-    (shop.reports / "link.html").symlink_to(secret)
-    (shop.reports / "folder").symlink_to(shop.home)
-    (shop.reports / ".hidden.html").write_text("secret")
-    (shop.reports / "notes.txt").write_text("secret")
-    (shop.reports / "_verdicts" / "items").mkdir(parents=True)
-    (shop.reports / "_verdicts" / "items" / "2011-09-02.json").write_text(json.dumps("secret"))
+    (shop.places.home / "secret.html").write_text("secret")
+    (shop.places.reports / "link.html").symlink_to(secret)
+    (shop.places.reports / "folder").symlink_to(shop.places.home)
+    (shop.places.reports / ".hidden.html").write_text("secret")
+    (shop.places.reports / "notes.txt").write_text("secret")
+    (shop.places.reports / "_verdicts" / "items").mkdir(parents=True)
+    (shop.places.reports / "_verdicts" / "items" / "2011-09-02.json").write_text(json.dumps("secret"))
     answer = viewer.get(f"/recpipe/reports/{path}")
     assert answer.status_code == 404
     assert "secret" not in answer.text
@@ -502,6 +502,6 @@ def test_what_is_due_waits_for_the_night_to_be_over(settings: Settings) -> None:
     from recpipe.readers.freshness import due_day
 
     noon = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
-    assert due_day(settings.model_copy(update={"last_day": None}), noon).isoformat() == "2026-03-04"
-    assert due_day(settings.model_copy(update={"last_day": None, "deadline_hours": 12.5}), noon).isoformat() == "2026-03-03"
-    assert due_day(settings.model_copy(update={"timezone": "Asia/Tokyo"}), noon).isoformat() == "2026-03-04"
+    assert due_day(settings.changed(last_day=None), noon).isoformat() == "2026-03-04"
+    assert due_day(settings.changed(last_day=None, deadline_hours=12.5), noon).isoformat() == "2026-03-03"
+    assert due_day(settings.changed(timezone="Asia/Tokyo"), noon).isoformat() == "2026-03-04"

@@ -115,7 +115,7 @@ def listed(services: Settings, open_shop: Callable[[Settings], None]) -> tuple[s
 def test_a_person_logs_in_and_looks_up_a_user(services: Settings, browser: Browser, listed: tuple[str, int]) -> None:
     user, places = listed
     name, password = login(services)
-    address = f"http://127.0.0.1:{services.airflow_port}"
+    address = f"http://127.0.0.1:{services.local.airflow_port}"
 
     browser.open(f"{address}/recpipe/")
     assert browser.say("location.pathname") == "/auth/login"
@@ -142,6 +142,6 @@ def test_a_person_logs_in_and_looks_up_a_user(services: Settings, browser: Brows
     browser.wait_for(f"{framed}?.querySelector('ol.list')?.children.length == {places}")
     assert browser.say(f"{framed}.querySelectorAll('[target=_blank]').length") == 0
 
-    logged = "\n".join(file.read_text(errors="replace") for file in (services.home / "logs").glob("api-server*"))
+    logged = "\n".join(file.read_text(errors="replace") for file in (services.places.home / "logs").glob("api-server*"))
     assert "/recpipe/user" in logged
     assert f"user={user}" not in logged

@@ -13,8 +13,8 @@ SETTINGS = load_settings(deadline_hours=0.0001)
 
 
 @dag(
-    schedule=CronDataIntervalTimetable("0 0 * * *", timezone=SETTINGS.timezone),
-    start_date=datetime(2026, 1, 1, tzinfo=SETTINGS.zone),
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone=SETTINGS.shop.timezone),
+    start_date=datetime(2026, 1, 1, tzinfo=SETTINGS.shop.zone),
     catchup=False,
     is_paused_upon_creation=True,
     **deadline(SETTINGS),

@@ -19,9 +19,10 @@ from recpipe.errors import BadSetting, MissingDay
 from recpipe.evaluation.replay.replay_groups import GROUPS
 from recpipe.evaluation.replay.replay_measures import Replay, measure
 from recpipe.evaluation.replay.replay_newcomers import read_newcomers
-from recpipe.evaluation.replay.replay_page import replay_lines, report_page
+from recpipe.evaluation.replay.replay_page import report_page
 from recpipe.evaluation.replay.replay_run import export_replay, model_folder, plan_replay, publish_replay, replay_day
 from recpipe.evaluation.replay.replay_stages import open_stage, with_users
+from recpipe.evaluation.replay.replay_text import replay_lines
 from recpipe.models.io import save
 from recpipe.models.popularity import Popularity
 from recpipe.models.text_prototype import TextPrototype
@@ -37,7 +38,7 @@ TRAINING = {"steps": 4, "warmup_steps": 1, "valid_weeks": 1, "new_user_cuts": 2,
 
 
 def newcomers(shop, day=LAST, trained_until=BEFORE):
-    reader = shop.lake.reader()
+    reader = shop.places.lake.reader()
     at_cut = open_stage(reader, shop.settings, str(trained_until)).known.evidence
     return at_cut, read_newcomers(reader, shop.settings, at_cut, trained_until, day)
 
@@ -160,10 +161,10 @@ def test_the_training_input_is_of_the_protocol(shop):
 
 def test_two_replays_never_share_a_folder(shop):
     plan, other = plan_replay(shop.settings, LAST), plan_replay(shop.settings, LAST, cut=CUT - timedelta(days=7))
-    of_run = plan_replay(shop.settings.model_copy(update={"run_id": "backfill__2026-03-31T00:00:00+00:00"}), LAST)
+    of_run = plan_replay(shop.settings.changed(run_id="backfill__2026-03-31T00:00:00+00:00"), LAST)
     folders = {model_folder(shop.settings, one) for one in (plan, other, of_run)}
     assert len(folders) == 3
-    assert all(shop.settings.work.resolve() / "training" in folder.parents for folder in folders)
+    assert all(shop.settings.places.work.resolve() / "training" in folder.parents for folder in folders)
 
 
 @pytest.mark.parametrize(
@@ -185,9 +186,9 @@ def test_a_replay_that_cannot_be_is_refused_in_a_sentence(shop, day, cut, error,
 def test_the_lists_are_those_that_the_night_would_make(shop):
     model = shop.folder(TextPrototype())
     plan = shop.plan(TextPrototype(), BEFORE)
-    night = open_night(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    night = open_night(shop.settings, plan, shop.places.lake.reader(plan["versions"]))
     made = rank_blocks(night, 0, 1).to_pylist()
-    reader = shop.lake.reader()
+    reader = shop.places.lake.reader()
     stage = with_users(open_stage(reader, shop.settings, str(BEFORE)), reader, night.users)
     lists = stage.lists_of(Path(model), night.users)
     ids = stage.known.evidence.catalogue.item_ids
@@ -199,7 +200,7 @@ def test_the_lists_are_those_that_the_night_would_make(shop):
 
 def test_what_is_known_of_others_changes_no_list(shop):
     _, found = newcomers(shop)
-    reader = shop.lake.reader()
+    reader = shop.places.lake.reader()
     stage = open_stage(reader, shop.settings, str(BEFORE))
     lists = stage.lists_of(Path(shop.folder(TextPrototype())), found.users)
     few = replace_support_of_first(found)
@@ -215,7 +216,7 @@ def replace_support_of_first(found):
 def test_who_likes_a_colour_is_served_better_with_items_known(shop):
     """By likeness of texts alone: after one item of a colour the list is of that colour, and popularity's is not."""
     model = shop.folder(TextPrototype(popularity_weight=0.1))
-    rows = measure(shop.settings, shop.lake.reader(), BEFORE, LAST, Path(model)).rows.to_pylist()
+    rows = measure(shop.settings, shop.places.lake.reader(), BEFORE, LAST, Path(model)).rows.to_pylist()
     value = {(row["group"], row["name"]): row["value"] for row in rows if row["metric"] == "ndcg@3"}
     assert value["k>=1", "text_prototype"] > 1.5 * value["k>=1", "popularity"]
     sizes = [value[f"k={size}", "text_prototype"] for size in (1, 3, 5)]
@@ -238,14 +239,14 @@ def test_a_replay_is_published_whole_and_the_same_again(shop):
     )
     plan = plan_replay(shop.settings, LAST)
     done = publish_replay(shop.settings, plan, str(model))
-    rows = shop.lake.reader().read("replays", LAST, LAST)
+    rows = shop.places.lake.reader().read("replays", LAST, LAST)
     assert rows.schema.equals(REPLAYS.schema)
     # three names by three metrics and two ratios in each group; a closed form that is a baseline is measured as one
     assert rows.num_rows == done["rows"] == len(GROUPS) * (3 * 3 + 2)
     assert set(rows["users"].to_pylist()) <= set(range(13))
     publish_replay(shop.settings, plan, str(model))
-    assert shop.lake.reader().read("replays", LAST, LAST).equals(rows)
-    record = shop.lake.day("replays", LAST)
+    assert shop.places.lake.reader().read("replays", LAST, LAST).equals(rows)
+    record = shop.places.lake.day("replays", LAST)
     assert {one.table for one in record.inputs} == {"events", "items", "users"}
     assert record.model_version.startswith("replay-")
     page = Path(done["report"])
@@ -278,7 +279,7 @@ def test_each_number_of_the_page_stands_below_its_name():
 def test_a_floor_that_is_crossed_is_a_sentence(shop):
     model = shop.folder(TextPrototype())
     floors = {"floor_replay_ndcg": 0.99, "floor_replay_ratio": 50.0}
-    settings = shop.settings.model_copy(update=floors)
+    settings = shop.settings.changed(**floors)
     said = publish_replay(settings, plan_replay(settings, LAST), model)["warnings"]
     assert len(said) == 2
     assert "below the floor of 0.9900" in said[0]
@@ -291,7 +292,7 @@ def test_nobody_came_and_the_replay_says_so(shop):
     plan = plan_replay(shop.settings, LAST, cut=LAST)
     done = publish_replay(shop.settings, plan, model)
     assert done["came"] == 0
-    rows = shop.lake.reader().read("replays").to_pylist()
+    rows = shop.places.lake.reader().read("replays").to_pylist()
     assert {(row["value"], row["users"]) for row in rows} == {(None, 0)}
     assert "0 persons are too few" in Path(done["report"]).read_text()
 
@@ -299,12 +300,12 @@ def test_nobody_came_and_the_replay_says_so(shop):
 def test_the_command_does_it_all(shop, tmp_path, monkeypatch):
     options = tmp_path / "training.json"
     options.write_text(json.dumps(TRAINING))
-    settings = shop.settings.model_copy(update={"replay_options": ["--settings", str(options)]})
+    settings = shop.settings.changed(replay_options=["--settings", str(options)])
     done = replay_day(settings, LAST)
     assert done["came"] == 12
-    names = {row["name"] for row in shop.lake.reader().read("replays").to_pylist()}
+    names = {row["name"] for row in shop.places.lake.reader().read("replays").to_pylist()}
     assert {"pair_network", "popularity", "item_knn"} <= names
-    left = settings.work.glob("train*/replay-*")
+    left = settings.places.work.glob("train*/replay-*")
     assert {path.parent.name for path in left} == {"train", "training"}  # where an erasure and `recpipe maintain` look
 
 
@@ -320,6 +321,6 @@ def test_a_weekly_table_is_late_after_its_sunday_alone(shop):
 
 def test_datetimes_of_the_replay_are_the_shops(shop):
     """A shop whose midnight is not that of UTC: who registered before its own midnight was there before the cut."""
-    settings = shop.settings.model_copy(update={"timezone": "Asia/Tokyo"})
-    at_cut = open_stage(shop.lake.reader(), settings, str(BEFORE)).known.evidence
+    settings = shop.settings.changed(timezone="Asia/Tokyo")
+    at_cut = open_stage(shop.places.lake.reader(), settings, str(BEFORE)).known.evidence
     assert at_cut.until == np.datetime64(datetime(2026, 3, 10, 15, tzinfo=UTC).replace(tzinfo=None), "us")

@@ -36,13 +36,13 @@ LATER = {"id": "reds", "first_day": "2026-03-03", "last_day": "2026-03-05", "ite
 
 def declare(shop: Shop, *campaigns: dict, **more) -> Shop:
     """Write campaigns beside the home, and return the shop with settings that name them."""
-    file = shop.settings.home / "campaigns.jsonl"
+    file = shop.settings.places.home / "campaigns.jsonl"
     file.write_text("".join(json.dumps(one) + "\n" for one in campaigns))
-    return Shop(shop.settings.model_copy(update={"campaigns": str(file), **more}))
+    return Shop(shop.settings.changed(campaigns=str(file), **more))
 
 
 def listed(shop: Shop, name: str, *rows: str) -> str:
-    (shop.settings.home / name).write_text("\n".join(rows) + "\n")
+    (shop.settings.places.home / name).write_text("\n".join(rows) + "\n")
     return name
 
 
@@ -102,7 +102,7 @@ def test_suppressed_users_and_those_outside_the_candidates_are_left_out(shop):
     everybody = listed(shop, "all.csv", "user_id,day", "u1,", "u3,2026-03-03")
     own = listed(shop, "own.csv", "user_id", "u4")
     among = listed(shop, "among.csv", "user_id", "u1", "u2", "u3", "u4", "stranger")
-    shop = declare(shop, LATER | {"suppress": own, "candidates": among}, suppression=str(shop.settings.home / everybody))
+    shop = declare(shop, LATER | {"suppress": own, "candidates": among}, suppression=str(shop.settings.places.home / everybody))
     run_day(shop.settings, AUDIENCES, DAY)
     assert [row["user_id"] for row in rows(shop)] == ["u2", "u3"]  # u3 is suppressed from the next day on
 
@@ -115,7 +115,7 @@ def test_the_cap_counts_the_days_before_and_the_campaigns_of_the_day(shop):
     run_day(shop.settings, AUDIENCES, DAY)
     assert next((row["campaign_id"], row["user_id"]) for row in rows(shop)) == ("a", "u2")
     assert Counter(row["user_id"] for row in rows(shop)).most_common(1)[0][1] == 1
-    again = Shop(shop.settings.model_copy(update={"campaign_cap_days": 1}))
+    again = Shop(shop.settings.changed(campaign_cap_days=1))
     run_day(again.settings, AUDIENCES, DAY)
     assert next(row["user_id"] for row in rows(again)) == "u1"
 
@@ -126,10 +126,10 @@ def test_a_cap_refuses_a_day_whose_earlier_days_are_missing(shop):
     capped = declare(shop, first, LATER, campaign_cap=1)
     with pytest.raises(MissingDay, match="campaign 'first', whose audience of 2026-03-01 is not published"):
         run_day(capped.settings, AUDIENCES, DAY)
-    shorter = capped.settings.model_copy(update={"campaign_cap_days": 1})
+    shorter = capped.settings.changed(campaign_cap_days=1)
     assert run_day(shorter, AUDIENCES, DAY)["rows"] > 0
     run_day(capped.settings, AUDIENCES, date(2026, 3, 1))
-    (stale,) = stale_days(shop.lake)
+    (stale,) = stale_days(shop.places.lake)
     assert (stale.table, stale.day, stale.source_day) == ("campaign_audiences", DAY, date(2026, 3, 1))
     assert run_day(capped.settings, AUDIENCES, DAY)["rows"] == 0  # all were addressed by the first
 
@@ -200,8 +200,8 @@ def test_rows_do_not_depend_on_shards_nor_on_later_deliveries(taught):
 
 def test_delivered_answers_count_instead_of_purchases(taught):
     lines = [f"c{n},v{user:02},2026-03-{6 + 7 * n:02}" for n in range(3) for user in range(30, 40)]
-    file = taught.settings.home / listed(taught, "answers.csv", "campaign_id,user_id,day", *lines)
-    shop = Shop(taught.settings.model_copy(update={"campaign_responses": str(file)}))
+    file = taught.settings.places.home / listed(taught, "answers.csv", "campaign_id,user_id,day", *lines)
+    shop = Shop(taught.settings.changed(campaign_responses=str(file)))
     run_day(shop.settings, AUDIENCES, date(2026, 4, 2))
     assert {row["user_id"] for row in rows(shop, date(2026, 4, 2))[:10]} == {f"v{user}" for user in range(30, 40)}
 
@@ -236,7 +236,7 @@ def test_users_who_vanish_or_come_later_are_not_measured(taught):
     run_day(settings, AUDIENCES, day)
     taught.deliver("2026-03-03", users=tuple(user(f"v{n:02}", "2026-03-03") for n in range(1, 40)))
     taught.deliver("2026-04-07", users=tuple(user(f"w{n}", "2026-04-07") for n in range(9)))
-    file = Path(settings.campaigns)
+    file = Path(settings.audiences.campaigns)
     said = [json.loads(line) for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps({key: one[key] for key in one if key != "candidates"}) + "\n" for one in said))
     found = {(one.name, one.by): one for one in AUDIENCES.measure(settings, taught.lake.reader(), date(2026, 3, 31), last)}
@@ -340,10 +340,10 @@ def test_an_entry_that_is_amiss_is_refused_with_its_line(shop, entry, message):
     ],
 )
 def test_a_file_that_is_amiss_is_refused_with_its_line(shop, name, text, message):
-    file = shop.settings.home / name
+    file = shop.settings.places.home / name
     file.write_text(text)
     with pytest.raises(BadSetting, match=message):
-        read_campaigns(shop.settings.model_copy(update={"campaigns": str(file)}))
+        read_campaigns(shop.settings.changed(campaigns=str(file)))
 
 
 @pytest.mark.parametrize(
@@ -355,30 +355,28 @@ def test_a_file_that_is_amiss_is_refused_with_its_line(shop, name, text, message
     ],
 )
 def test_answers_that_cannot_be_read_are_refused_with_their_line(shop, lines, message):
-    file = shop.settings.home / listed(shop, "answers.csv", *lines)
+    file = shop.settings.places.home / listed(shop, "answers.csv", *lines)
     with pytest.raises(BadSetting, match=message):
         run_day(declare(shop, LATER, campaign_responses=str(file)).settings, AUDIENCES, DAY)
 
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.yaml"])
 def test_files_that_are_no_utf_8_are_refused_with_their_line(shop, name):
-    file = shop.settings.home / name
+    file = shop.settings.places.home / name
     file.write_bytes(b"\n\n- id: caf\xe9\n")
     with pytest.raises(BadSetting, match=f"{name}, line 3: this is no text in UTF-8"):
-        read_campaigns(shop.settings.model_copy(update={"campaigns": str(file)}))
+        read_campaigns(shop.settings.changed(campaigns=str(file)))
     listed(shop, "own.csv", "user_id")
-    (shop.settings.home / "own.csv").write_bytes(b"user_id\nu1\ncaf\xe9\n")
+    (shop.settings.places.home / "own.csv").write_bytes(b"user_id\nu1\ncaf\xe9\n")
     with pytest.raises(BadSetting, match=r"own\.csv, line 3: this is no text in UTF-8"):
         run_day(declare(shop, LATER | {"suppress": "own.csv"}).settings, AUDIENCES, DAY)
 
 
 def test_yaml_says_the_same_as_json_lines(shop):
     text = "- id: reds\n  first_day: 2026-03-03\n  last_day: 2026-03-05\n  item_ids: [red0, red1]\n"
-    file = shop.settings.home / "c.yaml"
+    file = shop.settings.places.home / "c.yaml"
     file.write_text(text)
-    assert read_campaigns(shop.settings.model_copy(update={"campaigns": str(file)})) == read_campaigns(
-        declare(shop, LATER).settings
-    )
+    assert read_campaigns(shop.settings.changed(campaigns=str(file))) == read_campaigns(declare(shop, LATER).settings)
 
 
 # --- the suite ----------------------------------------------------------------------------------------------------

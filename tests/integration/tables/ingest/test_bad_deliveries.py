@@ -23,12 +23,12 @@ def refusal(settings, day=DAY) -> str:
 
 def test_a_delivery_without_its_marks_is_not_complete(settings, deliver, an_event):
     deliver(settings, events=[an_event()])
-    (settings.landing_root / "users" / "day=2011-09-01" / "_SUCCESS").unlink()
-    (settings.landing_root / "events" / "day=2011-09-01" / "_SUCCESS").unlink()
+    (settings.places.landing_root / "users" / "day=2011-09-01" / "_SUCCESS").unlink()
+    (settings.places.landing_root / "events" / "day=2011-09-01" / "_SUCCESS").unlink()
     assert not find_delivery(settings, DAY).complete
     assert refusal(settings) == (
         "The delivery of 2011-09-01 is not complete: _SUCCESS is missing in users/day=2011-09-01, events/day=2011-09-01 under "
-        f"{settings.landing_root}. Write _SUCCESS into each folder once its last file is there; a folder with _SUCCESS alone "
+        f"{settings.places.landing_root}. Write _SUCCESS into each folder once its last file is there; a folder with _SUCCESS alone "
         "says that nothing happened."
     )
 
@@ -95,7 +95,7 @@ def test_a_column_of_a_wrong_type(settings, deliver, an_event, column, value, se
 
 
 def test_two_columns_for_one(settings, deliver, an_event):
-    settings = load_settings(home=settings.home, event_columns={"unit_price": "price"})
+    settings = load_settings(home=settings.places.home, event_columns={"unit_price": "price"})
     deliver(settings, events=[an_event(price=1.0, unit_price=2.0)])
     assert refusal(settings) == (
         "events/day=2011-09-01/part-0.parquet has two columns for price of events: price and unit_price. Leave one out, or "
@@ -104,7 +104,7 @@ def test_two_columns_for_one(settings, deliver, an_event):
 
 
 def test_a_column_that_event_ids_are_made_of_is_missing(settings, deliver, an_event):
-    settings = load_settings(home=settings.home, event_id_from=["order_id", "line_no"])
+    settings = load_settings(home=settings.places.home, event_id_from=["order_id", "line_no"])
     deliver(settings, events=[an_event(order_id="o1")])
     assert refusal(settings) == (
         "events/day=2011-09-01/part-0.parquet has no column line_no, which RECPIPE_EVENT_ID_FROM makes event ids from (it has: "
@@ -113,7 +113,7 @@ def test_a_column_that_event_ids_are_made_of_is_missing(settings, deliver, an_ev
 
 
 def test_a_setting_that_names_no_column(settings, deliver, an_event):
-    settings = load_settings(home=settings.home, event_columns={"when": "time"})
+    settings = load_settings(home=settings.places.home, event_columns={"when": "time"})
     deliver(settings, events=[an_event()])
     with pytest.raises(
         BadSetting, match=r"RECPIPE_EVENT_COLUMNS sends when to time, which events does not have. Use one of: event_id"
@@ -144,7 +144,7 @@ def test_too_many_events_that_differ_and_have_one_id(settings, deliver, an_event
 
 
 def test_rows_that_are_set_aside_do_not_count_as_bad(settings, deliver, an_event):
-    settings = load_settings(home=settings.home, set_aside_event_types=["adjustment"], item_id_pattern=r"^i\d+$")
+    settings = load_settings(home=settings.places.home, set_aside_event_types=["adjustment"], item_id_pattern=r"^i\d+$")
     aside = [an_event(kind="adjustment", user=str(n)) for n in range(40)] + [
         an_event(item="POST", user=str(n)) for n in range(40)
     ]
@@ -154,7 +154,7 @@ def test_rows_that_are_set_aside_do_not_count_as_bad(settings, deliver, an_event
 
 
 def test_the_catalogue_has_to_be_there_where_events_are_held_against_it(settings, deliver, an_event):
-    settings = load_settings(home=settings.home, items_must_be_known=True, first_day=date(2011, 8, 30))
+    settings = load_settings(home=settings.places.home, items_must_be_known=True, first_day=date(2011, 8, 30))
     deliver(settings, events=[an_event()])
     with pytest.raises(MissingDay) as caught:
         stage_day(settings, DAY)

@@ -35,7 +35,7 @@ def everything(settings, rows_of):
 
 
 def loose(settings):
-    return load_settings(home=settings.home, max_bad_share=1.0)
+    return load_settings(home=settings.places.home, max_bad_share=1.0)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -102,7 +102,7 @@ def test_of_writers_with_different_deliveries_one_has_the_whole_day(settings, de
     for _ in range(3):
         folders = {}
         for name in names:
-            shop = load_settings(home=settings.home, run_id=f"run-{name}", max_bad_share=1.0)
+            shop = load_settings(home=settings.places.home, run_id=f"run-{name}", max_bad_share=1.0)
             deliver(shop, **a_day(an_event, name, people=200))
             folders[name] = (shop, stage_day(shop, DAY))
         start = threading.Barrier(len(names))
@@ -178,7 +178,7 @@ def test_a_full_disk_is_a_sentence_and_the_day_stays(settings, deliver, an_event
 
 
 def test_a_try_that_waited_for_an_earlier_one_of_its_run_finds_the_day_published(settings, deliver, an_event, monkeypatch):
-    shop = load_settings(home=settings.home, max_bad_share=1.0, run_id="nightly")
+    shop = load_settings(home=settings.places.home, max_bad_share=1.0, run_id="nightly")
     deliver(shop, **a_day(an_event))
     folder, claimed, first = stage_day(shop, DAY), Lake.claimed, []
 
@@ -198,7 +198,7 @@ def test_a_refusal_is_heard_where_the_register_cannot_be_written(settings, deliv
         raise OSError(5, "Input/output error")
 
     deliver(settings, **a_day(an_event))
-    (settings.landing_root / "events" / f"day={DAY}" / "part-0.parquet").write_text("no")
+    (settings.places.landing_root / "events" / f"day={DAY}" / "part-0.parquet").write_text("no")
     monkeypatch.setattr(Lake, "mark_open", fails)
     with pytest.raises(BadDelivery, match="is no parquet file"):
         ingest_day(settings, DAY)

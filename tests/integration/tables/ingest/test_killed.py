@@ -19,7 +19,7 @@ TABLES = ("events", "items", "users", "quarantine")
 
 
 def start(settings, code):
-    environment = {**os.environ, "RECPIPE_HOME": str(settings.home), "RECPIPE_BATCH_ROWS": "200"}
+    environment = {**os.environ, "RECPIPE_HOME": str(settings.places.home), "RECPIPE_BATCH_ROWS": "200"}
     script = f"from datetime import date\nfrom recpipe.config import load_settings\nfrom recpipe.tables.ingest import *\n{code}"
     return subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
 
@@ -53,7 +53,7 @@ def test_killed_while_staging_then_rerun(settings, deliver, an_event, rows_of, t
     before = everything(shop, rows_of)
 
     deliver(shop, **big_day(an_event, 10_000))
-    work = shop.work / "ingest" / str(DAY)
+    work = shop.places.work / "ingest" / str(DAY)
     run = start(shop, "stage_day(load_settings(), date(2011, 9, 1))")
     kill_when(run, lambda: any(work.glob("*/events/*.parquet")))
     assert not any(work.glob("*/facts.json"))
@@ -78,7 +78,7 @@ def test_killed_while_publishing_then_rerun(settings, deliver, an_event, rows_of
     old = lake.day(after, DAY).table_version
 
     deliver(settings, **big_day(an_event, 40_000))
-    folder = stage_day(load_settings(home=settings.home, run_id="run"), DAY)
+    folder = stage_day(load_settings(home=settings.places.home, run_id="run"), DAY)
     run = start(settings, f"publish_day(load_settings(batch_rows=65_536), date(2011, 9, 1), {folder!r})")
     kill_when(run, lambda: lake.day(after, DAY).table_version > old)
     assert rows_of(settings, "events") == before  # whole days only: the old one

@@ -41,7 +41,7 @@ def memory(settings: Settings) -> Iterator[tuple[Settings, Any]]:
     """A shop whose landing lies in fsspec's memory, and that file system."""
     store = fsspec.filesystem("memory")
     store.store.clear()
-    yield load_settings(home=settings.home, landing="memory://shop/landing"), store
+    yield load_settings(home=settings.places.home, landing="memory://shop/landing"), store
     store.store.clear()
 
 
@@ -58,15 +58,15 @@ def put_day(store: Any, events: bytes) -> None:
 
 def test_a_day_behind_an_address_of_a_disk(settings, deliver, an_event):
     deliver(settings, events=[an_event()])
-    elsewhere = load_settings(home=settings.home / "other", landing=settings.landing_root.resolve().as_uri())
-    assert elsewhere.landing_root == settings.landing_root.resolve()
+    elsewhere = load_settings(home=settings.places.home / "other", landing=settings.places.landing_root.resolve().as_uri())
+    assert elsewhere.places.landing_root == settings.places.landing_root.resolve()
     assert ingest_day(elsewhere, DAY)["events"] == 1
 
 
 def test_a_day_where_fsspec_reaches(memory, an_event, rows_of):
     settings, store = memory
     put_day(store, parquet([an_event(user=str(n)) for n in range(50)] + [an_event(item=None)]))
-    settings = settings.model_copy(update={"max_bad_share": 0.1})
+    settings = settings.changed(max_bad_share=0.1)
     assert ingest_day(settings, DAY) == {"items": 1, "users": 0, "quarantine": 1, "events": 50}
     assert [row["source_file"] for row in rows_of(settings, "quarantine")] == ["hour=12/part-0.parquet"]
 
@@ -127,7 +127,7 @@ def test_a_store_that_goes_away_while_a_file_is_read_is_no_bad_delivery(memory, 
 
 
 def test_a_store_that_does_not_answer_is_one_sentence_without_secrets(settings):
-    settings = load_settings(home=settings.home, landing="s3://shop/landing", landing_options=NOBODY)
+    settings = load_settings(home=settings.places.home, landing="s3://shop/landing", landing_options=NOBODY)
     with pytest.raises(Unreachable) as caught:
         stage_day(settings, DAY)
     assert str(caught.value) == (
@@ -154,7 +154,7 @@ def test_doctor_looks_at_a_landing_elsewhere(memory):
     ("landing", "words"), [("nosuch://x/y", "nosuch"), ("sftp://host/landing", "paramiko"), ("s3://", "cannot be worked with")]
 )
 def test_an_address_that_nobody_knows_is_a_bad_setting(settings, landing, words):
-    settings = load_settings(home=settings.home, landing=landing)
+    settings = load_settings(home=settings.places.home, landing=landing)
     with pytest.raises(BadSetting, match="RECPIPE_LANDING") as caught:
         find_delivery(settings, DAY)
     assert words in str(caught.value)
@@ -162,7 +162,7 @@ def test_an_address_that_nobody_knows_is_a_bad_setting(settings, landing, words)
 
 def test_a_landing_elsewhere_is_no_folder_to_drop_the_shipped_shop_in(settings):
     with pytest.raises(BadSetting, match=r"RECPIPE_LANDING is s3://shop/x, which is no folder of this machine"):
-        _ = load_settings(home=settings.home, landing="s3://shop/x").landing_root
+        _ = load_settings(home=settings.places.home, landing="s3://shop/x").places.landing_root
 
 
 # --- a mark that lists the files
@@ -170,12 +170,12 @@ def test_a_landing_elsewhere_is_no_folder_to_drop_the_shipped_shop_in(settings):
 
 @pytest.fixture
 def listed(settings: Settings) -> Settings:
-    return load_settings(home=settings.home, landing_mark="_MANIFEST.json")
+    return load_settings(home=settings.places.home, landing_mark="_MANIFEST.json")
 
 
 def manifest(settings: Settings, events: object, table: str = "events") -> None:
     for name in ("items", "users", "events"):
-        folder = settings.landing_root / name / "day=2011-09-01"
+        folder = settings.places.landing_root / name / "day=2011-09-01"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "_MANIFEST.json").exists() or name == table:
             held = events if name == table else {"files": []}
@@ -183,7 +183,7 @@ def manifest(settings: Settings, events: object, table: str = "events") -> None:
 
 
 def drop(settings: Settings, name: str, content: bytes) -> dict[str, Any]:
-    path = settings.landing_root / "events" / "day=2011-09-01" / name
+    path = settings.places.landing_root / "events" / "day=2011-09-01" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return {"path": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -195,7 +195,7 @@ def test_a_manifest_says_what_is_read_whatever_its_name(listed, an_event):
     manifest(listed, {"files": [one, "hour=02/part-0.parquet"]})
     assert ingest_day(listed, DAY)["events"] == 2
     manifest(listed, {"entries": [
-        {"url": f"{listed.landing_address}/events/day=2011-09-01/hour=01/_clicks.bin", "meta": {"content_length": one["bytes"], "record_count": 1}},
+        {"url": f"{listed.places.landing_address}/events/day=2011-09-01/hour=01/_clicks.bin", "meta": {"content_length": one["bytes"], "record_count": 1}},
         {"url": "./hour=02/part-0.parquet"},
     ]})  # fmt: skip
     assert ingest_day(listed, DAY)["events"] == 2

@@ -25,7 +25,7 @@ print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.st
 
 def write_day(settings, rows):
     """Write a day a row group at a time, with a free text that makes its rows heavy; one row in a hundred comes twice."""
-    folder = settings.landing_root / "events" / f"day={DAY}"
+    folder = settings.places.landing_root / "events" / f"day={DAY}"
     folder.mkdir(parents=True)
     schema = pa.schema(
         [
@@ -52,14 +52,14 @@ def write_day(settings, rows):
             writer.write_table(pa.table(columns, schema=schema))
     (folder / "_SUCCESS").touch()
     for table in ("items", "users"):
-        other = settings.landing_root / table / f"day={DAY}"
+        other = settings.places.landing_root / table / f"day={DAY}"
         other.mkdir(parents=True)
         (other / "_SUCCESS").touch()
 
 
 def peak_mib(settings):
     environment = {
-        **os.environ, "RECPIPE_HOME": str(settings.home), "RECPIPE_BATCH_ROWS": "10000", "RECPIPE_DUPLICATE_MEMORY_MB": "64",
+        **os.environ, "RECPIPE_HOME": str(settings.places.home), "RECPIPE_BATCH_ROWS": "10000", "RECPIPE_DUPLICATE_MEMORY_MB": "64",
         "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1",
     }  # fmt: skip
     done = subprocess.run([sys.executable, "-c", MEASURE], env=environment, capture_output=True, text=True, check=True)

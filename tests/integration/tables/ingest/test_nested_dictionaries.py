@@ -27,11 +27,11 @@ def test_lists_of_dictionaries_over_row_groups(settings, kind, batch_rows, an_ev
     sink = io.BytesIO()
     pq.write_table(table, sink, row_group_size=3)
     for name in ("events", "items", "users"):
-        folder = settings.landing_root / name / "day=2011-09-01"
+        folder = settings.places.landing_root / name / "day=2011-09-01"
         folder.mkdir(parents=True)
         if name == "events":
             (folder / "part-0.parquet").write_bytes(sink.getvalue())
         (folder / "_SUCCESS").touch()
-    settings = settings.model_copy(update={"batch_rows": batch_rows})
+    settings = settings.changed(batch_rows=batch_rows)
     ingest_day(settings, datetime(2011, 9, 1).date())
     assert {row["item_id"] for row in rows_of(settings, "events")} == {f"i{n}" for n in range(12)}

@@ -26,7 +26,7 @@ GROCER = {
 
 
 def test_a_log_of_views_carts_and_purchases(settings, deliver):
-    settings = load_settings(home=settings.home, **RETAILROCKET)
+    settings = load_settings(home=settings.places.home, **RETAILROCKET)
     times = [datetime(2015, 5, 3, 3, 25, second) for second in (10, 35, 59)]
     log = pa.table(
         {
@@ -47,7 +47,7 @@ def test_a_log_of_views_carts_and_purchases(settings, deliver):
 
 
 def test_a_catalogue_with_a_tree_of_categories(settings, deliver):
-    settings = load_settings(home=settings.home, **GROCER)
+    settings = load_settings(home=settings.places.home, **GROCER)
     deliver(
         settings, DAY,
         events=[{"household_id": 900, "product_id": 25671, "basket_id": 31198570044, "store_id": 330, "event_type": "purchase",
@@ -92,7 +92,7 @@ def deliver_log(settings, deliver, folder, first, last, item_columns):
 
 
 def test_retailrocket_as_it_is(settings, deliver, real_data, rows_of):
-    settings = load_settings(home=settings.home, items_need_title=False)
+    settings = load_settings(home=settings.places.home, items_need_title=False)
     first, last = date(2015, 5, 3), date(2015, 5, 9)
     events, items = deliver_log(settings, deliver, real_data / "retailrocket_mb", first, last, ["item_id", "title"])
     assert events > 3_000
@@ -104,7 +104,7 @@ def test_retailrocket_as_it_is(settings, deliver, real_data, rows_of):
 
 def test_completejourney_as_it_is(settings, deliver, real_data, rows_of):
     settings = load_settings(
-        home=settings.home, items_need_title=False, item_columns={"category_path": "category"},
+        home=settings.places.home, items_need_title=False, item_columns={"category_path": "category"},
         event_id_from=["order_id", "item_id", "quantity", "sales_value", "ts"], timezone="America/New_York",
     )  # fmt: skip
     first, last = date(2017, 1, 2), date(2017, 1, 4)

@@ -29,7 +29,7 @@ def test_four_processes_and_one_end_in_the_same_rows(tmp_path, rows_of, monkeypa
         ["great_expectations", "recpipe.tables.ingest", "recpipe.validation"]
     )  # imported once for all four
     with context.Pool(4) as pool:
-        values = {"home": together.home, "landing": landing}
+        values = {"home": together.places.home, "landing": landing}
         counts = pool.starmap(take_in, [(values, day) for day in reversed(DAYS)], chunksize=1)
     sums = ingest_history(alone, DAYS[0], DAYS[-1])
     assert {table: sum(count[table] for count in counts) for table in sums} == sums

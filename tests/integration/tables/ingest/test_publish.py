@@ -37,7 +37,7 @@ def test_a_day_stands_in_the_register_with_its_rows(settings, deliver, an_event)
         ("quarantine", DAY, "empty", 0, "local"), ("users", DAY, "closed", 3, "local"),
     ]  # fmt: skip
     assert [load_verdict(settings, table, DAY).failed for table in TABLES] == [[]] * 4
-    assert not list((settings.work / "ingest").glob("*/*"))
+    assert not list((settings.places.work / "ingest").glob("*/*"))
 
 
 def test_a_day_on_which_nothing_happened_exists(settings, deliver):
@@ -88,7 +88,7 @@ def test_a_failed_audit_publishes_nothing_and_leaves_what_was_there(settings, de
     ingest_day(settings, DAY)
     before = {table: rows_of(settings, table) for table in TABLES}
     folder = stage_day(settings, DAY)
-    strict = load_settings(home=settings.home, rating_bounds=(1.0, 5.0), late_days=0)
+    strict = load_settings(home=settings.places.home, rating_bounds=(1.0, 5.0), late_days=0)
     deliver(settings, events=[{**an_event(), "ts": datetime(2011, 8, 30)}])
     folder = stage_day(settings, DAY)  # staged under looser rules than those of the audit
     with pytest.raises(AuditFailed, match="Day 2011-09-01 of table events was not published"):
@@ -130,12 +130,12 @@ def test_history_gives_the_rows_of_the_days_one_by_one(settings, deliver, an_eve
 
 @pytest.mark.parametrize("days_a_commit", [1, 2, 60])
 def test_a_bad_day_takes_none_of_its_neighbours_along(settings, deliver, an_event, days_a_commit):
-    shop = load_settings(home=settings.home, history_days=days_a_commit)
+    shop = load_settings(home=settings.places.home, history_days=days_a_commit)
     days = [date(2011, 9, n) for n in range(1, 7)]
     for day in days:
         deliver(shop, day, events=[{**an_event(), "ts": datetime(2011, 9, day.day, 9)}])
     for bad in (3, 5):
-        (shop.landing_root / "events" / f"day=2011-09-0{bad}" / "part-0.parquet").write_text("no")
+        (shop.places.landing_root / "events" / f"day=2011-09-0{bad}" / "part-0.parquet").write_text("no")
     with pytest.raises(BadDelivery) as refused:
         ingest_history(shop, days[0], days[-1])
     assert str(refused.value) == (
@@ -154,7 +154,9 @@ def test_history_leaves_days_out_only_when_told(settings, deliver):
 
 
 def test_events_that_were_held_against_the_catalogue_say_so(settings, deliver, an_event, rows_of, tmp_path):
-    shops = [load_settings(home=settings.home / name, items_must_be_known=True, first_day=DAY, history_days=2) for name in "ab"]
+    shops = [
+        load_settings(home=settings.places.home / name, items_must_be_known=True, first_day=DAY, history_days=2) for name in "ab"
+    ]
     for shop in shops:
         for n in (1, 2, 3):
             moment = {"ts": datetime(2011, 9, n, 9)}
@@ -182,7 +184,7 @@ def test_a_reader_in_a_loop_sees_whole_days_only(settings, deliver, an_event):
     for _ in range(4):
         for name, count in versions.items():
             deliver(settings, events=[an_event(user=f"u{n}", platform=name) for n in range(count)])
-            folders.append(stage_day(load_settings(home=settings.home, run_id=f"run-{len(folders)}"), DAY))
+            folders.append(stage_day(load_settings(home=settings.places.home, run_id=f"run-{len(folders)}"), DAY))
     publish_day(settings, DAY, folders.pop(0))
     publisher = threading.Thread(target=lambda: [publish_day(settings, DAY, folder) for folder in folders])
     publisher.start()
@@ -198,7 +200,7 @@ def test_a_reader_in_a_loop_sees_whole_days_only(settings, deliver, an_event):
 
 def test_staging_under_one_run_id_begins_anew(settings, deliver, an_event):
     deliver(settings, **whole_day(an_event))
-    night = load_settings(home=settings.home, run_id="scheduled__2011-09-02T00:00:00+00:00")
+    night = load_settings(home=settings.places.home, run_id="scheduled__2011-09-02T00:00:00+00:00")
     folder = stage_day(night, DAY)
     (Path(folder) / "events" / "left.parquet").touch()
     assert stage_day(night, DAY) == folder
@@ -223,14 +225,14 @@ def killed_while_removing(settings, folder, monkeypatch):
 def test_a_publication_killed_while_it_removes_its_folder_is_done_when_tried_again(
     settings, deliver, an_event, rows_of, monkeypatch
 ):
-    run = settings.model_copy(update={"run_id": "scheduled__1"})
+    run = settings.changed(run_id="scheduled__1")
     deliver(run, **whole_day(an_event))
     folder = stage_day(run, DAY)
     killed_while_removing(run, folder, monkeypatch)
     assert publish_day(run, DAY, folder) == {"items": 3, "users": 3, "quarantine": 0, "events": 3}
     assert len(rows_of(run, "events")) == 3
     ingest_day(run, DAY)
-    assert not list((run.work / "ingest").glob("*/*"))
+    assert not list((run.places.work / "ingest").glob("*/*"))
 
 
 def test_runs_by_hand_do_not_take_each_others_days_for_their_own(settings, deliver, an_event, rows_of, monkeypatch):
@@ -259,7 +261,7 @@ def test_a_history_says_which_days_it_left_out(settings, deliver, an_event, tmp_
 
     from recpipe.cli.command import app
 
-    monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
+    monkeypatch.setenv("RECPIPE_HOME", str(settings.places.home))
     words = ["history", "--from", "2011-09-01", "--to", "2011-09-02", "--skip-incomplete"]
     nothing = CliRunner().invoke(app, words)
     assert nothing.exit_code == 1

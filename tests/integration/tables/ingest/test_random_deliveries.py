@@ -57,7 +57,7 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
 
 
 def put(settings: Settings, table: str, day: Any, parts: list[Part], mark: bool = True) -> None:
-    folder = settings.landing_root / table / f"day={day}"
+    folder = settings.places.landing_root / table / f"day={day}"
     folder.mkdir(parents=True, exist_ok=True)
     for part in parts:
         file = folder / part.name
@@ -69,7 +69,7 @@ def put(settings: Settings, table: str, day: Any, parts: list[Part], mark: bool 
 
 def kept_files(settings: Settings) -> dict[str, str]:
     """Return hashes of all data files and commits of the lake; later ones only come to them."""
-    root = Path(settings.lake_root)
+    root = Path(settings.places.lake_root)
     files = [
         file for file in root.rglob("*") if file.is_file() and file.name != "_last_checkpoint" and "_verdicts" not in str(file)
     ]

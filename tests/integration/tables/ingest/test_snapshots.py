@@ -20,7 +20,7 @@ DAYS = [FIRST + timedelta(days=number) for number in range(5)]
 
 @pytest.fixture
 def whole(settings: Settings) -> Settings:
-    return load_settings(home=settings.home, items_delivery="snapshot", users_delivery="snapshot", first_day=FIRST)
+    return load_settings(home=settings.places.home, items_delivery="snapshot", users_delivery="snapshot", first_day=FIRST)
 
 
 def item(name: str, title: str = "Mug", **more: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_only_differences_are_published_and_what_is_gone_is_withdrawn(whole, del
 
 
 def test_history_gives_the_rows_of_the_days_one_by_one(whole, deliver, settings):
-    other = load_settings(home=settings.home / "other", items_delivery="snapshot", first_day=FIRST)
+    other = load_settings(home=settings.places.home / "other", items_delivery="snapshot", first_day=FIRST)
     for day, rows in zip(DAYS, WHOLES, strict=False):
         for shop in (whole, other):
             deliver(shop, day, items=rows)
@@ -100,7 +100,7 @@ def test_a_change_of_any_column_is_a_change(whole, deliver, change):
 
 
 def test_an_item_whose_row_is_bad_today_is_not_gone(whole, deliver):
-    whole = whole.model_copy(update={"max_bad_share": 0.5})
+    whole = whole.changed(max_bad_share=0.5)
     deliver(whole, DAYS[0], items=[item("a"), item("b")])
     deliver(whole, DAYS[1], items=[item("a"), item("b", price=-1.0)])
     ingest_history(whole, DAYS[0], DAYS[1])
@@ -117,7 +117,7 @@ def test_a_day_without_a_file_says_nothing_and_withdraws_nothing(whole, deliver)
 
 
 def test_users_are_never_withdrawn_and_a_filled_registration_is_no_change(whole, deliver):
-    shop = whole.model_copy(update={"max_snapshot_loss": 0.5})
+    shop = whole.changed(max_snapshot_loss=0.5)
     deliver(shop, DAYS[0], users=[{"user_id": n, "country": "FR", "vip": "no"} for n in "abc"])
     deliver(
         shop, DAYS[1], users=[{"user_id": "a", "country": "FR", "vip": "no"}, {"user_id": "b", "country": "FR", "vip": "yes"}]
@@ -136,7 +136,7 @@ def test_users_with_a_registration_are_held_to_it(whole, deliver):
 
 
 def test_behind_the_door_the_differences_are_the_same(whole, deliver):
-    keyed = load_settings(home=whole.home, user_key="ab" * 32, users_delivery="snapshot", first_day=FIRST)
+    keyed = load_settings(home=whole.places.home, user_key="ab" * 32, users_delivery="snapshot", first_day=FIRST)
     deliver(keyed, DAYS[0], users=[{"user_id": n, "note": f"mail {n}@example.org"} for n in "abc"])
     deliver(keyed, DAYS[1], users=[{"user_id": n, "note": f"mail {n}@example.org"} for n in "abcd"])
     ingest_history(keyed, DAYS[0], DAYS[1])
@@ -159,7 +159,7 @@ def test_a_whole_that_lost_too_much_waits_for_a_person(whole, deliver):
     assert "recpipe ingest --day 2011-09-02 --accept-volume" in str(caught.value)
     assert Lake.from_settings(whole).day("items", DAYS[1]).status == "open"
     assert len(as_of(whole, DAYS[1])) == 40
-    few_events = whole.model_copy(update={"accepted_days": [DAYS[1]]})  # a holiday says nothing of the catalogue
+    few_events = whole.changed(accepted_days=[DAYS[1]])  # a holiday says nothing of the catalogue
     with pytest.raises(BadDelivery, match="RECPIPE_ACCEPTED_SNAPSHOTS"):
         ingest_day(few_events, DAYS[1])
     assert ingest_day(whole.accepting(DAYS[1]), DAYS[1])["items"] == 10
@@ -221,7 +221,7 @@ def test_a_day_is_held_against_no_later_one_that_lies_between_days_of_a_history(
         deliver(whole, day, items=rows)
         ingest_day(whole, day)
     before = [sorted(map(str, rows_on(whole, "items", day))) for day in DAYS[:4]]
-    mark = whole.landing_root / "items" / f"day={DAYS[1]}" / "_SUCCESS"
+    mark = whole.places.landing_root / "items" / f"day={DAYS[1]}" / "_SUCCESS"
     mark.unlink()
     ingest_history(whole, DAYS[0], DAYS[3], skip_incomplete=True)  # the second day lies in the lake
     assert [sorted(map(str, rows_on(whole, "items", day))) for day in DAYS[:4]] == before

@@ -63,7 +63,7 @@ def test_an_empty_day_is_refused_too_and_a_published_one_stays(settings, deliver
 def test_a_person_says_that_it_is_right(settings, deliver, an_event):
     publish(settings, *(DAY - back * WEEK for back in (1, 2, 3)))
     deliver(settings, events=[an_event()])
-    assert ingest_day(load_settings(home=settings.home, accepted_days=[DAY]), DAY)["events"] == 1
+    assert ingest_day(load_settings(home=settings.places.home, accepted_days=[DAY]), DAY)["events"] == 1
     with pytest.raises(AuditFailed):
         ingest_day(settings.accepting(DAY - WEEK), DAY)
 
@@ -71,7 +71,7 @@ def test_a_person_says_that_it_is_right(settings, deliver, an_event):
 def test_the_command_takes_a_persons_word(settings, deliver, an_event, monkeypatch):
     publish(settings, *(DAY - back * WEEK for back in (1, 2, 3)))
     deliver(settings, events=[an_event()])
-    monkeypatch.setenv("RECPIPE_HOME", str(settings.home))
+    monkeypatch.setenv("RECPIPE_HOME", str(settings.places.home))
     assert isinstance(CliRunner().invoke(app, ["ingest", "--day", str(DAY)]).exception, AuditFailed)
     done = CliRunner().invoke(app, ["ingest", "--day", str(DAY), "--accept-volume"])
     assert (done.exit_code, "1 rows of events" in done.output) == (0, True)
@@ -90,7 +90,7 @@ def test_nothing_stops_where_little_is_known_or_enough_came(settings, deliver, a
 def test_the_bound_is_a_setting(settings, deliver, an_event):
     publish(settings, *(DAY - back * WEEK for back in (1, 2, 3)))
     deliver(settings, events=[an_event()])
-    assert ingest_day(load_settings(home=settings.home, least_volume=0.0), DAY)["events"] == 1
+    assert ingest_day(load_settings(home=settings.places.home, least_volume=0.0), DAY)["events"] == 1
 
 
 def test_days_of_one_commit_count_for_each_other_and_the_days_before_are_published(settings, deliver):
@@ -105,7 +105,7 @@ def test_days_of_one_commit_count_for_each_other_and_the_days_before_are_publish
             }
         )
 
-    settings = load_settings(home=settings.home, least_volume_rows=100)
+    settings = load_settings(home=settings.places.home, least_volume_rows=100)
     days = [DAY - back * WEEK for back in (3, 2, 1, 0)]
     for day in [DAY - timedelta(days=back) for back in range(22)]:
         deliver(settings, day, events=day_of(day, 3 if day == DAY else 120) if day in days else None)

@@ -21,7 +21,7 @@ DAY = date(2011, 9, 1)
 
 
 def folder(settings: Settings, table: str = "events", day: str = "day=2011-09-01") -> Path:
-    return settings.landing_root / table / day
+    return settings.places.landing_root / table / day
 
 
 def write(path: Path, rows: list[dict]) -> Path:
@@ -71,7 +71,7 @@ def test_folders_by_hour_are_part_of_the_day_and_their_names_no_columns(settings
 
 
 def test_quarantined_rows_of_two_folders_are_told_apart(settings, deliver, an_event, rows_of):
-    settings = load_settings(home=settings.home, max_bad_share=1.0)
+    settings = load_settings(home=settings.places.home, max_bad_share=1.0)
     deliver(settings)
     for hour in ("01", "02"):
         write(folder(settings) / f"hour={hour}" / "part-0.parquet", [an_event(item=None)])
@@ -160,7 +160,7 @@ def test_names_are_cut_and_free_of_control_signs(settings, deliver):
 
 
 def test_under_a_key_no_name_is_shown(settings, deliver, an_event):
-    settings = load_settings(home=settings.home, user_key="ab" * 32)
+    settings = load_settings(home=settings.places.home, user_key="ab" * 32)
     deliver(settings, events=[an_event()])
     (folder(settings) / "jane.doe@example.org.csv").write_text("x")
     said = refusal(settings)
@@ -179,7 +179,7 @@ def test_a_published_day_stays_when_something_strange_comes(settings, deliver, a
 
 
 def test_the_shop_says_what_else_is_parquet_and_what_is_no_delivery(settings, deliver, an_event):
-    settings = load_settings(home=settings.home, landing_files=["*.dat"], landing_passed_over=["*.crc", "notes/*"])
+    settings = load_settings(home=settings.places.home, landing_files=["*.dat"], landing_passed_over=["*.crc", "notes/*"])
     deliver(settings)
     write(folder(settings) / "clicks.dat", [an_event()])
     (folder(settings) / "clicks.dat.crc").write_text("x")
@@ -209,7 +209,7 @@ def test_a_day_in_another_spelling_refuses_the_day(settings, deliver, an_event, 
 @pytest.mark.parametrize("name", ["part-0.parquet", "clicks-2011-09-01.csv", "events_20110901.PARQUET"])
 def test_files_without_a_folder_refuse_an_empty_day(settings, deliver, an_event, name):
     deliver(settings)
-    write(settings.landing_root / "events" / name, [an_event()])
+    write(settings.places.landing_root / "events" / name, [an_event()])
     assert f"events/{name} may hold rows of events" in refusal(settings)
 
 
@@ -217,7 +217,7 @@ def test_other_days_and_what_is_hidden_beside_a_day_do_not_matter(settings, deli
     deliver(settings)
     for other in ("day=2011-09-02", "day=2011-09-11", "day=2011-09-10", "_dt=2011-09-01", "dt=2011-08-01", "notes"):
         write(folder(settings, day=other) / "part-0.parquet", [an_event()])
-    (settings.landing_root / "events" / "README.txt").write_text("x")
+    (settings.places.landing_root / "events" / "README.txt").write_text("x")
     folder(settings, day="dt=2011-09-01").mkdir()
     assert ingest_day(settings, DAY)["events"] == 0
 
@@ -243,23 +243,23 @@ def test_nothing_but_the_mark_still_says_that_nothing_happened(settings, deliver
     ],
 )
 def test_a_day_is_read_in_the_layout_of_the_shop(settings, an_event, layout, tables, folders):
-    settings = load_settings(home=settings.home, landing_layout=layout, landing_tables=tables)
+    settings = load_settings(home=settings.places.home, landing_layout=layout, landing_tables=tables)
     delivery = find_delivery(settings, DAY)
     assert list(delivery.folders.values())[: len(folders)] == folders
     assert folders[0] in delivery.message
     for table, rows in (("items", [{"item_id": "i1", "title": "One"}]), ("users", [{"user_id": "u1"}]), ("events", [an_event()])):
-        where = settings.landing_root / delivery.folders[table]
+        where = settings.places.landing_root / delivery.folders[table]
         write(where / "hour=00" / "part-0.parquet", rows)
         (where / "_SUCCESS").touch()
     assert ingest_day(settings, DAY) == {"items": 1, "users": 1, "quarantine": 0, "events": 1}
 
 
 def test_a_day_in_the_layout_that_the_settings_do_not_name_is_pointed_at(settings, an_event):
-    settings = load_settings(home=settings.home, landing_layout="{day}/{table}")
+    settings = load_settings(home=settings.places.home, landing_layout="{day}/{table}")
     for table in ("items", "users", "events"):
-        (settings.landing_root / "2011-09-01" / table).mkdir(parents=True)
-        (settings.landing_root / "2011-09-01" / table / "_SUCCESS").touch()
-    write(settings.landing_root / "day=2011-09-01" / "events" / "part-0.parquet", [an_event()])
+        (settings.places.landing_root / "2011-09-01" / table).mkdir(parents=True)
+        (settings.places.landing_root / "2011-09-01" / table / "_SUCCESS").touch()
+    write(settings.places.landing_root / "day=2011-09-01" / "events" / "part-0.parquet", [an_event()])
     assert "day=2011-09-01 may hold rows" in refusal(settings)
 
 
@@ -267,7 +267,7 @@ def test_a_day_in_the_layout_that_the_settings_do_not_name_is_pointed_at(setting
 
 
 def test_a_day_may_come_without_the_tables_that_the_settings_name(settings, an_event):
-    settings = load_settings(home=settings.home, optional_tables=["items", "users"])
+    settings = load_settings(home=settings.places.home, optional_tables=["items", "users"])
     write(folder(settings) / "part-0.parquet", [an_event()])
     assert find_delivery(settings, DAY).missing == ("events",)
     (folder(settings) / "_SUCCESS").touch()
@@ -276,7 +276,7 @@ def test_a_day_may_come_without_the_tables_that_the_settings_name(settings, an_e
 
 
 def test_files_without_their_mark_are_waited_for_even_of_an_optional_table(settings, an_event):
-    settings = load_settings(home=settings.home, optional_tables=["items", "users"])
+    settings = load_settings(home=settings.places.home, optional_tables=["items", "users"])
     write(folder(settings) / "part-0.parquet", [an_event()])
     (folder(settings) / "_SUCCESS").touch()
     write(folder(settings, "items") / "part-0.parquet", [{"item_id": "i1", "title": "One"}])

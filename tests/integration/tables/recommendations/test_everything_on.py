@@ -152,10 +152,10 @@ def test_the_written_probabilities_are_those_of_the_draw(shop):
     times: dict[tuple[str, str], int] = {}
     written: dict[tuple[str, str], float] = {}
     seeds = 60
-    reader = shop.lake.reader()
+    reader = shop.places.lake.reader()
     plan = plan_day(shop.settings, LISTS, DAY, "1")
     for seed in range(seeds):
-        settings = shop.settings.model_copy(update={"seed": seed})
+        settings = shop.settings.changed(seed=seed)
         rows: pa.Table = rank_blocks(open_night(settings, plan, reader), 0, 1)
         for row in rows.to_pylist():
             if row["reason"]["kind"] == NEW_ITEM:
@@ -176,7 +176,7 @@ def test_the_written_probabilities_are_those_of_the_draw(shop):
 @pytest.mark.parametrize("new_user_days", [1, 60], ids=["long known", "new"])
 def test_what_a_list_was_made_from_is_what_all_accounts_of_the_person_bought(shop, new_user_days):
     """u20 bought nothing, u02 bought something green and something red."""
-    settings = shop.settings.model_copy(update={"new_user_days": new_user_days})
+    settings = shop.settings.changed(new_user_days=new_user_days)
     recommend_day(settings, DAY, "1")
     for name in ("u02", "u20"):
         assert sorted(read_list(settings, name, DAY).support) == ["green", "red"]
@@ -200,7 +200,7 @@ def test_what_became_of_such_a_night(shop):
         "bootstrap_draws": 20,
         "metric_k": PLACES,
     }
-    found = measure_day(shop.settings.model_copy(update=groups), day)
+    found = measure_day(shop.settings.changed(**groups), day)
     rows = {(row["group"], row["metric"]): row["value"] for row in found.groups.to_pylist()}
     weight = [1 / math.log2(rank + 1) for rank in range(1, PLACES + 1)]
     for kind in KINDS:
@@ -221,7 +221,7 @@ def test_what_became_of_such_a_night(shop):
 def test_a_shop_without_lists_has_a_night_and_outcomes_all_the_same(shop, tmp_path, there):
     bare = open_shop(tmp_path / "bare")
     rules = {"item_groups": ["category:0", "brand", "newness", "popularity", "price"], "user_groups": ["country", "platform"]}
-    settings = shop.settings.model_copy(update={"home": bare.settings.home, "horizon_days": 1, **rules})
+    settings = shop.settings.changed(home=bare.settings.places.home, horizon_days=1, **rules)
     bare = Shop(settings)
     items = {"items": (item("red1", "red", ["red"]),), "nothing that may be shown": (item(BLOCKED, "blue", ["blue"]),)}
     users = () if there in ("nothing", "items") else (user("u", "2026-03-01") | {"person_id": "p"},)

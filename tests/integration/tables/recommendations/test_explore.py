@@ -168,7 +168,7 @@ def test_the_draw_does_not_depend_on_shards_blocks_or_reruns_but_on_day_and_seed
         monkeypatch.setattr(blocks, "MOST_USERS", size)
         monkeypatch.setattr(night, "users_a_block", lambda items, size=size: size)
         assert staged(shop, shards=shards).equals(wanted)
-    other = Shop(shop.settings.model_copy(update={"seed": 7}))
+    other = Shop(shop.settings.changed(seed=7))
     assert staged(other)["item_id"] != wanted["item_id"]
     shop.deliver("2026-03-03")
     assert staged(shop, day=date(2026, 3, 3))["item_id"] != wanted["item_id"]

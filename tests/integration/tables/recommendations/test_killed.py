@@ -50,7 +50,7 @@ else:
 
 def kill(shop, point: str, plan: Any, files: list[str]) -> None:
     """Run a step in a process of its own that is killed at a point."""
-    command = [sys.executable, "-c", CHILD, point, str(shop.settings.home), json.dumps(plan.as_json()), json.dumps(files)]
+    command = [sys.executable, "-c", CHILD, point, str(shop.settings.places.home), json.dumps(plan.as_json()), json.dumps(files)]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 

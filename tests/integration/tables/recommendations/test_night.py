@@ -121,7 +121,7 @@ def test_the_demo_shows_a_long_known_user_of_whom_something_is_known(tmp_path):
     bought = tuple(event(name, "a", "purchase", "2026-03-04 10:00") for name in ("u3", "u9"))
     day = shop.deliver("2026-03-04", users=(user("u9", "2021-01-01 00:00"),), events=bought)
     recommend_day(shop.settings, day, Path(shop.model(TEXT, "1")).name)
-    assert three_users(shop.lake.reader(), day) == ["u3", "u9"]
+    assert three_users(shop.places.lake.reader(), day) == ["u3", "u9"]
 
 
 def test_items_of_later_days_and_items_taken_off_sale_are_not_listed(three):
@@ -345,10 +345,10 @@ def test_runs_of_one_night_stage_in_folders_of_their_own(three):
     names = ["scheduled__2026-03-03T00:00:00+00:00", "../../escape"]
     files = []
     for name in names:
-        settings = three.settings.model_copy(update={"run_id": name})
+        settings = three.settings.changed(run_id=name)
         files.append(Path(rank_shard(settings, three.plan(TEXT, DAY), 0)))
     assert files[0].parent != files[1].parent
-    assert all(file.resolve().is_relative_to((three.settings.work / "nights" / "2026-03-02").resolve()) for file in files)
+    assert all(file.resolve().is_relative_to((three.settings.places.work / "nights" / "2026-03-02").resolve()) for file in files)
 
 
 def test_episodes_of_a_day_are_published_again_as_the_same_rows(three):
@@ -364,7 +364,7 @@ def test_the_command_makes_a_night(three, monkeypatch):
 
     three.model(TEXT)
     for name in ("home", "encoder", "top_k"):
-        monkeypatch.setenv(f"RECPIPE_{name.upper()}", str(getattr(three.settings, name)))
+        monkeypatch.setenv(f"RECPIPE_{name.upper()}", str(three.settings.flat()[name]))
     done = CliRunner().invoke(app, ["recommend", "--day", "2026-03-02", "--model-version", "1"])
     assert done.exit_code == 0, done.output
     assert done.output.strip() == "2026-03-02: 8 rows of recommendations and 2 episodes by model version 1."
@@ -377,6 +377,6 @@ def test_nights_by_hand_stage_apart_and_leave_nothing(three):
     plans = [by_hand(plan_night(three.settings, DAY, "1"), 1) for _ in range(2)]
     folders = {Path(rank_shard(three.settings, plan, 0)).parent for plan in plans}
     assert len(folders) == 2
-    shutil.rmtree(three.settings.work / "nights")
+    shutil.rmtree(three.settings.places.work / "nights")
     recommend_day(three.settings, DAY, "1")
-    assert list((three.settings.work / "nights" / str(DAY)).iterdir()) == []
+    assert list((three.settings.places.work / "nights" / str(DAY)).iterdir()) == []

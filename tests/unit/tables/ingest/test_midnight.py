@@ -22,9 +22,9 @@ def found(zone, first, hours=24.0, count=200, late=0):
     """What is found of events between two moments, some of them late by a day."""
     settings = load_settings(timezone=zone)
     times = [first + timedelta(hours=hours * n / count) for n in range(count)]
-    times += [day_start(DAY, settings.zone) - timedelta(hours=1 + n % 20) for n in range(late)]
+    times += [day_start(DAY, settings.shop.zone) - timedelta(hours=1 + n % 20) for n in range(late)]
     half_hours = HalfHours()
-    half_hours.add(pa.array([*times, None], pa.timestamp("us", "UTC")), day_start(DAY, settings.zone))
+    half_hours.add(pa.array([*times, None], pa.timestamp("us", "UTC")), day_start(DAY, settings.shop.zone))
     return settings, other_midnight(settings, DAY, half_hours)
 
 
@@ -50,7 +50,7 @@ def test_a_day_that_is_cut_in_another_zone():
 
 @pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Asia/Shanghai", "Australia/Lord_Howe"])
 def test_a_day_that_is_cut_at_the_shops_midnight(zone):
-    start = day_start(DAY, load_settings(timezone=zone).zone)
+    start = day_start(DAY, load_settings(timezone=zone).shop.zone)
     assert found(zone, start)[1] is None
     assert found(zone, start + timedelta(hours=8), 10)[1] is None  # a shop with hours
     assert found(zone, start, late=40)[1] is None  # late events are no other midnight
@@ -63,7 +63,7 @@ def test_a_few_events_tell_nothing():
 
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Shanghai"])
 def test_a_delivery_is_warned_of_or_refused(settings, deliver, an_event, caplog, zone):
-    settings = load_settings(home=settings.home, timezone=zone)
+    settings = load_settings(home=settings.places.home, timezone=zone)
     events = [{**an_event(line=n), "ts": MIDNIGHT_UTC + timedelta(minutes=30 * n)} for n in range(48)]
     deliver(settings, events=events)
     if zone == "Asia/Shanghai":

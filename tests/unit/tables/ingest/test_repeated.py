@@ -67,7 +67,7 @@ def test_values_do_not_run_into_one_another(settings, deliver, an_event):
 
 
 def test_events_of_one_id_that_differ_are_bad_and_the_later_counts(settings, deliver, an_event):
-    settings = load_settings(home=settings.home, max_bad_share=1.0)
+    settings = load_settings(home=settings.places.home, max_bad_share=1.0)
     deliver(settings, events=[an_event(hour=13, event_id="e", price=1.0), an_event(hour=12, event_id="e", price=2.0)])
     folder = stage(settings)
     assert [row["price"] for row in rows(folder, "events")] == [1.0]
@@ -77,13 +77,13 @@ def test_events_of_one_id_that_differ_are_bad_and_the_later_counts(settings, del
 
 @pytest.mark.parametrize("ids", [{"event_id": "e"}, {}])
 def test_the_refusal_names_the_setting_that_loses_nothing(settings, deliver, an_event, ids):
-    settings = load_settings(home=settings.home, event_id_from=[] if ids else ["order_id"])
+    settings = load_settings(home=settings.places.home, event_id_from=[] if ids else ["order_id"])
     deliver(settings, events=[an_event(order_id="o", line=n, **ids) for n in range(4)])
     with pytest.raises(BadDelivery) as caught:
         stage(settings)
     assert "RECPIPE_EVENT_ID_FROM" in str(caught.value)
     assert "RECPIPE_MAX_BAD_SHARE" not in str(caught.value)
-    helped = load_settings(home=settings.home, event_id_from=[*(ids or ["order_id"]), "line"])
+    helped = load_settings(home=settings.places.home, event_id_from=[*(ids or ["order_id"]), "line"])
     assert len(rows(stage(helped), "events")) == 4
 
 
@@ -117,7 +117,7 @@ T = datetime(2011, 9, 1, 9)
     ],
 )  # fmt: skip
 def test_a_version_column_says_which_state_is_the_later(settings, deliver, versions):
-    settings = load_settings(home=settings.home, item_version_column="changed", user_version_column="meta.seq")
+    settings = load_settings(home=settings.places.home, item_version_column="changed", user_version_column="meta.seq")
     deliver(
         settings,
         items=[{"item_id": "a", "title": f"T{n}", "changed": version} for n, version in enumerate(versions)],
@@ -129,7 +129,7 @@ def test_a_version_column_says_which_state_is_the_later(settings, deliver, versi
 
 
 def test_a_version_column_without_an_order_is_named(settings, deliver):
-    settings = load_settings(home=settings.home, item_version_column="changed")
+    settings = load_settings(home=settings.places.home, item_version_column="changed")
     deliver(settings, items=[{"item_id": "a", "title": f"T{n}", "changed": f"01ARZ3NDEKTSV4RRFFQ69G5FA{n}"} for n in range(2)])
     with pytest.raises(
         BadDelivery, match=r"Column changed of items, which RECPIPE_ITEM_VERSION_COLUMN says .*2 values that are neither"
@@ -138,7 +138,7 @@ def test_a_version_column_without_an_order_is_named(settings, deliver):
 
 
 def test_a_version_column_that_is_missing_is_named(settings, deliver):
-    settings = load_settings(home=settings.home, item_version_column="changed")
+    settings = load_settings(home=settings.places.home, item_version_column="changed")
     deliver(settings, items=[{"item_id": "a", "title": "T", "Changed": 1}])
     with pytest.raises(BadDelivery, match=r"no column changed, which RECPIPE_ITEM_VERSION_COLUMN names .*near to it: 'Changed'"):
         stage(settings)
@@ -172,7 +172,7 @@ def test_files_that_come_between_the_two_looks_refuse_the_day(settings, deliver,
 
     counted = count_duplicates
     deliver(settings, events=[an_event(), an_event()])
-    folder = settings.landing_root / "events" / f"day={DAY}"
+    folder = settings.places.landing_root / "events" / f"day={DAY}"
     monkeypatch.setattr(repeated, "count_duplicates", write)
     with pytest.raises(BadDelivery, match=f"files of events of {DAY} changed while they were taken in"):
         stage(settings)

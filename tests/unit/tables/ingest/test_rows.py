@@ -26,7 +26,7 @@ def staged(settings, table, day=DAY):
 @pytest.fixture
 def lenient(settings):
     def with_settings(**more):
-        return load_settings(home=settings.home, max_bad_share=1.0, **more)
+        return load_settings(home=settings.places.home, max_bad_share=1.0, **more)
 
     return with_settings
 
@@ -49,7 +49,7 @@ def test_an_event_as_the_contract_has_it(settings, deliver, an_event):
 
 
 def test_an_item_as_the_contract_has_it(settings, deliver):
-    settings = load_settings(home=settings.home, item_columns={"path": "category"})
+    settings = load_settings(home=settings.places.home, item_columns={"path": "category"})
     whole = {"item_id": 12345, "title": "Lamp", "path": "Home > Light>  ", "brand": "Lux", "price": 9, "description": "d", "n": 3}
     deliver(settings, items=[whole, {"item_id": 2, "title": "Bare"}])
     assert staged(settings, "items") == [
@@ -95,14 +95,14 @@ def test_staged_tables_have_the_schema_of_the_contract(settings, deliver, an_eve
     deliver(
         settings, events=[an_event(), an_event(item=None, user="x")], items=[{"item_id": 1, "title": "t"}], users=[{"user_id": 1}]
     )
-    settings = load_settings(home=settings.home, max_bad_share=1.0)
+    settings = load_settings(home=settings.places.home, max_bad_share=1.0)
     folder = Path(stage_day(settings, DAY))
     for table in (EVENTS, ITEMS, USERS, QUARANTINE):
         assert staged_rows(folder, table.name, [DAY]).schema.equals(table.schema)
 
 
 def test_a_return_is_a_type_of_its_own_with_a_positive_quantity(settings, deliver, an_event):
-    settings = load_settings(home=settings.home, event_types={"cancel": "return"})
+    settings = load_settings(home=settings.places.home, event_types={"cancel": "return"})
     deliver(settings, events=[an_event(kind="cancel", quantity=-3), an_event(kind="cancel", quantity=4, item="i2")])
     assert [(row["event_type"], row["quantity"]) for row in staged(settings, "events")] == [("return", 3), ("return", 4)]
 
@@ -174,7 +174,7 @@ def in_two_files(table):
     ],
 )  # fmt: skip
 def test_any_shape_of_columns_gives_the_same_rows(settings, deliver, shape):
-    settings = load_settings(home=settings.home, timezone="Europe/London")
+    settings = load_settings(home=settings.places.home, timezone="Europe/London")
     plain = pa.table(
         {
             "user_id": [1, 2], "item_id": [10, 20], "event_type": ["view", "purchase"],
@@ -216,7 +216,7 @@ def test_categories_come_as_lists_or_as_text(settings, deliver):
 )
 @pytest.mark.parametrize("as_text", [False, True])
 def test_naive_times_are_the_shops_where_the_clock_changes(settings, deliver, an_event, day, naive, utc, as_text):
-    settings = load_settings(home=settings.home, timezone="Europe/London")
+    settings = load_settings(home=settings.places.home, timezone="Europe/London")
     deliver(settings, day, events=[{**an_event(), "ts": naive.isoformat() if as_text else naive}])
     assert [row["ts"] for row in staged(settings, "events", day)] == [utc]
 

@@ -23,7 +23,7 @@ NOON = datetime(2011, 9, 1, 12)
 
 @pytest.fixture
 def lenient(settings):
-    return lambda **more: load_settings(home=settings.home, max_bad_share=1.0, **more)
+    return lambda **more: load_settings(home=settings.places.home, max_bad_share=1.0, **more)
 
 
 def stage(settings):

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.errors import BadSetting
-from recpipe.text.class_names import expect_means
-from recpipe.text.classifier import TEMPERATURES, cross_entropy, deal, softmax
+from recpipe.text.classes.class_names import expect_means
+from recpipe.text.classes.classifier import TEMPERATURES, cross_entropy, deal, softmax
 
 Vectors = NDArray[np.float64]
 Path = tuple[str, ...]

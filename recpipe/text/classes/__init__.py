@@ -1,0 +1,1 @@
+"""Classes of texts from a few labelled examples."""
