@@ -5,13 +5,43 @@ from __future__ import annotations
 import logging
 import sys
 
-from recpipe.cli import benchmark, check, encoders, evaluate, ingest, local, models, privacy, search, tables, tasks, train, upkeep
+from recpipe.cli import (
+    benchmark,
+    check,
+    configuration,
+    encoders,
+    evaluate,
+    ingest,
+    local,
+    models,
+    privacy,
+    search,
+    tables,
+    tasks,
+    train,
+    upkeep,
+)
 from recpipe.cli.command import app
 from recpipe.errors import RecpipeError, Trouble, no_space
 from recpipe.faults import place_in_code, sentence_of
 from recpipe.printable import ReadableFormatter, say, steady_output
 
-GROUPS = (benchmark, check, encoders, evaluate, ingest, local, models, privacy, search, tables, tasks, train, upkeep)
+GROUPS = (
+    benchmark,
+    check,
+    configuration,
+    encoders,
+    evaluate,
+    ingest,
+    local,
+    models,
+    privacy,
+    search,
+    tables,
+    tasks,
+    train,
+    upkeep,
+)
 """Importing a group adds its commands to `app`."""
 
 log = logging.getLogger(__name__)

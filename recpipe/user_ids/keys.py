@@ -15,13 +15,15 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 
-from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
 from recpipe.user_ids.canonical import canonical, canonical_ids
+
+if TYPE_CHECKING:
+    from recpipe.config.settings import Settings
 
 Kind = Literal["session", "order", "event"]
 """Ids that are mapped beside those of users."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recpipe.config.settings import Settings
 from recpipe.printable import NAME, named, printable
 from recpipe.user_ids.keys import has_key
+
+if TYPE_CHECKING:
+    from recpipe.config.settings import Settings
 
 MAIL: Final = "[mail]"
 USER: Final = "[user]"

@@ -9,7 +9,7 @@ from typing import Final
 
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
-from recpipe.files import sha256_of
+from recpipe.files import existing, sha256_of
 
 OVERALL: Final = "overall"
 """The aspect of a whole review; no aspect of a file may be called so."""
@@ -55,10 +55,9 @@ def aspects_file(settings: Settings) -> Path:
     BadSetting
         If there is no such file.
     """
-    file = Path(settings.reviews.review_aspects) if settings.reviews.review_aspects else SHIPPED
-    if not file.is_file():
-        raise BadSetting(f"RECPIPE_REVIEW_ASPECTS: there is no file {file}.")
-    return file
+    return existing(
+        Path(settings.reviews.review_aspects) if settings.reviews.review_aspects else SHIPPED, "RECPIPE_REVIEW_ASPECTS"
+    )
 
 
 def aspects_hash(settings: Settings) -> str:

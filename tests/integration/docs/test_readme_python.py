@@ -34,13 +34,13 @@ def delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     home = Path(".recpipe")
     shop = open_shop(home)
-    monkeypatch.setenv("RECPIPE_ENCODER", shop.settings.encoder)
+    monkeypatch.setenv("RECPIPE_ENCODER", shop.settings.text.encoder)
     things = tuple(item(name, colour) for name, colour in zip("abcd", ("red", "blue", "green", "red"), strict=True))
     people = (user("12375", "2011-09-01 08:00"), user("12376", "2011-09-01 08:00"))
     bought = tuple(event("12376", name, "purchase", "2011-09-01 10:00") for name in "ab")
     shop.deliver("2011-09-01", items=things, users=people, events=bought)
     shop.model(Popularity())
-    client(shop.settings).set_model_version_tag(shop.settings.registered_model, "1", "promoted_on", "2011-08-28")
+    client(shop.settings).set_model_version_tag(shop.settings.promotion.registered_model, "1", "promoted_on", "2011-08-28")
     new = {"user_id": "12375", "item_id": "a", "event_type": "purchase", "ts": pd.Timestamp("2011-09-02 10:00")}
     for table, rows in (("items", []), ("users", []), ("events", [new])):
         folder = home / "landing" / table / "day=2011-09-02"

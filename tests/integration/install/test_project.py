@@ -21,7 +21,7 @@ from recpipe.cli.command import app
 from recpipe.errors import BadSetting
 from recpipe.local.dag_files import dag_files
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PEERS = ROOT / "recpipe" / "experiments" / "peers"
 """Scripts that run in environments of their own."""

@@ -1,11 +1,15 @@
+import json
 import re
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from recpipe import contract
+from recpipe.cli import app
 from recpipe.config import checks
 from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting
@@ -195,3 +199,158 @@ def test_a_plain_pattern_is_judged_as_the_engine_judges_it(pattern):
 def test_the_default_settings_pass_their_own_checks():
     values = load_settings().flat()
     assert load_settings(**values).flat() == values
+
+
+# --- recpipe.toml, and what `recpipe config` says -------------------------------------------------------------------
+
+
+@pytest.fixture
+def toml(tmp_path, monkeypatch):
+    def write(text: str) -> None:
+        (tmp_path / "recpipe.toml").write_text(text)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("RECPIPE_CONFIG_FILE")
+
+    return write
+
+
+SHOP = """
+[lists]
+top_k = 7
+seen_items = "allow"
+[shop]
+first_day = 2026-02-01
+event_types = { cancel = "return" }
+[intake]
+rating_bounds = [0, 10.0]
+[history]
+event_weights = { purchase = 2.0, view = 0.1 }
+"""
+
+
+def test_a_file_of_tables_is_read_and_every_other_source_wins_over_it(toml, tmp_path, monkeypatch):
+    toml(SHOP)
+    settings = load_settings()
+    assert (settings.lists.top_k, settings.lists.seen_items, settings.lists.shards) == (7, "allow", 2)
+    assert settings.shop.first_day == date(2026, 2, 1)
+    assert settings.shop.event_types == {"cancel": "return"}
+    assert settings.intake.rating_bounds == (0.0, 10.0)
+    (tmp_path / "shop.env").write_text("RECPIPE_TOP_K=8\nRECPIPE_SEEN_ITEMS=exclude\n")
+    monkeypatch.setenv("RECPIPE_ENV_FILE", "shop.env")
+    assert (load_settings().lists.top_k, load_settings().lists.seen_items) == (8, "exclude")
+    monkeypatch.setenv("RECPIPE_TOP_K", "9")
+    monkeypatch.setenv("RECPIPE_EVENT_WEIGHTS", '{"cart": 1}')
+    assert load_settings().lists.top_k == 9
+    assert load_settings().history.event_weights == {"cart": 1.0}  # one source each: dictionaries are not mixed
+    assert load_settings(top_k=10).lists.top_k == 10
+
+
+def test_another_file_may_be_named_or_none(toml, tmp_path, monkeypatch):
+    toml(SHOP)
+    monkeypatch.setenv("RECPIPE_CONFIG_FILE", "")
+    assert load_settings().lists.top_k == 20
+    monkeypatch.setenv("RECPIPE_CONFIG_FILE", str(tmp_path / "shop.toml"))
+    with pytest.raises(BadSetting, match=r"shop\.toml cannot be read \(FileNotFoundError\): mend it, or RECPIPE_CONFIG_FILE"):
+        load_settings()
+    (tmp_path / "shop.toml").write_text("lists.top_k = 3")
+    assert load_settings().lists.top_k == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[lists]\ntopk = 3", "lists.topk: there is no such setting (did you mean top_k?)"),
+        ("[list]\ntop_k = 3", "[list]: there is no such part (did you mean lists?)"),
+        ("top_k = 3", "top_k: it belongs under [lists]"),
+        ("[shop]\ntop_k = 3", "shop.top_k: it belongs under [lists]"),
+        ("lists = 3", "lists: it is a part, and so a table, [lists]"),
+        ('[privacy]\nuser_key = "geheim"', "privacy.user_key: secrets do not belong into this file; set RECPIPE_USER_KEY"),
+        ('[notices]\nwebhook = "geheim"', "notices.webhook: secrets do not belong into this file"),
+        ('[notices]\nsmtp = "geheim"', "notices.smtp: secrets do not belong into this file"),
+        ('[places]\nlanding_options = {k = "geheim"}', "places.landing_options: secrets do not belong into this file"),
+        ('[places]\nstorage_options = {k = "geheim"}', "places.storage_options: secrets do not belong into this file"),
+        ("[lists\ntop_k = 3", "is no TOML"),
+        ("[lists]\ntop_k = 0", "RECPIPE_TOP_K (lists.top_k in recpipe.toml): Input should be greater than 0"),
+        ('[shop]\ntimezone = "Mars"', "RECPIPE_TIMEZONE (shop.timezone in recpipe.toml): 'Mars' is no time zone"),
+        ("[lists]\n\"to\\np\" = 3", "there is no such setting"),
+    ],
+)  # fmt: skip
+def test_what_does_not_belong_into_the_file_is_refused_with_file_and_key(toml, text, sentence):
+    toml(text)
+    with pytest.raises(BadSetting) as caught:
+        load_settings()
+    said = str(caught.value)
+    assert sentence in said
+    assert "recpipe.toml" in said
+    assert said.count("Mend") == 1
+    assert "geheim" not in said
+    assert "\n" not in said
+
+
+def test_a_name_in_a_file_that_is_no_setting_is_told_with_the_file(tmp_path, monkeypatch):
+    (tmp_path / "shop.env").write_text("RECPIPE_TOPK=5\nOTHER=1\n")
+    monkeypatch.setenv("RECPIPE_ENV_FILE", str(tmp_path / "shop.env"))
+    with pytest.raises(BadSetting) as caught:
+        load_settings()
+    assert f"RECPIPE_TOPK in {tmp_path}/shop.env: there is no such setting (did you mean RECPIPE_TOP_K?)" in str(caught.value)
+    assert f"OTHER in {tmp_path}/shop.env: there is no such setting" in str(caught.value)
+
+
+def test_a_setting_has_one_name_and_is_explained():
+    names = [name for field in Settings.fields().values() for name in field.annotation.model_fields]
+    assert len(names) == len(set(names)) == len(Settings.fields())
+    assert not set(names) & set(Settings.fields())  # a part is not called as a setting is
+    assert [name for name, field in Settings.fields().items() if not field.description] == []
+
+
+def test_values_are_changed_by_their_names_alone():
+    settings = load_settings(top_k=3)
+    changed = settings.changed(shards=5, min_users=2)
+    assert (changed.lists.top_k, changed.lists.shards, changed.evaluation.min_users) == (3, 5, 2)
+    assert settings.lists.shards == 2
+    assert changed.differing() == {"top_k": 3, "shards": 5, "min_users": 2}
+    with pytest.raises(TypeError, match="topk is no setting"):
+        settings.changed(topk=3)
+
+
+def told(*options: str) -> dict[str, dict[str, str]]:
+    done = CliRunner().invoke(app, ["config", "--json", *options])
+    assert done.exit_code == 0, done.output
+    return {one["variable"]: one for one in json.loads(done.stdout)}
+
+
+def test_the_command_says_of_each_setting_where_its_value_comes_from(toml, tmp_path, monkeypatch):
+    toml(SHOP)
+    (tmp_path / "shop.env").write_text("RECPIPE_SHARDS=4\n")
+    monkeypatch.setenv("RECPIPE_ENV_FILE", "shop.env")
+    monkeypatch.setenv("RECPIPE_METRIC_K", "5")
+    every = told()
+    assert set(every) == {f"RECPIPE_{name.upper()}" for name in Settings.fields()}
+    sources = {name: (one["value"], one["source"]) for name, one in every.items()}
+    assert sources["RECPIPE_TOP_K"] == ("7", "recpipe.toml")
+    assert sources["RECPIPE_SHARDS"] == ("4", "shop.env")
+    assert sources["RECPIPE_METRIC_K"] == ("5", "environment")
+    assert sources["RECPIPE_MIN_USERS"] == ("20", "default")
+    assert (every["RECPIPE_TOP_K"]["part"], every["RECPIPE_TOP_K"]["meaning"]) == ("lists", "items of a list")
+    assert set(told("--changed")) == {name for name, (_, source) in sources.items() if source != "default"}
+    text = CliRunner().invoke(app, ["config"]).stdout
+    assert "[lists]\nRECPIPE_TOP_K=7  (recpipe.toml)\n    items of a list\n" in text
+
+
+def test_the_command_shows_no_secret(monkeypatch):
+    secrets = {
+        "RECPIPE_USER_KEY": "5e" * 32, "RECPIPE_WEBHOOK": "https://x/s3cret", "RECPIPE_SMTP": "smtp://me:s3cret@example.org",
+        "RECPIPE_LANDING_OPTIONS": '{"key": "s3cret"}', "RECPIPE_STORAGE_OPTIONS": '{"key": "s3cret"}',
+        "RECPIPE_MLFLOW_URI": "postgresql://mlflow:s3c@ret@db:5432/mlflow?password=s3cret",
+    }  # fmt: skip
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    for options in ([], ["--json"]):
+        said = CliRunner().invoke(app, ["config", *options]).output
+        assert "s3c" not in said
+        assert "5e5e" not in said
+    every = told()
+    assert every["RECPIPE_USER_KEY"]["value"] == every["RECPIPE_STORAGE_OPTIONS"]["value"] == "set, not shown"
+    assert every["RECPIPE_MLFLOW_URI"]["value"] == "postgresql://mlflow:…@db:5432/mlflow?…"
+    monkeypatch.setenv("RECPIPE_MLFLOW_URI", "sqlite:///runs/mlflow.db")
+    assert told()["RECPIPE_MLFLOW_URI"]["value"] == "sqlite:///runs/mlflow.db"

@@ -11,13 +11,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
 
-from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting, RecpipeError, Unreachable
+
+if TYPE_CHECKING:
+    from recpipe.config.settings import Settings
 
 LIKE_THE_LAKE: Final = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss")
 PATIENCE: Final = {"max_retries": "4", "retry_timeout": "60s", "timeout": "120s", "connect_timeout": "10s"}

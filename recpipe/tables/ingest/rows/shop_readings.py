@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,7 +13,9 @@ import pyarrow.types as pt
 from numpy.typing import NDArray
 
 from recpipe.config.checks import NOBODY
-from recpipe.config.settings import Settings
+
+if TYPE_CHECKING:
+    from recpipe.config.settings import Settings
 
 Mask = NDArray[np.bool_]
 Reading = tuple[pa.Array, Mask | None]
