@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Choices of people: the conditional logit (McFadden 1974) of one candidate among several, beside a prior."""
-=======
 """The conditional logit (McFadden 1974): the choice of one candidate among several, beside a prior."""
->>>>>>> prose
 
 from __future__ import annotations
 

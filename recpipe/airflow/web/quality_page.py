@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Contents of the page of quality: the newest replay of newcomers, the pooled nights, and curves by cohort."""
-=======
 """The page of quality: the newest replay of newcomers, the pooled nights, and curves by cohort."""
->>>>>>> prose
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The interface of a learner to the training loop, where nothing else knows which learner it is."""
-=======
 """The interface of a learner to the training loop; nothing else in the loop knows which one it is."""
->>>>>>> prose
 
 from __future__ import annotations
 
