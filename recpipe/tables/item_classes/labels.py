@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recpipe.config.settings import Settings
+from recpipe.config.table_settings import ItemClassSettings
 from recpipe.errors import BadSetting
 from recpipe.files import sha256_of
 
@@ -55,11 +56,11 @@ def read_labels(settings: Settings, day: date) -> Labels:
     return _by_scheme((scheme, item, path) for (scheme, item), (_, path) in sorted(found.items()))
 
 
-def labels_hash(settings: Settings) -> str:
+def labels_hash(item_classes: ItemClassSettings) -> str:
     """Return the sha256 of the shop's file of labels; empty where there is none."""
-    if not settings.item_classes.labels:
+    if not item_classes.labels:
         return ""
-    file = Path(settings.item_classes.labels)
+    file = Path(item_classes.labels)
     if not file.is_file():
         raise BadSetting(f"RECPIPE_LABELS: there is no file {file}.")
     return sha256_of(file)
