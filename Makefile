@@ -53,6 +53,7 @@ test-services: $(SERVICES_READY)  ## the same on Postgres, Redis, Celery and S3:
 	tests/services/install.sh
 	$(SERVICES)/bin/python -m pytest tests/services --durations 10
 	RECPIPE_TEST_DOOR=services $(BIN)/python -m pytest $(DOOR)
+	RECPIPE_TEST_INSTALL=index $(BIN)/python -m pytest tests/integration/install/test_wheel.py
 
 test-fast: test-unit
 

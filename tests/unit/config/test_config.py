@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from recpipe import contract
-from recpipe.cli import app
+from recpipe.cli.command import app
 from recpipe.config import checks
 from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting
