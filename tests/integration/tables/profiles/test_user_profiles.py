@@ -431,7 +431,7 @@ def test_an_audience_without_profiles_of_the_day_before_is_refused(shop):
 )
 def test_an_audience_that_is_amiss_is_refused_with_its_line(shop, asked, message):
     with pytest.raises(BadSetting, match=message):
-        read_campaigns(declare(shop, audience=asked).settings)
+        read_campaigns(declare(shop, audience=asked).settings.audiences)
 
 
 # --- what became of it, and the suite -----------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from recpipe.text.queries import normalise
 from recpipe.validation.audit import audit
 
 DAY = date(2026, 3, 2)
-WORDS = load_words(load_settings())
+WORDS = load_words(load_settings().searches)
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_a_night_learns_from_the_searches_before_it(shop, monkeypatch):
     shop.deliver("2026-03-01", items=(), events=tuple(searches))
     shop.know("", "cup")
     shop.deliver("2026-03-02", items=tuple(item(str(n), "cup", ["Home", "Cups"]) for n in range(1, 4)))
-    reader, words = shop.lake.reader(), load_words(shop.settings)
+    reader, words = shop.lake.reader(), load_words(shop.settings.searches)
     goods = read_goods(reader, shop.settings, DAY, words)
     sales = np.array([0.0, 1.0, 0.0])
     learned = learn_weights(shop.settings, reader, DAY, goods, words, sales)
