@@ -191,8 +191,8 @@ def night(folder: Path, home: Path, name: str) -> None:
     home.mkdir(parents=True, exist_ok=True)
     file, redeemed = _lay_files(folder, home)
     settings = load_settings(home=home, campaigns=str(file), campaign_responses=str(redeemed))
-    one = next(one for one in read_campaigns(settings) if one.id == name)
-    day = made_on(settings, one)
+    one = next(one for one in read_campaigns(settings.audiences) if one.id == name)
+    day = made_on(settings.audiences, one)
     _lay_tables(folder, Lake.from_settings(settings), day, one.last_day)
     print(run_day(settings, AUDIENCES, day, shards=1), flush=True)
     for found in (

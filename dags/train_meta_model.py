@@ -110,7 +110,7 @@ def train_meta_model() -> None:
         from recpipe.promotion.start_from import begin, name_start, wanted_learner
 
         with run_day() as (settings, day):
-            start = name_start(settings, from_of_run(settings))
+            start = name_start(settings.promotion, from_of_run(settings.training))
             shop = "--other-shop" if start and start.other_shop else "--same-shop"
             folders = {"episodes": export_training(settings, day), "model": run_folder(settings, "training", day)}
             # a folder, so that the job asks no registry, wherever it runs

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import ShopSettings
 from recpipe.days import day_of_run
 
 
@@ -25,7 +25,7 @@ class Refused(AirflowFailException):
         self.why = type(error).__name__
 
 
-def day_of_context(context: Any, settings: Settings) -> date:
+def day_of_context(context: Any, shop: ShopSettings) -> date:
     """Return the day that a task's run is for."""
     run_type = getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)
-    return day_of_run(context["params"], str(run_type), context["dag_run"].data_interval_end, settings.shop.zone)
+    return day_of_run(context["params"], str(run_type), context["dag_run"].data_interval_end, shop.zone)

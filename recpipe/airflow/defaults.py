@@ -17,6 +17,7 @@ from airflow.sdk.log import mask_secret
 from recpipe.airflow.context import Refused, day_of_context
 from recpipe.airflow.notifications import tell_failure, tell_timeout
 from recpipe.airflow.secrets import with_secrets
+from recpipe.config.model_settings import TrainingSettings
 from recpipe.config.settings import Settings, load_settings
 from recpipe.days import ONE_DAY
 from recpipe.errors import AuditFailed, BadDelivery, BadSetting, MissingDay, MissingModel, RecpipeError, Trouble
@@ -125,9 +126,9 @@ def from_param() -> Param:
     )
 
 
-def from_of_run(settings: Settings) -> str:
+def from_of_run(training: TrainingSettings) -> str:
     """Return what this run's training goes on from, as it was written; empty for nothing."""
-    return str(get_current_context()["params"].get("from") or settings.training.train_from)
+    return str(get_current_context()["params"].get("from") or training.train_from)
 
 
 def table(settings: Settings, name: str) -> Asset:
@@ -164,7 +165,7 @@ def _keyed() -> bool:
     from recpipe.user_ids.keys import has_key
 
     try:
-        return has_key(run_settings())
+        return has_key(run_settings().privacy)
     except Exception:
         return True
 
@@ -174,7 +175,7 @@ def run_day(worth_trying_again: tuple[type[Exception], ...] = ()) -> Iterator[tu
     """Give a task its settings, which name the run, and its day; what recpipe refuses is not tried again."""
     with refusals(worth_trying_again):
         settings, context = run_settings(), get_current_context()
-        day = day_of_context(context, settings)
+        day = day_of_context(context, settings.shop)
         yield (settings.accepting(day) if context["params"].get("accept_volume") else settings), day
 
 

@@ -175,4 +175,4 @@ def _number(version: Callable[[Any], Any], instance: Any) -> str:
 def _day(settings: Settings, instance: Any) -> date:
     from recpipe.airflow.context import day_of_context
 
-    return day_of_context(instance.get_template_context(), settings)
+    return day_of_context(instance.get_template_context(), settings.shop)

@@ -36,7 +36,7 @@ def tell_failure(context: Any) -> None:
     kind = AUDIT if isinstance(error, Refused) and error.why == "AuditFailed" else FAILED
     if instance.task_id.startswith("wait_for_"):
         kind = LATE
-    day = _day(lambda: day_of_context(context, settings))
+    day = _day(lambda: day_of_context(context, settings.shop))
     what = f"{instance.dag_id}, task {instance.task_id}, failed for {day or 'no day'}: {_first_lines(error)}"
     todo = f"The page of the DAG {instance.dag_id} says under Docs what to do. Log:"
     send(settings, [Notice(kind, day, what, todo, str(instance.log_url))])
@@ -71,7 +71,7 @@ class TellQuestion(BaseNotifier):
         from recpipe.airflow.context import day_of_context
 
         settings, asks = load_settings(), context["task"]
-        day = _day(lambda: day_of_context(context, settings))
+        day = _day(lambda: day_of_context(context, settings.shop))
         hours = asks.response_timeout / timedelta(hours=1)
         what = f"{asks.subject} It was trained up to {day or 'no day'}. {asks.body.splitlines()[0]}"
         todo = f"Look at the comparison and answer within {hours:g} h; no answer by then is taken as {asks.defaults[0]}:"
@@ -89,7 +89,7 @@ def tell_timeout(context: Any) -> None:
         return
     settings = load_settings()
     # without any task the context has no run
-    day = _day(lambda: day_of_context(context, settings)) if "dag_run" in context else ""
+    day = _day(lambda: day_of_context(context, settings.shop)) if "dag_run" in context else ""
     dag = context["dag"]
     what = (
         f"{dag.dag_id} of {day or 'no day'} was ended after {dag.dagrun_timeout / timedelta(hours=1):g} hours; what was not done by then "

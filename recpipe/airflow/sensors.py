@@ -18,6 +18,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from recpipe.airflow.context import day_of_context
 from recpipe.airflow.defaults import refusals
+from recpipe.config.run_settings import RunSettings
 from recpipe.config.settings import Settings, load_settings
 from recpipe.days import ONE_DAY, days_between, parse_day
 
@@ -66,7 +67,7 @@ class DeliverySensor(BaseOperator):
     def execute(self, context: Any) -> None:
         """Look once, and wait in the triggerer if the delivery is not complete."""
         settings, day = _settings_and_day(context)
-        _wait(self, context, settings, "delivery", {"day": str(day)})
+        _wait(self, context, settings.run, "delivery", {"day": str(day)})
 
     def resume(self, context: Any, event: str, minutes: float) -> None:
         """Go on, or fail with what is missing."""
@@ -91,7 +92,7 @@ class DaySensor(BaseOperator):
         """Look once, and wait in the triggerer if a day is missing."""
         settings, day = _settings_and_day(context)
         ranges = {name: [str(day - first * ONE_DAY), str(day - last * ONE_DAY)] for name, (first, last) in self.needs.items()}
-        _wait(self, context, settings, "days", {"ranges": ranges})
+        _wait(self, context, settings.run, "days", {"ranges": ranges})
 
     def resume(self, context: Any, event: str, minutes: float) -> None:
         """Go on, or fail with what is missing."""
@@ -137,17 +138,17 @@ LOOKS: Mapping[str, Callable[..., str]] = {"delivery": missing_delivery, "days":
 def _settings_and_day(context: Any) -> tuple[Settings, date]:
     with refusals():
         settings = load_settings()
-        return settings, day_of_context(context, settings)
+        return settings, day_of_context(context, settings.shop)
 
 
-def _wait(sensor: BaseOperator, context: Any, settings: Settings, look: str, arguments: dict[str, Any]) -> None:
+def _wait(sensor: BaseOperator, context: Any, run: RunSettings, look: str, arguments: dict[str, Any]) -> None:
     missing = LOOKS[look](**arguments)
     if not missing:
         return
     scheduled = str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)) == "scheduled"
-    minutes = settings.run.wait_minutes if scheduled else settings.run.backfill_wait_minutes
+    minutes = run.wait_minutes if scheduled else run.backfill_wait_minutes
     sensor.log.info("Waiting up to %g minutes. %s", minutes, missing)
-    trigger = WaitTrigger(look, arguments, time.time() + 60 * minutes, settings.run.poll_seconds)
+    trigger = WaitTrigger(look, arguments, time.time() + 60 * minutes, run.poll_seconds)
     sensor.defer(trigger=trigger, method_name="resume", kwargs={"minutes": minutes})
 
 

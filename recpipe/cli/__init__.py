@@ -77,6 +77,6 @@ def keyed() -> bool:
     from recpipe.user_ids.keys import has_key
 
     try:
-        return has_key(load_settings())
+        return has_key(load_settings().privacy)
     except RecpipeError:
         return True

@@ -12,6 +12,7 @@ from recpipe.cli.command import app
 from recpipe.printable import say
 
 if TYPE_CHECKING:
+    from recpipe.config.place_settings import PrivacySettings
     from recpipe.config.settings import Settings
 
 Of = Literal["user", "session", "order", "event"]
@@ -30,7 +31,7 @@ def user_key(
     from recpipe.user_ids.keys import has_key
 
     settings = load_settings()
-    if not has_key(settings):
+    if not has_key(settings.privacy):
         raise BadSetting(
             "No key of user ids is set (RECPIPE_USER_KEY or RECPIPE_USER_KEY_FILE): ids stand in the tables as they are."
         )
@@ -40,17 +41,17 @@ def user_key(
     asked = [*(ids or []), *_lines(file)]
     if not asked:
         raise BadSetting("No id is given: name some, or a file with --file (- for standard input).")
-    for mapped in _mapped(settings, of, asked):
+    for mapped in _mapped(settings.privacy, of, asked):
         say(mapped)
 
 
-def _mapped(settings: Settings, of: Of, asked: list[str]) -> list[str]:
+def _mapped(privacy: PrivacySettings, of: Of, asked: list[str]) -> list[str]:
     import pyarrow as pa
 
     from recpipe.user_ids.keys import other_keys, user_keys
 
     texts = pa.array(asked, pa.string())
-    found = user_keys(settings, texts) if of == "user" else other_keys(settings, of, texts)
+    found = user_keys(privacy, texts) if of == "user" else other_keys(privacy, of, texts)
     return list(found.to_pylist())
 
 

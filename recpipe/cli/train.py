@@ -101,5 +101,5 @@ def is_of_other_shop(start: str, told: bool | None) -> bool:
     from recpipe.config.settings import load_settings
     from recpipe.promotion.start_from import name_start
 
-    named = name_start(load_settings(), start)
+    named = name_start(load_settings().promotion, start)
     return named is not None and named.other_shop

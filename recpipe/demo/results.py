@@ -99,7 +99,7 @@ def _say_where(settings: Settings, console: Console) -> None:
         "[bold]The pages[/]",
         f"  Airflow  {base_url(settings)}  (login {user} / {password})",
         f"  recpipe  {base_url(settings)}/recpipe/  (a user's list, freshness, quality, quarantine; the same login)",
-        f"  MLflow   {mlflow_url(settings)}",
+        f"  MLflow   {mlflow_url(settings.local)}",
         f"  reports  {settings.places.reports.resolve()}",
         "make down stops the services, make up starts them again.",
     ]

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.contract import QUARANTINE
 from recpipe.erasure.erased_scratch import forget_vectors, remove_folder, staged_folders, training_inputs
@@ -128,11 +129,11 @@ def _remove(settings: Settings, lake: Lake, erased: Erased, done: Erasure, *, sw
         if not anybody and not sweep:
             return
         done.found |= anybody
-        keys = vector_keys(settings, lake, anybody)
-        done.vectors += forget_vectors(settings, keys)
+        keys = vector_keys(settings.searches, lake, anybody)
+        done.vectors += forget_vectors(settings.places, keys)
         _remove_rows(settings, lake, erased, found, done)
-        _remove_scratch(settings, erased, done)
-        done.vectors += forget_vectors(settings, keys)  # whoever read the events before may have asked for them since
+        _remove_scratch(settings.places, erased, done)
+        done.vectors += forget_vectors(settings.places, keys)  # whoever read the events before may have asked for them since
         sweep = False
     raise RecpipeError(
         f"Users that are to be erased came back {ROUNDS} times, as days with them were published meanwhile. They are in the list, so "
@@ -160,8 +161,8 @@ def _remove_rows(settings: Settings, lake: Lake, erased: Erased, found: dict[str
             _say(done, sentence)
 
 
-def _remove_scratch(settings: Settings, erased: Erased, done: Erasure) -> None:
-    for folder in (*staged_folders(settings, erased), *training_inputs(settings)):
+def _remove_scratch(places: PlaceSettings, erased: Erased, done: Erasure) -> None:
+    for folder in (*staged_folders(places, erased), *training_inputs(places)):
         files, size = remove_folder(folder)
         done.folders, done.folder_files, done.folder_bytes = done.folders + 1, done.folder_files + files, done.folder_bytes + size
 

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recpipe.config.settings import Settings
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.errors import RecpipeError
 from recpipe.lake.tombstones import ID_COLUMNS, Erased
 from recpipe.pipeline.erased_texts import TEXT_TABLES
@@ -20,17 +20,17 @@ SPEAKING: Final = (*TEXT_TABLES, "quarantine")
 """Staged tables that hold something of users and do not say of whom."""
 
 
-def staged_folders(settings: Settings, erased: Erased) -> Iterator[Path]:
+def staged_folders(places: PlaceSettings, erased: Erased) -> Iterator[Path]:
     """Yield the folders of runs that staged rows of the list, or that nobody can tell of."""
     for pattern in ("ingest/*/*", "nights/*/*"):
-        for folder in sorted(settings.places.work.glob(pattern)):
+        for folder in sorted(places.work.glob(pattern)):
             if folder.is_dir() and any(_holds(file, erased) for file in folder.rglob("*") if file.is_file()):
                 yield folder
 
 
-def training_inputs(settings: Settings) -> Iterator[Path]:
+def training_inputs(places: PlaceSettings) -> Iterator[Path]:
     """Yield the folders of training inputs; histories stand in them by number, so nobody can say whose is whose."""
-    yield from sorted(path for path in settings.places.work.glob("train/*") if path.is_dir())
+    yield from sorted(path for path in places.work.glob("train/*") if path.is_dir())
 
 
 def remove_folder(folder: Path) -> tuple[int, int]:
@@ -51,9 +51,9 @@ def remove_folder(folder: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def forget_vectors(settings: Settings, keys: Set[bytes]) -> int:
+def forget_vectors(places: PlaceSettings, keys: Set[bytes]) -> int:
     """Remove vectors of texts from the cache of every encoder; returns how many."""
-    return sum(forget(file, sorted(keys)) for file in sorted((settings.places.work / "encoder").glob("*.sqlite"))) if keys else 0
+    return sum(forget(file, sorted(keys)) for file in sorted((places.work / "encoder").glob("*.sqlite"))) if keys else 0
 
 
 def _holds(file: Path, erased: Erased) -> bool:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Set
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from recpipe.config.settings import Settings
+from recpipe.config.table_settings import SearchSettings
 from recpipe.contract import EVENTS
 from recpipe.lake.lake import Lake
 
 
-def vector_keys(settings: Settings, lake: Lake, users: Set[str]) -> set[bytes]:
+def vector_keys(searches: SearchSettings, lake: Lake, users: Set[str]) -> set[bytes]:
     """Return the keys under which the encoder's cache holds what users typed and wrote, whole and in parts.
 
     Has to be asked before the events of the users go: the cache holds no text.
@@ -24,16 +24,16 @@ def vector_keys(settings: Settings, lake: Lake, users: Set[str]) -> set[bytes]:
     rows = lake.dataset(delta, EVENTS.name).to_table(
         columns=["query", "text"], filter=ds.field("user_id").isin(sorted(users))
     )  # fmt: skip
-    texts = {*_of_searches(settings, _values(rows["query"])), *_of_reviews(_values(rows["text"]))}
+    texts = {*_of_searches(searches, _values(rows["query"])), *_of_reviews(_values(rows["text"]))}
     return {hashlib.sha256(text.encode()).digest() for text in texts}
 
 
-def _of_searches(settings: Settings, queries: Iterable[str]) -> Iterator[str]:
+def _of_searches(searches: SearchSettings, queries: Iterable[str]) -> Iterator[str]:
     from recpipe.tables.search.search_words import load_words
     from recpipe.tables.search.wishes import read_wish
     from recpipe.text.queries import normalise
 
-    words = load_words(settings)
+    words = load_words(searches)
     for query in queries:
         listed = normalise(query)
         yield from (query, listed, read_wish(listed, words).rest)

@@ -46,7 +46,7 @@ def evaluate_day(settings: Settings, day: date) -> dict[str, Any]:
     found = measure_day(settings, day)
     _publish_newcomers(settings, found)
     found, rows = _publish(settings, found)
-    warnings = warnings_of(settings, found)
+    warnings = warnings_of(settings.evaluation, found)
     page = write_report(settings, found, warnings)
     log.info("Published %d outcomes of the lists of %s; the page is %s.", rows, found.lists_day, page)
     return {

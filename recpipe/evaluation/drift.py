@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import ShopSettings
 from recpipe.contract import EVENT_TYPES, POSITIVE_EVENT_TYPES
 from recpipe.dataset.catalogue_reader import codes_of
 from recpipe.dataset.cohorts import UserDay
@@ -86,10 +87,10 @@ def measure_drift(reader: Reader, evidence: Evidence, users: UserDay, settings: 
     first, last = window(lists_day, settings.evaluation.drift_days)
     columns = ["user_id", "item_id", "event_type"]
     before, after = reader.events(first, last, columns), reader.events(lists_day + ONE_DAY, day, columns)
-    groups = item_groups(evidence, _instant(first, settings))
+    groups = item_groups(evidence, _instant(first, settings.shop))
     # who came in as many days before, by what they had met till then: equal windows, each seen from its own start
     earlier, _ = window(lists_day, (day - lists_day).days)
-    came, then = reader.events(earlier, lists_day, columns), items_met(evidence, users, _instant(earlier, settings))
+    came, then = reader.events(earlier, lists_day, columns), items_met(evidence, users, _instant(earlier, settings.shop))
     return Drift(
         psi(_by_group(before, evidence, groups), _by_group(after, evidence, groups)),
         psi(_by_type(before), _by_type(after)),
@@ -144,5 +145,5 @@ def _by_support(events: pa.Table, users: UserDay, met: NDArray[np.int64]) -> NDA
     return np.bincount(np.searchsorted(K_EDGES, k, side="right"), minlength=len(K_EDGES) + 1)
 
 
-def _instant(day: date, settings: Settings) -> np.datetime64:
-    return np.datetime64(day_start(day, settings.shop.zone).replace(tzinfo=None), "us")
+def _instant(day: date, shop: ShopSettings) -> np.datetime64:
+    return np.datetime64(day_start(day, shop.zone).replace(tzinfo=None), "us")

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recpipe.config.settings import Settings
+from recpipe.config.outcome_settings import EvaluationSettings
 from recpipe.contract import FEW, NEWCOMER_OUTCOMES, ZERO
 
 LISTS: Final = "lists"
@@ -35,13 +35,13 @@ class Listed:
 
 
 def newcomer_rows(
-    settings: Settings, day: date, listed: Listed, quality: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    evaluation: EvaluationSettings, day: date, listed: Listed, quality: Mapping[str, Mapping[str, NDArray[np.float64]]]
 ) -> pa.Table:
     """Return the rows of a day, by user and name: of the users of the cohorts zero and few who newly met something.
 
     Parameters
     ----------
-    settings
+    evaluation
         Horizon and cut-off.
     day
         The day up to which behaviour was looked at.
@@ -51,23 +51,28 @@ def newcomer_rows(
         By name of the lists, the metrics of `METRICS`, (users,) each.
     """
     rows = np.flatnonzero(np.isin(listed.cohort, NEWCOMERS) & (listed.met > 0))
-    parts = [_rows_of(settings, day, listed, rows, name, found) for name, found in sorted(quality.items())]
+    parts = [_rows_of(evaluation, day, listed, rows, name, found) for name, found in sorted(quality.items())]
     return pa.concat_tables(parts).sort_by([("user_id", "ascending"), ("name", "ascending")]).combine_chunks()
 
 
 def _rows_of(
-    settings: Settings, day: date, listed: Listed, rows: NDArray[np.intp], name: str, quality: Mapping[str, NDArray[np.float64]]
+    evaluation: EvaluationSettings,
+    day: date,
+    listed: Listed,
+    rows: NDArray[np.intp],
+    name: str,
+    quality: Mapping[str, NDArray[np.float64]],
 ) -> pa.Table:
     count = len(rows)
     columns = {
         "day": [day] * count,
-        "lists_day": [day - timedelta(days=settings.evaluation.horizon_days)] * count,
-        "horizon_days": [settings.evaluation.horizon_days] * count,
+        "lists_day": [day - timedelta(days=evaluation.horizon_days)] * count,
+        "horizon_days": [evaluation.horizon_days] * count,
         "user_id": listed.user_ids[rows],
         "cohort": listed.cohort[rows],
         "k": listed.k[rows],
         "name": [name] * count,
-        "metric_k": [settings.evaluation.metric_k] * count,
+        "metric_k": [evaluation.metric_k] * count,
         **{metric: quality[metric][rows] for metric in METRICS},
         "met": listed.met[rows],
     }

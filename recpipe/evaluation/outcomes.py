@@ -214,7 +214,7 @@ def _of_newcomers(case: _Case, k: NDArray[np.int64], found: dict[str, NDArray[np
         for name, lists in found.items()
     }
     listed = Listed(made.user_ids, made.cohort, k, taken)
-    return newcomer_rows(case.settings, case.day, listed, quality)
+    return newcomer_rows(case.settings.evaluation, case.day, listed, quality)
 
 
 def _gain(case: _Case, found: dict[str, NDArray[np.int64]]) -> Gain:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from recpipe.config.outcome_settings import EvaluationSettings
 from recpipe.config.settings import Settings
 from recpipe.evaluation.outcomes import ALL, DRIFT, Outcomes, value_of
 from recpipe.notices.channels import send
 from recpipe.notices.notice import FLOOR, Notice
 
 
-def warnings_of(settings: Settings, found: Outcomes) -> list[str]:
+def warnings_of(evaluation: EvaluationSettings, found: Outcomes) -> list[str]:
     """Return one sentence for each floor or limit that a day crossed: what happened, which day, what to do."""
-    return list(_crossed(settings, found))
+    return list(_crossed(evaluation, found))
 
 
-def _crossed(settings: Settings, found: Outcomes) -> Iterator[str]:
-    rows, k = found.rows.to_pylist(), settings.evaluation.metric_k
+def _crossed(evaluation: EvaluationSettings, found: Outcomes) -> Iterator[str]:
+    rows, k = found.rows.to_pylist(), evaluation.metric_k
     lists = f"the lists of {found.lists_day} (" + (
         f"model version {found.model_version})" if found.model_version else "there were none)"
     )
@@ -26,21 +27,21 @@ def _crossed(settings: Settings, found: Outcomes) -> Iterator[str]:
         return row["value"] if row else None
 
     quality, shown, drift = value(f"ndcg@{k}"), value(f"coverage@{k}"), value(DRIFT)
-    if quality is not None and quality < settings.evaluation.floor_ndcg:
+    if quality is not None and quality < evaluation.floor_ndcg:
         yield (
-            f"nDCG@{k} of {lists}, measured up to {found.day}, is {quality:.4f}, below the floor of {settings.evaluation.floor_ndcg:.4f}: "
+            f"nDCG@{k} of {lists}, measured up to {found.day}, is {quality:.4f}, below the floor of {evaluation.floor_ndcg:.4f}: "
             f"compare with popularity in the report, look at the verdicts of these days, and take the "
             f"version back with `recpipe withdraw` if need be."
         )
-    if shown is not None and shown < settings.evaluation.floor_coverage:
+    if shown is not None and shown < evaluation.floor_coverage:
         yield (
             f"{lists[0].upper()}{lists[1:]} show {shown:.1%} of the catalogue, below the floor of "
-            f"{settings.evaluation.floor_coverage:.1%}: see whether items were delivered as unavailable, and which version serves."
+            f"{evaluation.floor_coverage:.1%}: see whether items were delivered as unavailable, and which version serves."
         )
-    if drift is not None and drift > settings.evaluation.max_drift:
+    if drift is not None and drift > evaluation.max_drift:
         yield (
             f"Behaviour up to {found.day} has drifted from what {lists} were made from: {drift:.2f}, above the limit of "
-            f"{settings.evaluation.max_drift:.2f} ({_largest(found)}): look at the deliveries of these days, then train on newer ones."
+            f"{evaluation.max_drift:.2f} ({_largest(found)}): look at the deliveries of these days, then train on newer ones."
         )
 
 

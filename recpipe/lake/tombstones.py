@@ -83,7 +83,7 @@ class Erased:
         """Return the same of rows with raw ids, as the shop delivers them."""
         if not self:
             return None
-        return self.rows({name: user_keys(settings, columns[name]) for name in ID_COLUMNS if name in columns})
+        return self.rows({name: user_keys(settings.privacy, columns[name]) for name in ID_COLUMNS if name in columns})
 
 
 def erased_users(settings: Settings) -> Erased:
@@ -176,9 +176,9 @@ def note_accounts(settings: Settings, erased: Erased, columns: Mapping[str, pa.A
     columns
         Delivered rows of users, with raw ids.
     """
-    theirs = erased.among(user_keys(settings, columns["person_id"])) if erased else np.zeros(0, np.bool_)
+    theirs = erased.among(user_keys(settings.privacy, columns["person_id"])) if erased else np.zeros(0, np.bool_)
     if theirs.any():
-        accounts = user_keys(settings, columns["user_id"].filter(pa.array(theirs))).drop_null()
+        accounts = user_keys(settings.privacy, columns["user_id"].filter(pa.array(theirs))).drop_null()
         if new := {erased.token(one) for one in accounts.to_pylist()} - erased.finished.keys():
             note(settings, sorted(new), finished=True)
 
@@ -204,7 +204,7 @@ def _ensured(lake: Lake) -> DeltaTable:
 
 
 def _secret(settings: Settings, delta: DeltaTable) -> bytes:
-    secret = secret_of(settings)
+    secret = secret_of(settings.privacy)
     salt = str(delta.metadata().description).encode()
     # SHA-512, so that it can never be what some user's id is mapped to
     return hmac.digest(salt if secret is None else secret, b"recpipe erasure", "sha512")

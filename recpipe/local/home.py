@@ -13,6 +13,8 @@ from typing import TextIO
 from pydantic import SecretStr
 
 import recpipe
+from recpipe.config.place_settings import PlaceSettings
+from recpipe.config.run_settings import LocalSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
 from recpipe.local.dag_files import dag_files, existing_folder
@@ -45,9 +47,9 @@ ENVIRONMENT = {
 }
 
 
-def airflow_home(settings: Settings) -> Path:
+def airflow_home(places: PlaceSettings) -> Path:
     """Return the folder of Airflow's configuration, database and task logs."""
-    return settings.places.home.resolve() / "airflow"
+    return places.home.resolve() / "airflow"
 
 
 def logs(settings: Settings) -> Path:
@@ -60,9 +62,9 @@ def base_url(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.local.airflow_port}"
 
 
-def mlflow_url(settings: Settings) -> str:
+def mlflow_url(local: LocalSettings) -> str:
     """Return the address of MLflow's pages."""
-    return f"http://127.0.0.1:{settings.local.mlflow_port}"
+    return f"http://127.0.0.1:{local.mlflow_port}"
 
 
 def airflow_pages(settings: Settings) -> str:
@@ -72,13 +74,13 @@ def airflow_pages(settings: Settings) -> str:
 
 def mlflow_pages(settings: Settings) -> str:
     """Return the address of MLflow's pages as a browser opens it, without a slash at its end."""
-    served = settings.places.mlflow_uri if settings.places.mlflow_uri.startswith("http") else mlflow_url(settings)
+    served = settings.places.mlflow_uri if settings.places.mlflow_uri.startswith("http") else mlflow_url(settings.local)
     return (settings.local.mlflow_pages or served).rstrip("/")
 
 
-def serves_mlflow(settings: Settings) -> bool:
+def serves_mlflow(places: PlaceSettings) -> bool:
     """Whether the home serves MLflow itself, which it does unless a tracking server elsewhere is named."""
-    return settings.places.tracking_uri.startswith("sqlite:")
+    return places.tracking_uri.startswith("sqlite:")
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -119,8 +121,8 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         **ENVIRONMENT,
         "RECPIPE_ENV_FILE": "",  # what follows is the whole of the settings
         "RECPIPE_CONFIG_FILE": "",
-        "AIRFLOW_HOME": str(airflow_home(settings)),
-        "AIRFLOW_CONFIG": str(airflow_home(settings) / "airflow.cfg"),
+        "AIRFLOW_HOME": str(airflow_home(settings.places)),
+        "AIRFLOW_CONFIG": str(airflow_home(settings.places) / "airflow.cfg"),
         **settings_environment(settings),
     }
 
@@ -146,7 +148,7 @@ def _secrets(settings: Settings) -> dict[str, str]:
 
 def write_home(settings: Settings) -> None:
     """Write ``airflow.cfg`` and the login; keys are made once and kept."""
-    home = airflow_home(settings)
+    home = airflow_home(settings.places)
     for folder in (home, logs(settings), settings.places.home.resolve() / "run", settings.places.home.resolve() / "mlflow"):
         folder.mkdir(parents=True, exist_ok=True)
     keys = _keys(home / "keys.json")
@@ -167,7 +169,7 @@ def login(settings: Settings) -> tuple[str, str]:
     BadSetting
         If the home was never started.
     """
-    path = airflow_home(settings) / "login.json"
+    path = airflow_home(settings.places) / "login.json"
     if not path.is_file():
         raise BadSetting(f"There is no login under {settings.places.home}: run `recpipe up` first.")
     return USER, json.loads(path.read_text())[USER]
@@ -197,12 +199,12 @@ def _plugins_folder(settings: Settings) -> Path:
     beside = Path(recpipe.__file__).resolve().parent.parent / "plugins"
     if settings.local.plugins_folder:
         return existing_folder(settings.local.plugins_folder, "plugins")
-    return beside if beside.is_dir() else airflow_home(settings) / "plugins"
+    return beside if beside.is_dir() else airflow_home(settings.places) / "plugins"
 
 
 def _configuration(settings: Settings, keys: dict[str, str]) -> dict[str, dict[str, str]]:
     """Return Airflow's configuration: SQLite, this machine only, tuned for few files and short tasks."""
-    home = airflow_home(settings)
+    home = airflow_home(settings.places)
     return {
         "core": {
             "dags_folder": str(dag_files(settings.local.dags_folder)),

@@ -24,6 +24,7 @@ from typing import Any
 
 import psutil
 
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import RecpipeError
 from recpipe.local import home as places
@@ -66,7 +67,7 @@ def services(settings: Settings) -> list[Service]:
         Service("dag-processor", (*airflow, "dag-processor")),
         Service("triggerer", (*airflow, "triggerer", "--skip-serve-logs")),
     ]
-    if places.serves_mlflow(settings):
+    if places.serves_mlflow(settings.places):
         found.append(Service("mlflow", _mlflow(settings), settings.local.mlflow_port))
     return found
 
@@ -96,13 +97,13 @@ def up(settings: Settings, say: Callable[[str], None] = log.info) -> list[Servic
         If a port is taken, a DAG file cannot be imported, or a service dies or is not healthy in time; the text names
         the log to read.
     """
-    missing = [service for service in services(settings) if _process(settings, service.name) is None]
+    missing = [service for service in services(settings) if _process(settings.places, service.name) is None]
     if missing:
         _check_ports(missing)
         places.write_home(settings)
         early = [service for service in missing if service.name == "mlflow"]  # it does not need Airflow's database
         if early:
-            _make_database(settings)
+            _make_database(settings.places)
         for service in early:
             _start(settings, service, say)
         say("preparing Airflow's database, pools and DAGs")
@@ -113,18 +114,20 @@ def up(settings: Settings, say: Callable[[str], None] = log.info) -> list[Servic
     return _wait(settings, say)
 
 
-def _make_database(settings: Settings) -> None:
+def _make_database(places: PlaceSettings) -> None:
     """See that MLflow's file is whole before its server opens it; the server would not notice that it was killed while it made it."""
     from recpipe.local.mlflow_database import ready
 
-    ready(settings.places.tracking_uri)
+    ready(places.tracking_uri)
 
 
 def status(settings: Settings) -> list[ServiceState]:
     """Say of each service whether it runs and is healthy."""
-    running = {service.name: found for service in services(settings) if (found := _process(settings, service.name)) is not None}
+    running = {
+        service.name: found for service in services(settings) if (found := _process(settings.places, service.name)) is not None
+    }
     healthy = _health(settings, running)
-    urls = {"api-server": places.base_url(settings), "mlflow": places.mlflow_url(settings)}
+    urls = {"api-server": places.base_url(settings), "mlflow": places.mlflow_url(settings.local)}
     states = []
     for service in services(settings):
         process = running.get(service.name)
@@ -147,19 +150,19 @@ def down(settings: Settings, say: Callable[[str], None] = log.info) -> list[str]
     RecpipeError
         If something still runs afterwards; the text names the processes.
     """
-    running = {service.name: found for service in services(settings) if (found := _with_all(settings, service.name))}
+    running = {service.name: found for service in services(settings) if (found := _with_all(settings.places, service.name))}
     for name, group in running.items():
         say(f"stopping {name} (process {group[-1].pid})")
         for member in group:
             _send(member, signal.SIGTERM)
     _, left = psutil.wait_procs([member for group in running.values() for member in group], timeout=STOP_SECONDS)
-    late = [member for name in running for member in _with_all(settings, name)]
+    late = [member for name in running for member in _with_all(settings.places, name)]
     for member in {*left, *late}:
         _send(member, signal.SIGKILL)
     psutil.wait_procs({*left, *late}, timeout=KILL_SECONDS)
-    still = {name: group for name in running if (group := _with_all(settings, name))}
+    still = {name: group for name in running if (group := _with_all(settings.places, name))}
     for name in running.keys() - still.keys():
-        _pid_file(settings, name).unlink(missing_ok=True)
+        _pid_file(settings.places, name).unlink(missing_ok=True)
     if still:
         named = "; ".join(f"{name}: {', '.join(str(member.pid) for member in group)}" for name, group in still.items())
         raise RecpipeError(
@@ -171,14 +174,14 @@ def down(settings: Settings, say: Callable[[str], None] = log.info) -> list[str]
 # --- processes
 
 
-def _pid_file(settings: Settings, name: str) -> Path:
-    return settings.places.home.resolve() / "run" / f"{name}.json"
+def _pid_file(places: PlaceSettings, name: str) -> Path:
+    return places.home.resolve() / "run" / f"{name}.json"
 
 
-def _process(settings: Settings, name: str) -> psutil.Process | None:
+def _process(places: PlaceSettings, name: str) -> psutil.Process | None:
     """Return the running process of a service; a process id that was given to another program since does not count."""
     try:
-        noted = json.loads(_pid_file(settings, name).read_text())
+        noted = json.loads(_pid_file(places, name).read_text())
         process = psutil.Process(noted["pid"])
         alive = abs(process.create_time() - noted["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except (OSError, ValueError, KeyError, psutil.Error):
@@ -186,19 +189,19 @@ def _process(settings: Settings, name: str) -> psutil.Process | None:
     return process if alive else None
 
 
-def _with_all(settings: Settings, name: str) -> list[psutil.Process]:
+def _with_all(places: PlaceSettings, name: str) -> list[psutil.Process]:
     """Return the processes of a service: what it started, the newest first, then itself.
 
     Tasks first: the scheduler waits for them otherwise. Of a service that has ended alone, those are left that have this home.
     """
-    process = _process(settings, name)
+    process = _process(places, name)
     if process is not None:
         return [*reversed(_session(process.pid)), process]
     try:
-        noted = int(json.loads(_pid_file(settings, name).read_text())["pid"])
+        noted = int(json.loads(_pid_file(places, name).read_text())["pid"])
     except (OSError, ValueError, KeyError):
         return []
-    return [member for member in reversed(_session(noted)) if _home_of(member) == str(settings.places.home.resolve())]
+    return [member for member in reversed(_session(noted)) if _home_of(member) == str(places.home.resolve())]
 
 
 def _home_of(process: psutil.Process) -> str:
@@ -236,11 +239,11 @@ def _start(settings: Settings, service: Service, say: Callable[[str], None]) -> 
             stdout=output,
             stderr=subprocess.STDOUT,
             env=places.process_environment(settings),
-            cwd=places.airflow_home(settings),
+            cwd=places.airflow_home(settings.places),
             start_new_session=True,
         )
     noted = {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
-    _pid_file(settings, service.name).write_text(json.dumps(noted))
+    _pid_file(settings.places, service.name).write_text(json.dumps(noted))
     say(f"starting {service.name} (process {process.pid}, log {path})")
 
 
@@ -271,7 +274,7 @@ def _prepare(settings: Settings) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "recpipe.airflow.backfill.database_setup", str(slots)],
             env=places.process_environment(settings),
-            cwd=places.airflow_home(settings),
+            cwd=places.airflow_home(settings.places),
             stdout=output,
             stderr=subprocess.STDOUT,
             check=False,
@@ -314,7 +317,7 @@ def _health(settings: Settings, running: Mapping[str, psutil.Process]) -> dict[s
     found = {name: _beats(parts, name.replace("-", "_"), running[name]) for name in BEATING if name in running}
     # tasks talk to another part of the api-server, which is built at its first request: some seconds, so that comes here
     found["api-server"] = text is not None and _get(f"{places.base_url(settings)}/execution/health", seconds=60) is not None
-    found["mlflow"] = _get(f"{places.mlflow_url(settings)}/health") is not None
+    found["mlflow"] = _get(f"{places.mlflow_url(settings.local)}/health") is not None
     return found
 
 

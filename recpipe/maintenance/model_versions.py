@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from recpipe.config.model_settings import PromotionSettings
 from recpipe.config.settings import Settings
 from recpipe.contract import DAYS
 from recpipe.lake.lake import Lake
@@ -35,7 +36,7 @@ def unused_versions(store: MlflowClient, settings: Settings) -> list[ModelVersio
     before = (time.time() - timedelta(days=settings.upkeep.keep_model_days).total_seconds()) * 1000
     return [
         version
-        for version in _registered(store, settings)
+        for version in _registered(store, settings.promotion)
         if str(version.version) not in used
         and "content" in version.tags
         and not {PROMOTED_ON, WITHDRAWN_FROM} & version.tags.keys()
@@ -66,10 +67,10 @@ def prune_versions(settings: Settings, *, dry_run: bool = False) -> list[Step]:
     return steps
 
 
-def _registered(store: MlflowClient, settings: Settings) -> Iterator[ModelVersion]:
+def _registered(store: MlflowClient, promotion: PromotionSettings) -> Iterator[ModelVersion]:
     token: str | None = None
     while True:
-        page = store.search_model_versions(f"name='{settings.promotion.registered_model}'", max_results=PAGE, page_token=token)
+        page = store.search_model_versions(f"name='{promotion.registered_model}'", max_results=PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:

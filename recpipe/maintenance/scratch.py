@@ -19,6 +19,7 @@ from typing import Final
 
 import psutil
 
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.lake.lake import Lake
 from recpipe.maintenance.steps import Step
@@ -43,7 +44,7 @@ def prune_folders(settings: Settings, *, dry_run: bool = False) -> list[Step]:
     kept = _serving(settings, before)
     steps = []
     in_use: str | None = None
-    for place in list(_run_folders(settings)):  # all, before anything is renamed
+    for place in list(_run_folders(settings.places)):  # all, before anything is renamed
         if place in kept or _touched(place) >= before or _named_process_lives(place):
             continue
         in_use = _in_use() if in_use is None else in_use
@@ -87,13 +88,13 @@ def _empty(file: Path) -> None:
         connection.execute("VACUUM")
 
 
-def _run_folders(settings: Settings) -> Iterator[Path]:
+def _run_folders(places: PlaceSettings) -> Iterator[Path]:
     for kind, depth in RUNS.items():
         pattern = "/".join(["*"] * depth)
-        for place in sorted((settings.places.work / kind).glob(pattern)):
+        for place in sorted((places.work / kind).glob(pattern)):
             if place.is_dir() and not place.is_symlink():
                 yield place
-    yield from sorted(settings.places.work.glob(f"{DOOMED}*"))
+    yield from sorted(places.work.glob(f"{DOOMED}*"))
 
 
 def _serving(settings: Settings, before: float) -> set[Path]:

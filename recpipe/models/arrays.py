@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-
-from recpipe.models.base import unit_rows
 
 Array = Any
 """An array of a namespace: numpy.ndarray or torch.Tensor."""
@@ -263,3 +261,13 @@ def normal_numbers(seed: int) -> Callable[..., NDArray[np.float32]]:
 
     generator = torch.Generator().manual_seed(seed)
     return lambda *shape: torch.randn(*shape, generator=generator).numpy()
+
+
+def unit_rows(rows: NDArray[Real]) -> NDArray[Real]:
+    """Scale rows to unit length; rows of zeros stay."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: NDArray[Real] = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    return scaled
+
+
+Real = TypeVar("Real", bound=np.floating[Any])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,14 +13,6 @@ from recpipe.dataset.history import Evidence
 from recpipe.dataset.support import Support
 
 Matrix = NDArray[np.float32] | sp.csr_matrix
-Real = TypeVar("Real", bound=np.floating[Any])
-
-
-def unit_rows(rows: NDArray[Real]) -> NDArray[Real]:
-    """Scale rows to unit length; rows of zeros stay."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    scaled: NDArray[Real] = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
-    return scaled
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from recpipe.dataset.history import Evidence
 from recpipe.dataset.support import Support, support_weights
 from recpipe.evidence.knn import interactions, similar_items
 from recpipe.evidence.trends import faded_counts, season_counts
-from recpipe.models.arrays import NUMPY, Array, Arrays, Entries
-from recpipe.models.base import ItemSpace, unit_rows
+from recpipe.models.arrays import NUMPY, Array, Arrays, Entries, unit_rows
+from recpipe.models.base import ItemSpace
 from recpipe.text.subspace import leading_axes
 
 Numbers = Mapping[str, Array]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recpipe.config.settings import Settings, load_settings
+from recpipe.config.shop_settings import IntakeSettings
 from recpipe.days import days_between
 from recpipe.errors import BadSetting, RecpipeError
 from recpipe.onboarding.checked import Asked, Checked
@@ -129,7 +130,7 @@ def _add_survey(checked: Checked, asked: Asked) -> None:
         Line("first_day", found.first.isoformat(), f"{found.rows:,} events on {len(found.days):,} days"),
         Line("last_day", found.last.isoformat(), f"the last day of the log, on which {found.days[found.last]:,} events are"),
     ]
-    proposal.lines += _small_days(found, settings_of(proposal))
+    proposal.lines += _small_days(found, settings_of(proposal).intake)
     if found.not_utf8:
         said = f"{found.not_utf8:,} rows hold text that is not UTF-8; a cut writes its odd bytes as \\xe9 and the like"
         proposal.lines.append(
@@ -185,20 +186,20 @@ def _try_cut(checked: Checked, asked: Asked, scratch: Path, say: Say) -> None:
     checked.trial = try_days(scratch, checked.proposal.settings(), landing, days, _Days(days, say))
 
 
-def _small_days(found: Survey, settings: Settings) -> Iterator[Line]:
+def _small_days(found: Survey, intake: IntakeSettings) -> Iterator[Line]:
     """Yield the days of so few events that a history may refuse them: what it compares is what is left once rows are judged."""
     rows = {day: found.days[day] for day in days_between(found.first, found.last)}
-    share = min(1.0, WATCHED * settings.intake.least_volume)
+    share = min(1.0, WATCHED * intake.least_volume)
     few = []
     for day, count in rows.items():
-        usual = median_before(rows, day, settings.intake.volume_weeks)
-        if usual is not None and usual >= settings.intake.least_volume_rows and count < share * usual:
+        usual = median_before(rows, day, intake.volume_weeks)
+        if usual is not None and usual >= intake.least_volume_rows and count < share * usual:
             few.append(day.isoformat())
     if few:
         shown = ", ".join(few[:5]) + (", …" if len(few) > 5 else "")
         yield Line(
             "accepted_days", few,
-            f"{len(few)} days have less than {share:.0%} of the events that are usual on their weekday; below {settings.intake.least_volume:.0%} a day is refused",
+            f"{len(few)} days have less than {share:.0%} of the events that are usual on their weekday; below {intake.least_volume:.0%} a day is refused",
             f"Was the shop closed on {shown}? A day on which the log has a gap is better taken out of RECPIPE_ACCEPTED_DAYS.",
         )  # fmt: skip
 

@@ -123,7 +123,7 @@ def _cut_events(
     settings: Settings, source: Source, shape: Shape, found: Survey, files: DayFiles, say: Callable[[int], None]
 ) -> int:
     for rows in read_rows(settings, "events", source, shape):
-        days = local_times(rows.columns["ts"], settings).cast(pa.date32(), safe=False)
+        days = local_times(rows.columns["ts"], settings.shop).cast(pa.date32(), safe=False)
         files.add(rows.delivered, pc.fill_null(days, pa.scalar(found.last, pa.date32())))
         say(len(rows))
     files.flush()
@@ -144,7 +144,7 @@ def _first_met(
         at = pc.index_in(columns["item_id" if table == "items" else "user_id"], first_days["id"].combine_chunks())
         days = known.take(at) if len(known) else pa.nulls(len(rows), pa.date32())
         if table == "users":
-            days = pc.coalesce(local_times(columns["registered_at"], settings).cast(pa.date32(), safe=False), days)
+            days = pc.coalesce(local_times(columns["registered_at"], settings.shop).cast(pa.date32(), safe=False), days)
         first, last = (pa.scalar(day, pa.date32()) for day in (found.first, found.last))
         yield rows.delivered, pc.max_element_wise(pc.min_element_wise(pc.fill_null(days, first), last), first)
 

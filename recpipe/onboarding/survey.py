@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import ShopSettings
 from recpipe.onboarding.sample_rows import Shape, read_rows
 from recpipe.onboarding.sources import Source
 
@@ -87,7 +88,7 @@ def survey(settings: Settings, source: Source, shape: Shape, kind: str, say: Cal
         columns = rows.columns
         found.rows += len(rows)
         found.not_utf8 += int(np.logical_or.reduce(list(rows.not_utf8.values())).sum()) if rows.not_utf8 else 0
-        local = local_times(columns["ts"], settings)
+        local = local_times(columns["ts"], settings.shop)
         days = local.cast(pa.date32(), safe=False)
         _count(found, columns, local, days)
         for one in pc.value_counts(columns["event_type"].drop_null()).to_pylist() if kind else ():
@@ -99,9 +100,9 @@ def survey(settings: Settings, source: Source, shape: Shape, kind: str, say: Cal
     return found
 
 
-def local_times(times: pa.Array, settings: Settings) -> pa.Array:
+def local_times(times: pa.Array, shop: ShopSettings) -> pa.Array:
     """Return instants as times of the shop's clock."""
-    return pc.local_timestamp(times.cast(pa.timestamp("us", settings.shop.zone.key)))
+    return pc.local_timestamp(times.cast(pa.timestamp("us", shop.zone.key)))
 
 
 def _count(found: Survey, columns: dict[str, pa.Array], local: pa.Array, days: pa.Array) -> None:

@@ -79,11 +79,11 @@ def publish_rows(
     with told(
         f"{what}: its verdict could not be written under {settings.places.reports} or {settings.places.lake_root}",
         again,
-        keep_back=has_key(settings),
+        keep_back=has_key(settings.privacy),
     ):
         verdict = audit(settings, table, day, rows.to_batches(), facts, suite)
     verdict.raise_if_failed()
-    with told(f"{what} could not be published in {settings.places.lake_root}", again, keep_back=has_key(settings)):
+    with told(f"{what} could not be published in {settings.places.lake_root}", again, keep_back=has_key(settings.privacy)):
         Lake.from_settings(settings).publish(table, [day], rows, inputs=inputs, model_version=model_version)
         check_published(settings, table, [day])
 

@@ -68,7 +68,7 @@ def open_task(settings: Settings, task: Task[State], plan: RunPlan) -> Opened[St
     with told(
         f"What {task.name} of {plan.day} is made from ({tables}, in {settings.places.lake_root}) cannot be read",
         LOOK_AT_TABLES,
-        keep_back=has_key(settings),
+        keep_back=has_key(settings.privacy),
     ):
         state = task.open(settings, plan, reader)
     return Opened(settings, task, plan, state, reader)
@@ -109,7 +109,10 @@ def write_shard(opened: Opened[Any], shard: int) -> str:
     }
     file = run_folder(opened.settings, task, plan) / f"shard-{shard}.parquet"
     what = f"Shard {shard} of {task.name} of {plan.day} could not be written to {file}"
-    with told(what, "Look at the folder, then run this again.", keep_back=has_key(opened.settings)), whole_file(file) as part:
+    with (
+        told(what, "Look at the folder, then run this again.", keep_back=has_key(opened.settings.privacy)),
+        whole_file(file) as part,
+    ):
         pq.write_table(rows.replace_schema_metadata({NOTE: json.dumps(note).encode()}), part)
     log.info("%s, shard %d of %d: %d rows staged.", task.name, shard + 1, plan.shards, rows.num_rows)
     return str(file)

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.days import ONE_DAY
 from recpipe.errors import BadSetting
@@ -49,13 +50,13 @@ def adopt(settings: Settings, folder: str, day: date | None = None) -> Decision:
     """
     place = Path(folder)
     origin = content_hash(place)
-    if foreign := foreign_encoder(settings, place):
+    if foreign := foreign_encoder(settings.text, place):
         raise BadSetting(f"The model in {folder} {foreign}")
     until = day or _day_before_the_first(settings)
-    copy = _copied(settings, place, origin, until)
+    copy = _copied(settings.places, place, origin, until)
     number = register_folder(settings, str(copy), until)
     store = client(settings)
-    version = find(all_versions(store, settings), number, settings)
+    version = find(all_versions(store, settings.promotion), number, settings.promotion)
     decision = Decision(
         number, "", until.isoformat(), "", True, f"Adopted from another shop, without comparison (model {origin[:12]}): it serves from {until + ONE_DAY} on.",
         f"ndcg@{settings.evaluation.metric_k}", None, None, None, None, None, settings.promotion.promotion_margin, 0,
@@ -63,13 +64,13 @@ def adopt(settings: Settings, folder: str, day: date | None = None) -> Decision:
     return record(store, settings, version, decision, until)
 
 
-def _copied(settings: Settings, folder: Path, origin: str, until: date) -> Path:
+def _copied(places: PlaceSettings, folder: Path, origin: str, until: date) -> Path:
     """Write the model with this shop's days into a folder of its own: the same bytes for the same model and day."""
     from recpipe.models.io import load, read_config, save
 
     learner, config = load(folder), read_config(folder)
     about: dict[str, Any] = {name: config[name] for name in KEPT if name in config}
-    copy = settings.places.work / "adopted" / f"{origin[:16]}-{until}"
+    copy = places.work / "adopted" / f"{origin[:16]}-{until}"
     save(learner, copy, {**about, "trained_until": str(until), "fitted_until": str(until), FROM: origin})
     return copy
 

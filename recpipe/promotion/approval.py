@@ -32,7 +32,7 @@ def pictures(settings: Settings, version: str) -> list[str]:
         Paths below ``settings.places.reports``: the comparison first, then what the training drew.
     """
     store = client(settings)
-    run = find(all_versions(store, settings), version, settings).run_id
+    run = find(all_versions(store, settings.promotion), version, settings.promotion).run_id
     folder = settings.places.reports / "models" / f"version-{version}"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

@@ -16,6 +16,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recpipe.config.model_settings import PromotionSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting, MissingModel
 from recpipe.promotion.decision import DECISION, FILE, PROPOSAL, Decision
@@ -59,7 +60,7 @@ def promote(settings: Settings, version: str, day: date) -> Decision:
     """
     decision = propose(settings, version, day)
     store = client(settings)
-    return record(store, settings, find(all_versions(store, settings), version, settings), decision, day)
+    return record(store, settings, find(all_versions(store, settings.promotion), version, settings.promotion), decision, day)
 
 
 def propose(settings: Settings, version: str, day: date) -> Decision:
@@ -69,10 +70,10 @@ def propose(settings: Settings, version: str, day: date) -> Decision:
     of `promote`.
     """
     store = client(settings)
-    versions = all_versions(store, settings)
-    candidate = find(versions, version, settings)
+    versions = all_versions(store, settings.promotion)
+    candidate = find(versions, version, settings.promotion)
     _require_own_week(candidate, day)
-    decision = _stored(store, settings, candidate)
+    decision = _stored(store, settings.promotion, candidate)
     if decision is not None:
         return decision
     champion = _opponent(settings, versions, candidate)
@@ -98,11 +99,11 @@ def _require_own_week(candidate: Version, day: date) -> None:
 
 def _opponent(settings: Settings, versions: list[Version], candidate: Version) -> Version | None:
     """Return the newest promoted version that could serve in the candidate's place; one of another encoder could not."""
-    if foreign := foreign_encoder(settings, fetch(settings, str(candidate.number))):
+    if foreign := foreign_encoder(settings.text, fetch(settings, str(candidate.number))):
         raise BadSetting(f"Version {candidate.number} {foreign}")
     left = versions
     while champion := opponent(left, candidate):
-        foreign = foreign_encoder(settings, fetch(settings, str(champion.number)))
+        foreign = foreign_encoder(settings.text, fetch(settings, str(champion.number)))
         if not foreign:
             return champion
         log.warning("Version %s is passed over: it %s", champion.number, foreign)
@@ -223,13 +224,13 @@ def record(store: MlflowClient, settings: Settings, version: Version, decision: 
     if decision.promoted:
         if version.promoted_on is None:
             store.set_model_version_tag(name, number, PROMOTED_ON, day.isoformat())
-        point_alias(store, settings, CHAMPION, promoted=True)
+        point_alias(store, settings.promotion, CHAMPION, promoted=True)
     log.info("Version %s %s: %s", number, "is promoted" if decision.promoted else "is not promoted", decision.reason)
     return decision
 
 
-def _stored(store: MlflowClient, settings: Settings, version: Version) -> Decision | None:
-    tags = store.get_model_version(settings.promotion.registered_model, str(version.number)).tags
+def _stored(store: MlflowClient, promotion: PromotionSettings, version: Version) -> Decision | None:
+    tags = store.get_model_version(promotion.registered_model, str(version.number)).tags
     known = tags.get(DECISION) or tags.get(PROPOSAL)
     return Decision(**json.loads(known)) if known else None
 

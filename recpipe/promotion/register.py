@@ -72,14 +72,14 @@ def ensure_first_champion(settings: Settings, day: date, folder: str) -> Decisio
     """
     store = client(settings)
     before = day - timedelta(days=settings.promotion.gate_days)
-    known = all_versions(store, settings)
+    known = all_versions(store, settings.promotion)
     served = [v for v in known if v.promoted_on and v.trained_until <= day and v.fitted_until <= before]
     newest_first = sorted(served, key=lambda v: v.rank, reverse=True)
-    if any(not foreign_encoder(settings, fetch(settings, str(v.number))) for v in newest_first):
-        point_alias(store, settings, CHAMPION, promoted=True)  # a killed run may have stopped before it
+    if any(not foreign_encoder(settings.text, fetch(settings, str(v.number))) for v in newest_first):
+        point_alias(store, settings.promotion, CHAMPION, promoted=True)  # a killed run may have stopped before it
         return None
     number = register_folder(settings, folder, day)
-    first = find(all_versions(store, settings), number, settings)
+    first = find(all_versions(store, settings.promotion), number, settings.promotion)
     why = "nothing that was trained with this encoder served before" if served else "nothing served before"
     decision = Decision(
         number, "", day.isoformat(), "", True, f"The best closed form is the first champion: {why}.",

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from recpipe.config.model_settings import PromotionSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting, MissingModel
 from recpipe.registry.encoders import foreign_encoder
@@ -43,7 +44,7 @@ class Named:
     other_shop: bool
 
 
-def name_start(settings: Settings, text: str) -> Named | None:
+def name_start(promotion: PromotionSettings, text: str) -> Named | None:
     """Say what a start is from how it is written; None for an empty text. The registry is not asked.
 
     Raises
@@ -59,7 +60,7 @@ def name_start(settings: Settings, text: str) -> Named | None:
         found = NAMED.fullmatch(text)
         if found is None:
             raise BadSetting(f"Training cannot start from '{text}': a registered version is written models:/NAME/VERSION.")
-        return Named(text, found["name"] != settings.promotion.registered_model)
+        return Named(text, found["name"] != promotion.registered_model)
     if not OPTION.fullmatch(text) or not (Path(text) / CONFIG).is_file():
         raise BadSetting(
             f"Training cannot start from {text!r}: it is neither 'champion', a version's number, models:/NAME/VERSION, nor a model "
@@ -110,7 +111,7 @@ def begin(settings: Settings, text: str, learner: str, before: date | None = Non
         return Begin(None)
     if text != CHAMPION:
         return Begin(folder_of(settings, text))
-    known = [v for v in all_versions(client(settings), settings) if before is None or v.trained_until < before]
+    known = [v for v in all_versions(client(settings), settings.promotion) if before is None or v.trained_until < before]
     serves = newest(v for v in known if v.promoted_on)
     if serves and serves.learner == learner and (folder := _usable(settings, serves)):
         return Begin(folder)
@@ -147,7 +148,7 @@ def _others(known: list[Version], learner: str, serves: Version | None) -> Itera
 def _usable(settings: Settings, version: Version) -> Path | None:
     """Return the local folder of a version; None if it was trained with another encoder."""
     folder = Path(fetch(settings, str(version.number)))
-    return None if foreign_encoder(settings, folder) else folder
+    return None if foreign_encoder(settings.text, folder) else folder
 
 
 def folder_of(settings: Settings, text: str) -> Path:

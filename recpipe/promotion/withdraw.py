@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from recpipe.config.model_settings import PromotionSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting
 from recpipe.registry.store import client
@@ -51,15 +52,15 @@ def withdraw(settings: Settings, version: str, reason: str) -> str:
     if not reason.strip():
         raise BadSetting(f"Version {version} cannot be withdrawn without a reason: say why, with --reason.")
     store = client(settings)
-    versions = all_versions(store, settings)
-    found = find(versions, version, settings)
+    versions = all_versions(store, settings.promotion)
+    found = find(versions, version, settings.promotion)
     left = newest(v for v in versions if v.promoted_on and v.number != found.number)
     if not found.withdrawn:
         _refuse(found, left)
-        _mark(store, settings, found, reason.strip())
+        _mark(store, settings.promotion, found, reason.strip())
     # the promotion goes last: `all_versions` takes none as promoted that is marked
     store.delete_model_version_tag(settings.promotion.registered_model, str(found.number), PROMOTED_ON)
-    point_alias(store, settings, CHAMPION, promoted=True)
+    point_alias(store, settings.promotion, CHAMPION, promoted=True)
     log.info("Version %s is withdrawn.", version)
     return str(left.number) if left else ""
 
@@ -73,7 +74,7 @@ def _refuse(found: Version, left: Version | None) -> None:
         )
 
 
-def _mark(store: MlflowClient, settings: Settings, found: Version, reason: str) -> None:
-    name, number = settings.promotion.registered_model, str(found.number)
+def _mark(store: MlflowClient, promotion: PromotionSettings, found: Version, reason: str) -> None:
+    name, number = promotion.registered_model, str(found.number)
     store.set_model_version_tag(name, number, WITHDRAWN_REASON, reason)
     store.set_model_version_tag(name, number, WITHDRAWN_FROM, str(found.promoted_on))

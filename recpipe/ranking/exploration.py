@@ -26,6 +26,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recpipe.config.list_settings import ExplorationSettings
 from recpipe.config.settings import Settings
 from recpipe.dataset.history import Evidence
 
@@ -56,7 +57,7 @@ class Lists:
     explored: NDArray[np.bool_]
 
 
-def new_items(evidence: Evidence, settings: Settings, day: date) -> NDArray[np.bool_]:
+def new_items(evidence: Evidence, exploration: ExplorationSettings, day: date) -> NDArray[np.bool_]:
     """Return (items,) whether an item is new on a day.
 
     It is for ``settings.exploration.explore_days`` days from its first delivery on, that day included, and after them while anybody's
@@ -65,7 +66,7 @@ def new_items(evidence: Evidence, settings: Settings, day: date) -> NDArray[np.b
     catalogue = evidence.catalogue
     events = np.bincount(evidence.popularity_item, minlength=len(catalogue))
     age = (np.datetime64(day) - catalogue.first_day) / np.timedelta64(1, "D")
-    return np.asarray((age < settings.exploration.explore_days) | (events < settings.exploration.explore_events))
+    return np.asarray((age < exploration.explore_days) | (events < exploration.explore_events))
 
 
 @dataclass(frozen=True)

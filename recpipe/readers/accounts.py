@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import HistorySettings
 from recpipe.contract import POSITIVE_EVENT_TYPES
 from recpipe.lake.reader import Reader, window
 
@@ -46,9 +46,9 @@ def stored_support(reader: Reader, user_id: str, day: date) -> tuple[list[dict[s
     return (rows[0]["support"][::-1], tuple(rows[0]["query_texts"])) if rows else ([], ())
 
 
-def events_with_items(reader: Reader, settings: Settings, account: Account, day: date, columns: list[str]) -> pa.Table:
+def events_with_items(reader: Reader, history: HistorySettings, account: Account, day: date, columns: list[str]) -> pa.Table:
     """Return the events of a person's accounts that have an item, as far back as a night looks."""
-    first, last = window(day, settings.history.lookback_days)
+    first, last = window(day, history.lookback_days)
     mine = ds.field("user_id").isin(account.of_person)
     days = pc.unique(
         reader.read("events", first, last, ["day"], only=mine)["day"]
@@ -56,8 +56,8 @@ def events_with_items(reader: Reader, settings: Settings, account: Account, day:
     return reader.events(first, last, columns, only=mine & ds.field("day").isin(days) & ds.field("item_id").is_valid())
 
 
-def newest_items(reader: Reader, settings: Settings, account: Account, day: date) -> tuple[str, ...]:
-    events = events_with_items(reader, settings, account, day, ["item_id", "event_type", "ts"])
+def newest_items(reader: Reader, history: HistorySettings, account: Account, day: date) -> tuple[str, ...]:
+    events = events_with_items(reader, history, account, day, ["item_id", "event_type", "ts"])
     met = events.filter(pc.is_in(events["event_type"], pa.array(POSITIVE_EVENT_TYPES)))
     newest = met.group_by("item_id").aggregate([("ts", "max")]).sort_by([("ts_max", "descending"), ("item_id", "ascending")])
     return tuple(islice(newest["item_id"].to_pylist(), NEWEST_SHOWN))

@@ -20,7 +20,11 @@ def asked_user(settings: Settings, typed: str) -> str:
 
     lake = Lake.from_settings(settings)
     lake.check_key()
-    if not has_key(settings) and not is_user_key(typed) and (kept := fingerprint_of(lake.root, dict(lake.storage_options))):
+    if (
+        not has_key(settings.privacy)
+        and not is_user_key(typed)
+        and (kept := fingerprint_of(lake.root, dict(lake.storage_options)))
+    ):
         raise BadSetting(
             f"The tables in {lake.root} know users by keys alone (fingerprint {kept}). Set RECPIPE_USER_KEY to ask for raw ids, or ask "
             f"for the 64 digits that `recpipe user-key` prints."

@@ -93,7 +93,7 @@ def read_list(settings: Settings, user_id: str, day: date | None = None) -> User
     kept, query_texts = stored_support(reader, user_id, day)  # nothing is stored of a long-known user
     support = tuple(entry["item_id"] for entry in kept if entry["label"] > 0)
     if rows[0]["cohort"] == WARM:
-        support = newest_items(reader, settings, account, day)
+        support = newest_items(reader, settings.history, account, day)
     titles = read_titles(reader, day, {*named_items(rows), *support})
     named = tuple(titles.get(item) or item for item in support)
     about = (user_id, day, rows[0]["cohort"], rows[0]["model_version"])

@@ -23,7 +23,7 @@ def why_no_list(reader: Reader, settings: Settings, user_id: str, day: date) -> 
     met = set[str]()
     if settings.lists.seen_items == "exclude":
         account = read_account(reader, user_id, day)
-        met = set(events_with_items(reader, settings, account, day, ["item_id"])["item_id"].to_pylist())
+        met = set(events_with_items(reader, settings.history, account, day, ["item_id"])["item_id"].to_pylist())
     return f"User {user_id} is known, and has no list on {day}: {_cause(len(could), len(could & met))}"
 
 

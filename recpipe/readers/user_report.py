@@ -138,7 +138,7 @@ def _made_from(
 
 def _done_with(reader: Reader, settings: Settings, account: Account, day: date) -> dict[str, tuple[tuple[str, ...], date]]:
     """Return for each item that the person's accounts had to do with: types of events, and the last day; newest first."""
-    events = events_with_items(reader, settings, account, day, ["item_id", "event_type", "ts"])
+    events = events_with_items(reader, settings.history, account, day, ["item_id", "event_type", "ts"])
     grouped = events.group_by("item_id").aggregate([("ts", "max"), ("event_type", "distinct")])
     found: list[dict[str, Any]] = grouped.sort_by([("ts_max", "descending"), ("item_id", "ascending")]).to_pylist()
     return {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recpipe.config.settings import Settings
+from recpipe.config.model_settings import TextSettings
 from recpipe.registry.model_folder import CONFIG, read_json
 
 
-def foreign_encoder(settings: Settings, folder: str | Path) -> str:
+def foreign_encoder(text: TextSettings, folder: str | Path) -> str:
     """Return a sentence that names both encoders if a model folder is of another one than the settings; else empty.
 
     A folder that names no encoder fits any. Nights, the gate and the first champion go by this.
@@ -18,7 +18,7 @@ def foreign_encoder(settings: Settings, folder: str | Path) -> str:
     wanted = str(read_json(Path(folder) / CONFIG).get("encoder") or "")
     if not wanted:
         return ""
-    found = load_encoder(settings.text.encoder).fingerprint
+    found = load_encoder(text.encoder).fingerprint
     if wanted == found:
         return ""
     return (

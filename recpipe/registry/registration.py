@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from recpipe import __version__
+from recpipe.config.model_settings import PromotionSettings
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.registry.catalogue_snapshot import write_snapshot
 from recpipe.registry.model_folder import (
@@ -54,14 +56,14 @@ def register_folder(settings: Settings, folder: str, day: date) -> str:
     """Log and register one model folder, once (see `recpipe.registry.register`)."""
     place = Path(folder)
     content, store = content_hash(place), client(settings)
-    known = next((v for v in all_versions(store, settings) if v.content == content), None)
+    known = next((v for v in all_versions(store, settings.promotion) if v.content == content), None)
     if known is None:
         run_id, source = _log_run(settings, store, place, day, content)
-        number = _add_version(settings, store, place, run_id, source, content)
+        number = _add_version(settings.promotion, store, place, run_id, source, content)
     else:
         number = known.number
         log.info("This model is version %d already.", number)
-    point_alias(store, settings, CANDIDATE, promoted=False)
+    point_alias(store, settings.promotion, CANDIDATE, promoted=False)
     return str(number)
 
 
@@ -70,13 +72,13 @@ def _log_run(settings: Settings, store: MlflowClient, folder: Path, day: date, c
     import mlflow
 
     config = read_json(folder / CONFIG)
-    experiment = experiment_id(store, settings)
+    experiment = experiment_id(store, settings.places)
     _close_killed(store, experiment, content)
     tags = {"content": content, "trained_until": str(config.get("trained_until", ""))}
     name = f"{config.get('learner', 'model')} {day}"
     with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
         run_id = str(run.info.run_id)
-        _log_facts(settings, store, run_id, folder, config)
+        _log_facts(settings.places, store, run_id, folder, config)
         with tempfile.TemporaryDirectory() as scratch:
             source = _log_model(settings, folder, day, Path(scratch))
     log.info("Logged as MLflow run %s (%s).", name, run_id)
@@ -89,7 +91,7 @@ def _close_killed(store: MlflowClient, experiment: str, content: str) -> None:
         store.set_terminated(run.info.run_id, "KILLED")
 
 
-def _log_facts(settings: Settings, store: MlflowClient, run_id: str, folder: Path, config: Mapping[str, Any]) -> None:
+def _log_facts(places: PlaceSettings, store: MlflowClient, run_id: str, folder: Path, config: Mapping[str, Any]) -> None:
     from mlflow.entities import Metric, Param
 
     params = [
@@ -103,7 +105,7 @@ def _log_facts(settings: Settings, store: MlflowClient, run_id: str, folder: Pat
     points += [Metric(mlflow_name(f"summary.{name}"), value, now, 0) for name, value in numbers(summary)]
     for start in range(0, len(points), METRICS_AT_ONCE):
         store.log_batch(run_id, metrics=points[start : start + METRICS_AT_ONCE])
-    _log_inputs(settings, store, run_id, config, summary)
+    _log_inputs(places, store, run_id, config, summary)
     for name in ("summary.json", "metrics.jsonl", CONFIG):
         if (folder / name).is_file():
             store.log_artifact(run_id, str(folder / name), "training")
@@ -112,7 +114,7 @@ def _log_facts(settings: Settings, store: MlflowClient, run_id: str, folder: Pat
 
 
 def _log_inputs(
-    settings: Settings, store: MlflowClient, run_id: str, config: Mapping[str, Any], summary: Mapping[str, Any]
+    places: PlaceSettings, store: MlflowClient, run_id: str, config: Mapping[str, Any], summary: Mapping[str, Any]
 ) -> None:
     """Name the table versions that the model was trained on as the run's datasets."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -120,7 +122,7 @@ def _log_inputs(
     inputs = config.get("inputs") or summary.get("inputs") or []
     datasets = []
     for entry in inputs:
-        source = {"path": f"{settings.places.lake_root}/{entry['table']}", "delta_table_version": entry["version"]}
+        source = {"path": f"{places.lake_root}/{entry['table']}", "delta_table_version": entry["version"]}
         profile = {"first_day": str(entry["first_day"]), "last_day": str(entry["last_day"])}
         dataset = Dataset(entry["table"], f"v{entry['version']}", "delta_table", json.dumps(source), profile=json.dumps(profile))
         datasets.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "training")]))
@@ -194,7 +196,7 @@ def _without_hints() -> Iterator[None]:
         yield
 
 
-def _add_version(settings: Settings, store: MlflowClient, folder: Path, run_id: str, source: str, content: str) -> int:
+def _add_version(promotion: PromotionSettings, store: MlflowClient, folder: Path, run_id: str, source: str, content: str) -> int:
     """Create the version together with its tags, so that none is ever seen without them."""
     config = read_json(folder / CONFIG)
     tags = {
@@ -208,22 +210,20 @@ def _add_version(settings: Settings, store: MlflowClient, folder: Path, run_id: 
         tags[FROM] = str(config[FROM])
     if (folder / CLOSED_FORM).is_dir():
         tags[CLOSED_FORM] = content_hash(folder / CLOSED_FORM)
-    _ensure_model(settings, store)
+    _ensure_model(promotion, store)
     made = store.create_model_version(
-        settings.promotion.registered_model, source, run_id, tags=tags, model_id=source.removeprefix("models:/")
+        promotion.registered_model, source, run_id, tags=tags, model_id=source.removeprefix("models:/")
     )
-    log.info(
-        "Registered %s version %s (trained until %s).", settings.promotion.registered_model, made.version, tags["trained_until"]
-    )
+    log.info("Registered %s version %s (trained until %s).", promotion.registered_model, made.version, tags["trained_until"])
     return int(made.version)
 
 
-def _ensure_model(settings: Settings, store: MlflowClient) -> None:
+def _ensure_model(promotion: PromotionSettings, store: MlflowClient) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
         store.create_registered_model(
-            settings.promotion.registered_model, description="Ranks a shop's catalogue for every user, new ones included."
+            promotion.registered_model, description="Ranks a shop's catalogue for every user, new ones included."
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import MissingModel, Trouble, no_space
 from recpipe.faults import MAKE_ROOM
@@ -30,7 +31,7 @@ def resolve(settings: Settings, day: date) -> str:
     MissingModel
         If none was promoted from data before that day.
     """
-    found = serving(all_versions(client(settings), settings), day)
+    found = serving(all_versions(client(settings), settings.promotion), day)
     if found is None:
         raise MissingModel(
             f"No promoted version of model {settings.promotion.registered_model} was trained on days before {day}: run the DAG "
@@ -47,7 +48,7 @@ def champion(settings: Settings) -> str:
     MissingModel
         If none is promoted.
     """
-    found = newest(v for v in all_versions(client(settings), settings) if v.promoted_on)
+    found = newest(v for v in all_versions(client(settings), settings.promotion) if v.promoted_on)
     if found is None:
         raise MissingModel(f"No version of model {settings.promotion.registered_model} is promoted yet: see `recpipe models`.")
     return str(found.number)
@@ -106,8 +107,8 @@ def fetch_named(settings: Settings, name: str, version: str) -> str:
         If there is no such version, or its files do not have the hash they were registered with.
     """
     other = settings.changed(registered_model=name)
-    wanted = find(all_versions(client(settings), other), version, other)
-    place = _place(settings, f"{wanted.content}-other")
+    wanted = find(all_versions(client(settings), other.promotion), version, other.promotion)
+    place = _place(settings.places, f"{wanted.content}-other")
     if not _here(place, wanted.content):
         _download(other, wanted, "model", wanted.content, place)
     return str(place)
@@ -117,18 +118,18 @@ def fetch_closed_form(settings: Settings, version: Version) -> str:
     """Return the local folder of the best closed form that a version's training measured; empty if it left none."""
     if not version.closed_form:
         return ""
-    place = _place(settings, f"{version.number}-{CLOSED_FORM}")
+    place = _place(settings.places, f"{version.number}-{CLOSED_FORM}")
     if not _here(place, version.closed_form):
         _download(settings, version, CLOSED_FORM, version.closed_form, place)
     return str(place)
 
 
 def _find(settings: Settings, version: str) -> Version:
-    return find(all_versions(client(settings), settings), version, settings)
+    return find(all_versions(client(settings), settings.promotion), version, settings.promotion)
 
 
 def _fetch(settings: Settings, wanted: Version) -> Path:
-    place = _place(settings, str(wanted.number))
+    place = _place(settings.places, str(wanted.number))
     if not _here(place, wanted.content):
         _download(settings, wanted, "model", wanted.content, place)
     place.touch()  # in use: the sweep of scratch lets it stand
@@ -144,8 +145,8 @@ def _here(place: Path, content: str) -> bool:
     return False
 
 
-def _place(settings: Settings, version: str) -> Path:
-    return settings.places.work / "models" / str(version)
+def _place(places: PlaceSettings, version: str) -> Path:
+    return places.work / "models" / str(version)
 
 
 def _whole(place: Path, content: str) -> bool:

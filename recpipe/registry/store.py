@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.local.mlflow_database import SQLITE, ready
 
@@ -50,7 +51,7 @@ def client(settings: Settings) -> MlflowClient:
     return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def experiment_id(store: MlflowClient, settings: Settings) -> str:
+def experiment_id(store: MlflowClient, places: PlaceSettings) -> str:
     """Return the id of the experiment, making it at first use.
 
     With a SQLite store the artifacts lie under the home; a tracking server has its own place for them.
@@ -60,8 +61,8 @@ def experiment_id(store: MlflowClient, settings: Settings) -> str:
     found = store.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
-    local = settings.places.tracking_uri.startswith(SQLITE)
-    place = (settings.places.home / "mlflow" / "artifacts").resolve().as_uri() if local else None
+    local = places.tracking_uri.startswith(SQLITE)
+    place = (places.home / "mlflow" / "artifacts").resolve().as_uri() if local else None
     try:
         return str(store.create_experiment(EXPERIMENT, artifact_location=place))
     except MlflowException:  # another process was faster

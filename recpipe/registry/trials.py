@@ -45,7 +45,7 @@ def logged_trials(settings: Settings, folder: Path) -> Iterator[Hook]:
     def run_of_search() -> tuple[MlflowClient, str, str]:
         if not opened:  # not before there is something to log: a search that is refused leaves the run as it was
             store = client(settings)
-            experiment = experiment_id(store, settings)
+            experiment = experiment_id(store, settings.places)
             opened.append((store, experiment, _open(store, experiment, folder)))
         return opened[0]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
+from recpipe.config.model_settings import PromotionSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import MissingModel
 from recpipe.registry.model_folder import CLOSED_FORM
@@ -95,12 +96,12 @@ def newest(versions: Iterable[Version]) -> Version | None:
     return max(versions, key=lambda v: v.rank, default=None)
 
 
-def all_versions(store: MlflowClient, settings: Settings) -> list[Version]:
+def all_versions(store: MlflowClient, promotion: PromotionSettings) -> list[Version]:
     """Return every version of the settings' model that recpipe registered, by number."""
     found: list[Version] = []
     token: str | None = None
     while True:
-        page = store.search_model_versions(f"name='{settings.promotion.registered_model}'", max_results=PAGE, page_token=token)
+        page = store.search_model_versions(f"name='{promotion.registered_model}'", max_results=PAGE, page_token=token)
         found += [_version(entry.version, entry.tags, entry.run_id or "") for entry in page if "content" in entry.tags]
         token = page.token
         if not token:
@@ -123,13 +124,11 @@ def _version(number: str | int, tags: dict[str, str], run_id: str) -> Version:
     )
 
 
-def find(versions: Iterable[Version], number: str, settings: Settings) -> Version:
+def find(versions: Iterable[Version], number: str, promotion: PromotionSettings) -> Version:
     """Return a version by its number; MissingModel if there is none of it."""
     found = next((v for v in versions if str(v.number) == str(number)), None)
     if found is None:
-        raise MissingModel(
-            f"Model {settings.promotion.registered_model} has no version {number}: see `recpipe models` for those it has."
-        )
+        raise MissingModel(f"Model {promotion.registered_model} has no version {number}: see `recpipe models` for those it has.")
     return found
 
 
@@ -139,7 +138,7 @@ def overview(settings: Settings) -> list[dict[str, str]]:
     Keys: version, learner, trained_until, fitted_until, promoted_on, aliases, reason.
     """
     store = client(settings)
-    versions = all_versions(store, settings)
+    versions = all_versions(store, settings.promotion)
     aliases = dict(store.get_registered_model(settings.promotion.registered_model).aliases) if versions else {}
     rows = []
     for version in sorted(versions, key=lambda v: v.rank, reverse=True):
@@ -153,15 +152,15 @@ def overview(settings: Settings) -> list[dict[str, str]]:
     return rows
 
 
-def point_alias(store: MlflowClient, settings: Settings, alias: str, *, promoted: bool) -> None:
+def point_alias(store: MlflowClient, promotion: PromotionSettings, alias: str, *, promoted: bool) -> None:
     """Point an alias at the newest version (of the promoted ones, if so); an older week never moves it.
 
     The versions are read again after the alias was set, so that of two who do this at once the later one is right.
     """
     pointed: Version | None = None
     while True:
-        best = newest(v for v in all_versions(store, settings) if v.promoted_on or not promoted)
+        best = newest(v for v in all_versions(store, promotion) if v.promoted_on or not promoted)
         if best is None or best == pointed:
             return
-        store.set_registered_model_alias(settings.promotion.registered_model, alias, str(best.number))
+        store.set_registered_model_alias(promotion.registered_model, alias, str(best.number))
         pointed = best

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import date
 
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting, RecpipeError
 from recpipe.rules.load import hash_of, read_files, understand
@@ -28,7 +29,7 @@ def keep_rules(settings: Settings) -> str:
         return ""
     files = read_files(settings.rules.knowledge)
     sha256 = understand(files, settings.shop.category_separator).sha256
-    _copy(files, _place(settings, sha256))
+    _copy(files, _place(settings.places, sha256))
     return sha256
 
 
@@ -42,7 +43,7 @@ def rules_of_plan(settings: Settings, sha256: str, day: date) -> Knowledge:
     """
     if not sha256:
         return NOTHING
-    place = _place(settings, sha256)
+    place = _place(settings.places, sha256)
     try:
         files = read_files(place)
     except BadSetting:
@@ -55,8 +56,8 @@ def rules_of_plan(settings: Settings, sha256: str, day: date) -> Knowledge:
     return understand(files, settings.shop.category_separator)
 
 
-def _place(settings: Settings, sha256: str) -> pathlib.Path:
-    return settings.places.work / "knowledge" / sha256
+def _place(places: PlaceSettings, sha256: str) -> pathlib.Path:
+    return places.work / "knowledge" / sha256
 
 
 def _copy(files: Mapping[str, bytes], place: pathlib.Path) -> None:

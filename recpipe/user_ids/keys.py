@@ -23,6 +23,7 @@ from recpipe.errors import BadSetting
 from recpipe.user_ids.canonical import canonical, canonical_ids
 
 if TYPE_CHECKING:
+    from recpipe.config.place_settings import PrivacySettings
     from recpipe.config.settings import Settings
 
 Kind = Literal["session", "order", "event"]
@@ -38,12 +39,12 @@ _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _USER_KEY: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def has_key(settings: Settings) -> bool:
+def has_key(privacy: PrivacySettings) -> bool:
     """Whether ids stand behind the door."""
-    return bool(settings.privacy.user_key.get_secret_value() or settings.privacy.user_key_file)
+    return bool(privacy.user_key.get_secret_value() or privacy.user_key_file)
 
 
-def secret_of(settings: Settings) -> bytes | None:
+def secret_of(privacy: PrivacySettings) -> bytes | None:
     """Return the shop's key; None where none is set. It never leaves memory: do not log, return or store it.
 
     Raises
@@ -51,7 +52,7 @@ def secret_of(settings: Settings) -> bytes | None:
     BadSetting
         If both settings are given, the file cannot be read, or what stands there is no key; the text holds nothing of it.
     """
-    given, file = settings.privacy.user_key.get_secret_value(), settings.privacy.user_key_file
+    given, file = privacy.user_key.get_secret_value(), privacy.user_key_file
     if given and file:
         raise BadSetting("RECPIPE_USER_KEY and RECPIPE_USER_KEY_FILE are both set. Set one of them.")
     if file:
@@ -100,7 +101,7 @@ def _secret_for(secret: bytes, label: str) -> bytes:
 
 def fingerprint(settings: Settings) -> str:
     """Return what a key is told by without showing it; empty where none is set."""
-    secret = secret_of(settings)
+    secret = secret_of(settings.privacy)
     return "" if secret is None else _secret_for(secret, "fingerprint").hex()[:FINGERPRINT_DIGITS]
 
 
@@ -109,16 +110,16 @@ def fingerprint(settings: Settings) -> str:
 
 def user_key(settings: Settings, user_id: str | int) -> str:
     """Return what stands in the tables for one user."""
-    secret, text = secret_of(settings), canonical(user_id)
+    secret, text = secret_of(settings.privacy), canonical(user_id)
     return text if secret is None else _digest(secret, text)
 
 
-def user_keys(settings: Settings, ids: pa.Array | pa.ChunkedArray) -> pa.Array:
+def user_keys(privacy: PrivacySettings, ids: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Return what stands in the tables for some users.
 
     Parameters
     ----------
-    settings
+    privacy
         Hold the key, or none.
     ids
         (n,) raw ids, text or whole numbers; null for nobody.
@@ -128,7 +129,7 @@ def user_keys(settings: Settings, ids: pa.Array | pa.ChunkedArray) -> pa.Array:
     pa.Array
         (n,) text: 64 hexadecimal digits each; null where the id is. Without a key the canonical ids.
     """
-    secret = secret_of(settings)
+    secret = secret_of(privacy)
     texts = _canonical_texts(ids)
     return texts if secret is None else _mapped(secret, texts, None)
 
@@ -147,19 +148,19 @@ def is_user_key(text: str) -> bool:
 # --- everything else --------------------------------------------------------------------------------------------------
 
 
-def other_keys(settings: Settings, kind: Kind, ids: pa.Array | pa.ChunkedArray) -> pa.Array:
+def other_keys(privacy: PrivacySettings, kind: Kind, ids: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Return what stands in the tables for sessions, orders or events: 32 hexadecimal digits each, null where the id is.
 
     The same id of one kind is the same text wherever it stands, so that tables join; of another kind it is another one.
     """
-    secret = secret_of(settings)
+    secret = secret_of(privacy)
     texts = _canonical_texts(ids)
     return texts if secret is None else _mapped(_secret_for(secret, kind), texts, OTHER_DIGITS)
 
 
-def hashes(settings: Settings, what: What, texts: Sequence[str]) -> list[str]:
+def hashes(privacy: PrivacySettings, what: What, texts: Sequence[str]) -> list[str]:
     """Return a hash of each text, 64 hexadecimal digits: keyed with a key, so that nobody else can find the text by trying."""
-    secret = secret_of(settings)
+    secret = secret_of(privacy)
     if secret is None:
         return [hashlib.sha256(text.encode()).hexdigest() for text in texts]
     own = _secret_for(secret, what)

@@ -15,7 +15,7 @@ from recpipe.printable import NAME, named, printable
 from recpipe.user_ids.keys import has_key
 
 if TYPE_CHECKING:
-    from recpipe.config.settings import Settings
+    from recpipe.config.place_settings import PrivacySettings
 
 MAIL: Final = "[mail]"
 USER: Final = "[user]"
@@ -131,12 +131,12 @@ def _held(texts: pa.Array, ids: pa.Array) -> NDArray[np.bool_]:
 # --- messages -----------------------------------------------------------------------------------------------------------
 
 
-def shown_columns(settings: Settings, names: Sequence[str]) -> str:
+def shown_columns(privacy: PrivacySettings, names: Sequence[str]) -> str:
     """Return the columns of the shop's file for a message; with a key of user ids only names that are words.
 
     A file that was written without a header has its first row's values for names.
     """
-    keyed = has_key(settings)
+    keyed = has_key(privacy)
     shown = [
         named(name) if not keyed or _WORD.fullmatch(name) else f"[column {place}]"
         for place, name in enumerate(names[:COLUMNS_SHOWN], 1)
@@ -145,11 +145,11 @@ def shown_columns(settings: Settings, names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
-def shown_value(settings: Settings, value: object) -> str:
+def shown_value(privacy: PrivacySettings, value: object) -> str:
     """Return a value of one of the shop's files for a message; with a key of user ids it is kept back."""
     return (
         "another text (kept back)"
-        if has_key(settings)
+        if has_key(privacy)
         else named(str(value))
         if isinstance(value, str)
         else printable(repr(value), NAME)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import IntakeSettings, ShopSettings
 from recpipe.contract import EVENTS, TABLES
 from recpipe.errors import RecpipeError
 from recpipe.lake.lake import Lake
@@ -106,21 +107,21 @@ def audit_days(settings: Settings, table: str, parts: Iterable[DayPart], suite: 
     Rows of several days are held together, up to ``batch_rows`` of them; only where a rule fails are the days held
     apart. The verdicts are those that `audit` gives a day at a time.
     """
-    suite = with_own(suite or suite_of(table, settings), table, settings)
+    suite = with_own(suite or suite_of(table, settings), table, settings.intake)
     counts: dict[date, DayCount] = {}
     facts: dict[date, Mapping[str, Fact]] = {}
     failures = _Failures()
-    watched = _whole_days(settings, table, _counted(settings, table, parts, counts, facts, suite), suite, failures)
+    watched = _whole_days(settings.shop, table, _counted(settings.shop, table, parts, counts, facts, suite), suite, failures)
     for chunk in _chunks(watched, settings.intake.batch_rows):
-        frames = _row_frames(settings, table, chunk, suite)
+        frames = _row_frames(settings.shop, table, chunk, suite)
         _hold(suite.rows, frames, failures)
-    _hold_empty_days(settings, table, counts, suite, failures)
+    _hold_empty_days(settings.shop, table, counts, suite, failures)
     known = _known_facts(settings, table, counts, facts)
     _hold(suite.day, _fact_frames(suite, known), failures)
     verdicts = [_verdict(table, day, suite, known[day], failures) for day in counts]
     for verdict in verdicts:
         store(settings, verdict)
-    write_pages(settings, verdicts)
+    write_pages(settings.places, verdicts)
     _report(verdicts)
     return verdicts
 
@@ -129,7 +130,7 @@ def audit_days(settings: Settings, table: str, parts: Iterable[DayPart], suite: 
 
 
 def _counted(
-    settings: Settings,
+    shop: ShopSettings,
     table: str,
     parts: Iterable[DayPart],
     counts: dict[date, DayCount],
@@ -140,14 +141,14 @@ def _counted(
     for part in parts:
         _need(table, part, suite)
         facts[part.day] = part.facts
-        count = counts.setdefault(part.day, DayCount(table, part.day, settings.shop.zone))
+        count = counts.setdefault(part.day, DayCount(table, part.day, shop.zone))
         for batch in part.batches:
             count.add(batch)
             yield part.day, batch
 
 
 def _whole_days(
-    settings: Settings, table: str, batches: Iterable[tuple[date, pa.RecordBatch]], suite: Suite, failures: _Failures
+    shop: ShopSettings, table: str, batches: Iterable[tuple[date, pa.RecordBatch]], suite: Suite, failures: _Failures
 ) -> Iterator[tuple[date, pa.RecordBatch]]:
     """Pass batches on, and hold each day against the rules for a day as a whole; the columns of one day are held at a time."""
     columns = {"day"} | {name for rule in suite.whole for name in rule.columns}
@@ -155,16 +156,16 @@ def _whole_days(
         kept: list[pd.DataFrame] = []
         for _, batch in parts:
             if suite.whole and batch.num_rows:
-                kept.append(row_frame(table, batch, columns, settings.shop.zone))
+                kept.append(row_frame(table, batch, columns, shop.zone))
             yield day, batch
         if kept:
             _hold(suite.whole, {day: _joined(kept)}, failures)
 
 
-def _hold_empty_days(settings: Settings, table: str, counts: Mapping[date, DayCount], suite: Suite, failures: _Failures) -> None:
+def _hold_empty_days(shop: ShopSettings, table: str, counts: Mapping[date, DayCount], suite: Suite, failures: _Failures) -> None:
     """Hold days without rows against what is expected of the number of rows: nothing else can be said of them."""
     rules = [rule for rule in suite.whole if not rule.reads]
-    nothing = row_frame(table, TABLES[table].schema.empty_table(), {"day"}, settings.shop.zone) if rules else None
+    nothing = row_frame(table, TABLES[table].schema.empty_table(), {"day"}, shop.zone) if rules else None
     if nothing is not None:
         _hold(rules, {day: nothing for day, count in counts.items() if not count.rows}, failures)
 
@@ -198,14 +199,11 @@ def _chunks(batches: Iterable[tuple[date, pa.RecordBatch]], most_rows: int) -> I
 
 
 def _row_frames(
-    settings: Settings, table: str, chunk: Mapping[date, Sequence[pa.RecordBatch]], suite: Suite
+    shop: ShopSettings, table: str, chunk: Mapping[date, Sequence[pa.RecordBatch]], suite: Suite
 ) -> dict[date, pd.DataFrame]:
 
     columns = {name for rule in suite.rows for name in rule.columns} | {"event_type"}
-    return {
-        day: _joined([row_frame(table, batch, columns, settings.shop.zone) for batch in batches])
-        for day, batches in chunk.items()
-    }
+    return {day: _joined([row_frame(table, batch, columns, shop.zone) for batch in batches]) for day, batches in chunk.items()}
 
 
 def _hold(rules: Sequence[Rule], frames: Mapping[date, pd.DataFrame], failures: _Failures) -> None:
@@ -238,17 +236,17 @@ def _known_facts(
         counted = {name: value for name, value in count.facts().items() if value is not None}
         known[day] = {**numbers, **counted, "median_rows_before": before, "volume_ratio": ratio}
         if table == EVENTS.name:
-            known[day][SHARE_OF_USUAL] = _share_of_usual(settings, day, count.rows, before)
+            known[day][SHARE_OF_USUAL] = _share_of_usual(settings.intake, day, count.rows, before)
     return known
 
 
-def _share_of_usual(settings: Settings, day: date, rows: int, usual: float | None) -> float | None:
+def _share_of_usual(intake: IntakeSettings, day: date, rows: int, usual: float | None) -> float | None:
     """Return the rows of a day as a share of the usual ones; None where those are few, or a person has said that it is right."""
-    if usual is None or usual < settings.intake.least_volume_rows:
+    if usual is None or usual < intake.least_volume_rows:
         return None
-    if day not in settings.intake.accepted_days:
+    if day not in intake.accepted_days:
         return rows / usual
-    if rows / usual < settings.intake.least_volume:
+    if rows / usual < intake.least_volume:
         log.warning(
             "events of %s: %s, where %s are usual; a person has said that this is right.", day, f"{rows:,}", f"{usual:,.0f}"
         )

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import pyarrow.types as pt
 
-from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import IntakeSettings
 from recpipe.contract import TABLES
 from recpipe.errors import BadSetting
 from recpipe.printable import printable
@@ -115,7 +115,7 @@ class Expected:
     span: Span
 
 
-def expected_of(settings: Settings, table: str) -> list[Expected]:
+def expected_of(intake: IntakeSettings, table: str) -> list[Expected]:
     """Return what the shop's own suite expects of a table; nothing where it has none.
 
     Raises
@@ -123,14 +123,14 @@ def expected_of(settings: Settings, table: str) -> list[Expected]:
     BadSetting
         If the folder, or any file in it, is none that can be held; the text names file and expectation.
     """
-    return read_suites(settings).get(table, [])
+    return read_suites(intake).get(table, [])
 
 
-def read_suites(settings: Settings) -> dict[str, list[Expected]]:
+def read_suites(intake: IntakeSettings) -> dict[str, list[Expected]]:
     """Read all suites of the folder ``RECPIPE_EXPECTATIONS``, by table; see `expected_of`."""
-    if not settings.intake.expectations:
+    if not intake.expectations:
         return {}
-    folder = Path(settings.intake.expectations)
+    folder = Path(intake.expectations)
     if not folder.is_dir():
         raise BadSetting(f"RECPIPE_EXPECTATIONS names {folder}, which is no folder: make it, or leave the setting out.")
     return {file.stem: list(_suite(file)) for file in _files(folder)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import IntakeSettings
 from recpipe.errors import BadSetting
 from recpipe.printable import printable
 from recpipe.validation.expectations import Expected, expected_of
@@ -13,7 +13,7 @@ from recpipe.validation.rule import Rule
 from recpipe.validation.suites import Suite
 
 
-def with_own(suite: Suite, table: str, settings: Settings) -> Suite:
+def with_own(suite: Suite, table: str, intake: IntakeSettings) -> Suite:
     """Return a table's suite with the shop's own expectations in it.
 
     Raises
@@ -21,7 +21,7 @@ def with_own(suite: Suite, table: str, settings: Settings) -> Suite:
     BadSetting
         If one of them cannot be held; the text names file and expectation.
     """
-    expected = expected_of(settings, table)
+    expected = expected_of(intake, table)
     rows = tuple(_rule(one) for one in expected if one.span == "row")
     whole = tuple(_rule(one) for one in expected if one.span == "day")
     return replace(suite, rows=(*suite.rows, *rows), whole=(*suite.whole, *whole)) if expected else suite

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import IntakeSettings
 from recpipe.contract import COHORTS, EVENT_TYPES, FEW, REASON_KINDS, TABLES, ZERO
 from recpipe.errors import RecpipeError
 from recpipe.validation.rule import DELIVERY_FAULT, Rule, between, filled, like, none, one_of, short, unlike
@@ -44,7 +45,7 @@ def suite_of(table: str, settings: Settings) -> Suite:
 
 
 def whole_suite(
-    table: str, settings: Settings, rows: Sequence[Rule] = (), day: Sequence[Rule] = (), needed: Sequence[str] = ()
+    table: str, intake: IntakeSettings, rows: Sequence[Rule] = (), day: Sequence[Rule] = (), needed: Sequence[str] = ()
 ) -> Suite:
     """Return a suite of what is expected of every table, and of some rules of its own.
 
@@ -52,7 +53,7 @@ def whole_suite(
     ----------
     table
         Name of the table: its needed columns, key and usual volume are looked at whatever else is.
-    settings
+    intake
         Bounds.
     rows
         Rules for columns (`recpipe.validation.rule`).
@@ -61,7 +62,7 @@ def whole_suite(
     needed
         Facts without which the audit refuses to look.
     """
-    return Suite((*_required(table), *rows), (*_every_day(table, settings), *day), tuple(needed))
+    return Suite((*_required(table), *rows), (*_every_day(table, intake), *day), tuple(needed))
 
 
 # --- one function a table -----------------------------------------------------------------------------------------
@@ -87,9 +88,9 @@ def events(settings: Settings) -> Suite:
             short("query", length),
         ),
         day=(
-            *_every_day("events", settings),
-            *_least_volume(settings),
-            _bad_share(settings),
+            *_every_day("events", settings.intake),
+            *_least_volume(settings.intake),
+            _bad_share(settings.intake),
             between(
                 "days_since_newest", None, 0, "The newest event happened on the day itself",
                 "See whether the shop delivered an old day under a new name.", "warning",
@@ -122,7 +123,7 @@ def items(settings: Settings) -> Suite:
             filled("title", "Every item has a title to show", "Have the shop deliver titles.", severity="warning"),
             short("description", settings.intake.max_text_length),
         ),
-        day=(*_every_day("items", settings), _bad_share(settings)),
+        day=(*_every_day("items", settings.intake), _bad_share(settings.intake)),
         needed=("bad_share",),
     )
 
@@ -134,7 +135,7 @@ def users(settings: Settings) -> Suite:
             *_required("users"),
             between("days_registered", 0, None, "No account was registered after the day", DELIVERY_FAULT),
         ),
-        day=(*_every_day("users", settings), _bad_share(settings)),
+        day=(*_every_day("users", settings.intake), _bad_share(settings.intake)),
         needed=("bad_share",),
     )
 
@@ -151,7 +152,7 @@ def quarantine(settings: Settings) -> Suite:
             like("row_hash", "^[0-9a-f]{64}$", "The row hash is a sha256"),
             unlike("payload", rf'"(?:{named_user})"\s*:', "No payload holds a user id"),
         ),
-        day=_every_day("quarantine", settings),
+        day=_every_day("quarantine", settings.intake),
     )
 
 
@@ -168,7 +169,7 @@ def episodes(settings: Settings) -> Suite:
             between("later_entries", 0, 0, "Nothing in a support happened after the day"),
             between("positives_of_zero", 0, 0, "Users of the cohort zero have no positive event"),
         ),
-        day=_every_day("episodes", settings),
+        day=_every_day("episodes", settings.intake),
     )
 
 
@@ -190,7 +191,7 @@ def recommendations(settings: Settings) -> Suite:
             between("chance_amiss", 0, 0, "Only what was drawn as new has a propensity below 1"),
         ),
         day=(
-            *_every_day("recommendations", settings),
+            *_every_day("recommendations", settings.intake),
             none("users_without_list", "Every user has a list"),
             none("unknown_users", "Every list belongs to a user of the day"),
             none("short_lists", f"Every list has {settings.lists.top_k} items, or all eligible ones if those are fewer"),
@@ -220,7 +221,7 @@ def outcomes(settings: Settings) -> Suite:
             between("users", 0, None, "No number of users is negative"),
             between("interval_amiss", 0, 0, "The lower end of an interval is not above its upper end"),
         ),
-        day=_every_day("outcomes", settings),
+        day=_every_day("outcomes", settings.intake),
     )
 
 
@@ -229,7 +230,7 @@ def newcomer_outcomes(settings: Settings) -> Suite:
     metrics = ("ndcg", "recall", "hit_rate")
     return whole_suite(
         "newcomer_outcomes",
-        settings,
+        settings.intake,
         rows=(
             one_of("cohort", (ZERO, FEW), "Only users of the cohorts zero and few stand here"),
             between("k", 0, None, "No support has fewer items than none"),
@@ -243,7 +244,7 @@ def replays(settings: Settings) -> Suite:
     """Return the suite of how users who came after a cut would have been served."""
     return whole_suite(
         "replays",
-        settings,
+        settings.intake,
         rows=(
             between("value", 0, None, "No value is negative"),
             between("users", 0, None, "No number of users is negative"),
@@ -284,9 +285,9 @@ def _required(table: str) -> list[Rule]:
     return [filled(name, f"{name} is filled in every row") for name in schema.names if not schema.field(name).nullable]
 
 
-def _every_day(table: str, settings: Settings) -> tuple[Rule, ...]:
+def _every_day(table: str, intake: IntakeSettings) -> tuple[Rule, ...]:
     key = " and ".join(TABLES[table].key)
-    factor = settings.intake.volume_factor
+    factor = intake.volume_factor
     return (
         none("columns_amiss", "The columns are those of the contract, in its order"),
         none("types_amiss", "The types of the columns are those of the contract"),
@@ -304,19 +305,21 @@ SHARE_OF_USUAL = "share_of_usual_rows"
 """Fact: rows of the day, as a share of the median of the same weekday in the weeks before."""
 
 
-def _least_volume(settings: Settings) -> tuple[Rule, ...]:
-    if not settings.intake.least_volume:
+def _least_volume(intake: IntakeSettings) -> tuple[Rule, ...]:
+    if not intake.least_volume:
         return ()
-    says = f"The day has at least {settings.intake.least_volume:.1%} of the rows that are usual on its weekday (median of the weeks before)"
+    says = (
+        f"The day has at least {intake.least_volume:.1%} of the rows that are usual on its weekday (median of the weeks before)"
+    )
     remedy = (
         "See whether the delivery is whole, and have the rest delivered. If the shop really had such a day, say so: recpipe ingest "
         "--day DAY --accept-volume, the parameter accept_volume of a run of ingest_clickstream, or the day in RECPIPE_ACCEPTED_DAYS."
     )
-    return (between(SHARE_OF_USUAL, settings.intake.least_volume, None, says, remedy),)
+    return (between(SHARE_OF_USUAL, intake.least_volume, None, says, remedy),)
 
 
-def _bad_share(settings: Settings) -> Rule:
+def _bad_share(intake: IntakeSettings) -> Rule:
     return between(
-        "bad_share", 0, settings.intake.max_bad_share, f"At most {settings.intake.max_bad_share:.1%} of the delivered rows are bad",
+        "bad_share", 0, intake.max_bad_share, f"At most {intake.max_bad_share:.1%} of the delivered rows are bad",
         DELIVERY_FAULT,
     )  # fmt: skip

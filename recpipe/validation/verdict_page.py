@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recpipe.config.settings import Settings
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.contract import TABLES
 from recpipe.reports.render import render, write_page
 from recpipe.validation.verdicts import Check, Verdict, newest_verdicts, number_text
@@ -26,18 +26,18 @@ FACT_NAMES = {
 """Facts shown above the checks, where they are known."""
 
 
-def write_pages(settings: Settings, verdicts: Sequence[Verdict]) -> Path:
+def write_pages(places: PlaceSettings, verdicts: Sequence[Verdict]) -> Path:
     """Write the page of each verdict, and the index anew; return the index."""
-    folder = page_folder(settings)
+    folder = page_folder(places)
     for verdict in verdicts:
         write_page(folder / f"{verdict.table}-{verdict.day}.html", verdict_page(verdict))
-    newest = {table: newest_verdicts(settings, table, INDEX_DAYS) for table in TABLES}
+    newest = {table: newest_verdicts(places, table, INDEX_DAYS) for table in TABLES}
     return write_page(folder / "index.html", index_page({table: found for table, found in newest.items() if found}))
 
 
-def page_folder(settings: Settings) -> Path:
+def page_folder(places: PlaceSettings) -> Path:
     """Return the folder of the pages."""
-    return settings.places.reports / "verdicts"
+    return places.reports / "verdicts"
 
 
 def verdict_page(verdict: Verdict) -> str:

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import AuditFailed, Trouble
 from recpipe.files import write_whole
@@ -124,27 +125,27 @@ def _read(path: Path) -> Verdict:
         ) from None
 
 
-def verdict_folder(settings: Settings) -> Path:
+def verdict_folder(places: PlaceSettings) -> Path:
     """Return the folder of the stored verdicts: beside the tables, or under the reports if those are in an object store."""
-    root = settings.places.lake_root.removeprefix("file://")
-    return settings.places.reports / "_verdicts" if "://" in root else Path(root) / "_verdicts"
+    root = places.lake_root.removeprefix("file://")
+    return places.reports / "_verdicts" if "://" in root else Path(root) / "_verdicts"
 
 
 def store(settings: Settings, verdict: Verdict) -> Path:
     """Store a verdict, in place of an earlier one of that day, and return its file."""
-    path = verdict_folder(settings) / verdict.table / f"{verdict.day}.json"
+    path = verdict_folder(settings.places) / verdict.table / f"{verdict.day}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, to_json(verdict).encode())
     return path
 
 
-def load_verdict(settings: Settings, table: str, day: date) -> Verdict | None:
+def load_verdict(places: PlaceSettings, table: str, day: date) -> Verdict | None:
     """Return the stored verdict of a day; None if it was never audited."""
-    path = verdict_folder(settings) / table / f"{day}.json"
+    path = verdict_folder(places) / table / f"{day}.json"
     return _read(path) if path.exists() else None
 
 
-def newest_verdicts(settings: Settings, table: str, count: int) -> list[Verdict]:
+def newest_verdicts(places: PlaceSettings, table: str, count: int) -> list[Verdict]:
     """Return the stored verdicts of a table's newest days, newest first."""
-    files = sorted((verdict_folder(settings) / table).glob("*.json"), reverse=True)[:count]
+    files = sorted((verdict_folder(places) / table).glob("*.json"), reverse=True)[:count]
     return [_read(path) for path in files]

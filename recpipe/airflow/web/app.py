@@ -85,7 +85,7 @@ def user(request: Request, typed: Annotated[str, Form(alias="user")] = "") -> Re
     def read(settings: Settings) -> dict[str, Any]:
         settings = with_key(settings)
         story = read_story(settings, typed_user(settings, typed))
-        said = "" if story else page_words.unknown_user(typed, has_key(settings))
+        said = "" if story else page_words.unknown_user(typed, has_key(settings.privacy))
         model = mlflow_version(settings, story.model_version) if story else ""
         return {"typed": typed, "story": story, "said": said, "model": model}
 
@@ -105,7 +105,7 @@ def tables(request: Request) -> Response:
                 "behind": entry.days_behind(due),
                 "weekly": entry.weekly,
                 "ago": page_words.ago(now - entry.newest.recorded_at),
-                "verdict": verdict_of(settings, entry.table, entry.newest.day),
+                "verdict": verdict_of(settings.places, entry.table, entry.newest.day),
             }
             for entry in found
         ]
@@ -181,14 +181,17 @@ def reports(request: Request) -> Response:
     """List the reports."""
 
     def read_reports(settings: Settings) -> dict[str, Any]:
-        return {"found": list_reports(settings), "verdicts": find_report(settings, "verdicts/index.html") is not None}
+        return {
+            "found": list_reports(settings.places),
+            "verdicts": find_report(settings.places, "verdicts/index.html") is not None,
+        }
 
     return _page(request, "reports.html", read_reports, found=[], verdicts=False)
 
 
 def report(path: str) -> Response:
     """Hand out one file of the reports."""
-    file = find_report(read_settings(), path)
+    file = find_report(read_settings().places, path)
     if file is None:
         raise HTTPException(404)
     return FileResponse(file, headers=HEADERS | {"Content-Security-Policy": REPORT_POLICY})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings, load_settings
 
 
@@ -30,7 +31,7 @@ def with_key(settings: Settings) -> Settings:
     from recpipe.airflow.secrets import READ
     from recpipe.user_ids.keys import has_key
 
-    if has_key(settings):
+    if has_key(settings.privacy):
         return settings
     try:
         connection = Connection.get_connection_from_secrets("recpipe_user_key")
@@ -48,7 +49,7 @@ def mlflow_version(settings: Settings, version: str) -> str:
     return f"{mlflow_pages(settings)}/#/models/{settings.promotion.registered_model}/versions/{version}"
 
 
-def verdict_of(settings: Settings, table: str, day: date) -> str:
+def verdict_of(places: PlaceSettings, table: str, day: date) -> str:
     """Return the path of a verdict page under the reports; empty where there is none."""
     path = f"verdicts/{table}-{day}.html"
-    return path if (settings.places.reports / path).is_file() else ""
+    return path if (places.reports / path).is_file() else ""

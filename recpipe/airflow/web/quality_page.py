@@ -1,4 +1,4 @@
-"""The page of quality: the newest replay of newcomers, the pooled nights, and curves by cohort."""
+"""Contents of the page of quality: the newest replay of newcomers, the pooled nights, and curves by cohort."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def written(settings: Settings, table: str, day: date) -> dict[str, Any]:
         {"record": record, "model": _model(settings, record), "run": _run(settings, record)}
         for record in _newest_first(settings, table, day)
     ]
-    return {"times": times, "verdict": verdict_of(settings, table, day)}
+    return {"times": times, "verdict": verdict_of(settings.places, table, day)}
 
 
 def in_mlflow(settings: Settings, name: str, what: str) -> str:
@@ -51,7 +51,7 @@ def in_mlflow(settings: Settings, name: str, what: str) -> str:
 
     with impatience():
         store = client(settings)
-        found = next((v for v in all_versions(store, settings) if name in (str(v.number), v.content)), None)
+        found = next((v for v in all_versions(store, settings.promotion) if name in (str(v.number), v.content)), None)
         if found is None:
             raise MissingModel(
                 f"No version {name[:12]} of {settings.promotion.registered_model} is registered: either the task register did not come to its "

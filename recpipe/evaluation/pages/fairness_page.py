@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from recpipe.config.settings import Settings
+from recpipe.config.outcome_settings import EvaluationSettings
 from recpipe.reports.charts import PALETTE, figure_of, styled, svg_of
 from recpipe.reports.marks import draw_dot, draw_dots, legend_above, name_rows, point_of
 from recpipe.reports.numbers import Cell, cell_of
@@ -27,9 +27,9 @@ class Groups:
     lines: list[tuple[str, list[Cell]]]
 
 
-def who_is_shown(settings: Settings, rows: Sequence[Row]) -> Groups | None:
+def who_is_shown(evaluation: EvaluationSettings, rows: Sequence[Row]) -> Groups | None:
     """Return the section about groups of items; None if there are none."""
-    k = settings.evaluation.metric_k
+    k = evaluation.metric_k
     metric = f"exposure@{k}"
     groups = [row["group"] for row in rows if row["metric"] == metric]
     if not groups:
@@ -42,9 +42,9 @@ def who_is_shown(settings: Settings, rows: Sequence[Row]) -> Groups | None:
     return Groups([], _shown_plot(groups, found, metric), head, lines)
 
 
-def who_is_served(settings: Settings, rows: Sequence[Row]) -> Groups | None:
+def who_is_served(evaluation: EvaluationSettings, rows: Sequence[Row]) -> Groups | None:
     """Return the section about groups of users; None if there are none."""
-    k = settings.evaluation.metric_k
+    k = evaluation.metric_k
     mine = [row for row in rows if row["metric"] == f"group_ndcg@{k}"]
     if not mine:
         return None

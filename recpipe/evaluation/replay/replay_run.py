@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.dataset.as_of import build_evidence
 from recpipe.dataset.folder import write_episodes_folder
@@ -94,16 +95,16 @@ def export_replay(settings: Settings, plan: dict[str, Any]) -> str:
         "encoder": load_encoder(settings.text.encoder).fingerprint,
         **protocol_facts(first, evidence.until, plan["trained_until"], **days),
     }  # no version of a table: a later delivery changes it, and must not change a byte of the model
-    folder = episodes_folder(settings, plan)
+    folder = episodes_folder(settings.places, plan)
     shutil.rmtree(model_folder(settings, plan), ignore_errors=True)  # a rerun starts from nothing
     write_episodes_folder(folder, evidence, facts)
     log.info("Replay of %s: training input up to %s, %d events.", plan["day"], trained_until, len(evidence.history.user))
     return str(folder)
 
 
-def episodes_folder(settings: Settings, plan: dict[str, Any]) -> Path:
+def episodes_folder(places: PlaceSettings, plan: dict[str, Any]) -> Path:
     """Return where a replay's training input lies: an erasure and `recpipe maintain` look for such inputs there."""
-    return (settings.places.work / "train" / f"replay-{_name(plan)}-{plan['run']}").resolve()
+    return (places.work / "train" / f"replay-{_name(plan)}-{plan['run']}").resolve()
 
 
 def model_folder(settings: Settings, plan: dict[str, Any]) -> Path:

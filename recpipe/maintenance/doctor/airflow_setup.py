@@ -106,7 +106,7 @@ def _environment(settings: Settings) -> dict[str, str] | None:
     """Return the environment of the installation; None if there is none yet."""
     if not embedded():
         return dict(os.environ)
-    return process_environment(settings) if (airflow_home(settings) / "airflow.cfg").is_file() else None
+    return process_environment(settings) if (airflow_home(settings.places) / "airflow.cfg").is_file() else None
 
 
 def _probe(environment: Mapping[str, str]) -> dict[str, Any] | None:

@@ -201,7 +201,7 @@ def _disk_skew(folder: Path) -> float | None:
 
 
 def _tracking_url(settings: Settings) -> str:
-    return settings.places.tracking_uri if settings.places.tracking_uri.startswith("http") else mlflow_url(settings)
+    return settings.places.tracking_uri if settings.places.tracking_uri.startswith("http") else mlflow_url(settings.local)
 
 
 def _date_skew(url: str) -> float | None:

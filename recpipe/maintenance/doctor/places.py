@@ -88,7 +88,7 @@ def store(settings: Settings) -> Iterator[Finding]:
 
 def modes(settings: Settings) -> Iterator[Finding]:
     """Say whether the files that hold secrets are readable by their owner alone."""
-    files = [airflow_home(settings) / name for name in PRIVATE]
+    files = [airflow_home(settings.places) / name for name in PRIVATE]
     files += [Path(settings.privacy.user_key_file)] if settings.privacy.user_key_file else []
     there = [file for file in files if file.is_file()]
     open_ = [file for file in there if stat.S_IMODE(file.stat().st_mode) & 0o077]

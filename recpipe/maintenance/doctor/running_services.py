@@ -65,12 +65,12 @@ def mlflow_health(settings: Settings) -> Iterator[Finding]:
         says, _, remedy = fault.partition(". ")
         yield wrong("mlflow", says, remedy)
         return
-    url = mlflow_url(settings) if serves_mlflow(settings) else settings.places.tracking_uri
+    url = mlflow_url(settings.local) if serves_mlflow(settings.places) else settings.places.tracking_uri
     if not url.startswith("http"):
         yield ok("mlflow", "a database is used without a server")
         return
     if _get(f"{url}/health") is None:
-        if serves_mlflow(settings):
+        if serves_mlflow(settings.places):
             yield _not_running("mlflow", "its pages do not answer; recpipe works on its database without them", "recpipe up")
         else:
             yield wrong("mlflow", "the tracking server does not answer", "Start it, or mend RECPIPE_MLFLOW_URI.")

@@ -41,7 +41,7 @@ def user_key(settings: Settings) -> Iterator[Finding]:
     except BadSetting as error:
         yield wrong("user key", str(error), "Mend RECPIPE_USER_KEY or RECPIPE_USER_KEY_FILE.")
         return
-    if has_key(settings):
+    if has_key(settings.privacy):
         yield ok("user key", "set, and the lake's" if kept else "set; the lake is new")
     else:
         yield ok("user key", "none: ids stand in the tables as the shop delivers them (docs/security.md)")
@@ -97,7 +97,7 @@ def _champion(settings: Settings) -> tuple[str, str] | Finding:
         return warn("champion", "no model is registered yet", "Run train_meta_model for a week, or `recpipe adopt-model`.")
     try:
         store = client(settings)
-        version = find(all_versions(store, settings), champion(settings), settings)
+        version = find(all_versions(store, settings.promotion), champion(settings), settings.promotion)
         params = store.get_run(version.run_id).data.params
     except MissingModel:
         return warn("champion", "no model is promoted yet", "Run train_meta_model for a week, or `recpipe adopt-model`.")

@@ -181,7 +181,7 @@ def suite(settings: Settings) -> Suite:
 
     return whole_suite(
         CART_RECOMMENDATIONS.name,
-        settings,
+        settings.intake,
         rows=[
             between("rank", 1, settings.lists.top_k, "No list is longer than set"),
             one_of("kind", CART_REASONS, "Every kind of reason is known"),

@@ -89,7 +89,7 @@ def suite(settings: Settings) -> Suite:
 
     return whole_suite(
         COMPLEMENTS.name,
-        settings,
+        settings.intake,
         rows=[between("rank", 1, settings.lists.top_k, "No list is longer than set")],
         day=[
             none("unknown_items", "Every item was delivered on the day or before"),

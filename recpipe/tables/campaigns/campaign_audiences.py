@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
+from recpipe.config.table_settings import AudienceSettings
 from recpipe.contract import CAMPAIGN_AUDIENCES, USER_PROFILES
 from recpipe.lake.reader import Reader
 from recpipe.pipeline.blocks import stable_hash
@@ -81,7 +82,7 @@ class State:
 def version(settings: Settings, day: date) -> str:
     """Return what makes the audiences: the files of campaigns, and the encoder where a campaign has a text alone."""
     found = f"campaigns-1+{files_hash(settings)[:8] or 'none'}"
-    if any(not one.item_ids for one in read_campaigns(settings)):
+    if any(not one.item_ids for one in read_campaigns(settings.audiences)):
         found += f"+{load_encoder(settings.text.encoder).fingerprint[:12]}"
     return found
 
@@ -89,8 +90,8 @@ def version(settings: Settings, day: date) -> str:
 def open_audiences(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     """Choose the audience of every campaign whose day it is."""
     day = plan.day
-    campaigns = read_campaigns(settings)
-    asked = [one for one in campaigns if made_on(settings, one) == day]
+    campaigns = read_campaigns(settings.audiences)
+    asked = [one for one in campaigns if made_on(settings.audiences, one) == day]
     counts = addressed_before(settings, reader, campaigns, day)
     if not asked:
         return State(day, plan.model_version, np.array([], object), [], {}, counts, settings.audiences.campaign_cap, set(), {})
@@ -98,13 +99,15 @@ def open_audiences(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     suppressed = {one.id: left_out(settings, reader, shop, one, day) for one in asked}
     rules = rules_of(rules_of_plan(settings, plan.knowledge, plan.day), reader, shop, day)
     turned_away = {one.id: rule_checks.turned_away(rules, shop.items[about(shop, one)]) for one in asked if rules.bars}
-    model = learn_model(settings, shop, campaigns, day)
+    model = learn_model(settings.audiences, shop, campaigns, day)
     audiences, given = [], counts.copy()
     for one in asked:
         seen = responses.look(
             shop.purchases, shop.answers, shop.weights[one.id], day.toordinal(), settings.audiences.campaign_window_days
         )
-        audience = _audience(settings, shop, one, seen, model, eligible(settings, shop, one, suppressed[one.id], given, rules))
+        audience = _audience(
+            settings.audiences, shop, one, seen, model, eligible(settings, shop, one, suppressed[one.id], given, rules)
+        )
         given.update(shop.users[audience.users].tolist())
         audiences.append(audience)
         log.info("Campaign %s: %d users, by %s.", one.id, len(audience.users), audience.basis)
@@ -116,13 +119,13 @@ def open_audiences(settings: Settings, plan: RunPlan, reader: Reader) -> State:
 
 
 def _audience(
-    settings: Settings, shop: Shop, one: Campaign, seen: Look, model: Model | None, able: NDArray[np.int64]
+    audiences: AudienceSettings, shop: Shop, one: Campaign, seen: Look, model: Model | None, able: NDArray[np.int64]
 ) -> Audience:
     ranker = model or by_affinity()
     score = np.round(ranker.probability(seen.values[able]), DECIMALS)
     best = np.argsort(-score, kind="stable")[: one.max_users]  # users are sorted by id: so are equals
     users = able[best]
-    chance = score[best] if model else np.full(len(users), prior_rate(settings, shop))
+    chance = score[best] if model else np.full(len(users), prior_rate(audiences, shop))
     reasons = why(ranker, seen, users, shop.items, shop.weights[one.id])
     return Audience(one, users, chance, LEARNED if model else PRIOR, reasons)
 
@@ -177,7 +180,7 @@ def suite(settings: Settings) -> Suite:
 
     return whole_suite(
         CAMPAIGN_AUDIENCES.name,
-        settings,
+        settings.intake,
         rows=[
             between("probability", 0, 1, "Every probability is one"),
             between("rank", 1, None, "Ranks begin with 1"),

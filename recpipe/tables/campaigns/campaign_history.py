@@ -12,6 +12,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
+from recpipe.config.table_settings import AudienceSettings
 from recpipe.contract import CAMPAIGN_AUDIENCES
 from recpipe.lake.reader import Reader
 from recpipe.tables.campaigns import responses
@@ -55,9 +56,9 @@ class Shop:
     answers: Answers
 
 
-def made_on(settings: Settings, campaign: Campaign) -> date:
+def made_on(audiences: AudienceSettings, campaign: Campaign) -> date:
     """Return the day on which a campaign's audience is made."""
-    return campaign.first_day - timedelta(days=settings.audiences.campaign_lead_days)
+    return campaign.first_day - timedelta(days=audiences.campaign_lead_days)
 
 
 def earlier_of(campaigns: list[Campaign], day: date) -> list[Campaign]:
@@ -68,7 +69,7 @@ def earlier_of(campaigns: list[Campaign], day: date) -> list[Campaign]:
 def read_shop(settings: Settings, reader: Reader, day: date, campaigns: list[Campaign]) -> Shop:
     """Read purchases as of a day, and who was addressed by campaigns and answered."""
     users = np.array(sorted(reader.as_of("users", day, ["user_id", "day"])["user_id"].to_pylist()), object)
-    first = min((made_on(settings, one) for one in campaigns), default=day) - timedelta(
+    first = min((made_on(settings.audiences, one) for one in campaigns), default=day) - timedelta(
         days=settings.audiences.campaign_window_days
     )
     columns, bought = ["day", "user_id", "item_id", "price", "quantity"], ds.field("event_type") == "purchase"
@@ -151,7 +152,7 @@ def _pairs(
 
 def _addressed(settings: Settings, reader: Reader, one: Campaign) -> set[str]:
     """Return whom a campaign addressed: by the table, else by its file."""
-    when = made_on(settings, one)
+    when = made_on(settings.audiences, one)
     rows = reader.read(CAMPAIGN_AUDIENCES.name, when, when, ["day", "campaign_id", "user_id"]).to_pylist()
     there = {row["user_id"] for row in rows if row["campaign_id"] == one.id}
     return there or (read_users(settings, one.candidates, when) if one.candidates else set())
@@ -179,23 +180,27 @@ def _answers(campaigns: list[Campaign], pairs: dict[str, tuple[NDArray[np.int64]
 
 
 def learn_model(
-    settings: Settings, shop: Shop, campaigns: list[Campaign], day: date, columns: tuple[int, ...] = tuple(range(len(NAMES)))
+    audiences: AudienceSettings,
+    shop: Shop,
+    campaigns: list[Campaign],
+    day: date,
+    columns: tuple[int, ...] = tuple(range(len(NAMES))),
 ) -> Model | None:
     """Learn from the campaigns that ended by a day; None where fewer answered than the settings ask for."""
     over = [one for one in earlier_of(campaigns, day) if one.last_day <= day and one.id in shop.pairs]
     answered = [(shop.pairs[one.id][1] > 0).astype(np.float64) for one in over]
     yes, rows = sum(float(some.sum()) for some in answered), sum(map(len, answered))
-    if yes < max(settings.audiences.campaign_min_responses, 1) or yes == rows:
+    if yes < max(audiences.campaign_min_responses, 1) or yes == rows:
         return None
     values = []
     for one in over:
-        as_of = made_on(settings, one).toordinal()
-        seen = responses.look(shop.purchases, shop.answers, shop.weights[one.id], as_of, settings.audiences.campaign_window_days)
+        as_of = made_on(audiences, one).toordinal()
+        seen = responses.look(shop.purchases, shop.answers, shop.weights[one.id], as_of, audiences.campaign_window_days)
         values.append(seen.values[shop.pairs[one.id][0]])
     return responses.learn(values, answered, columns)
 
 
-def prior_rate(settings: Settings, shop: Shop) -> float:
+def prior_rate(audiences: AudienceSettings, shop: Shop) -> float:
     """Return the rate of answers to all campaigns so far, drawn to the settings' rate where few were addressed."""
     days = shop.answers.days
-    return float((np.sum(days > 0) + PRIOR_PAIRS * settings.audiences.campaign_prior_rate) / (len(days) + PRIOR_PAIRS))
+    return float((np.sum(days > 0) + PRIOR_PAIRS * audiences.campaign_prior_rate) / (len(days) + PRIOR_PAIRS))

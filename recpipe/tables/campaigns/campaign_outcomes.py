@@ -35,12 +35,12 @@ def measure(settings: Settings, reader: Reader, earlier: date, day: date) -> lis
     frequency, value and past answers beside it; ``calibration_error`` in ten bins; and ``response_rate`` of the audience
     beside that of everybody else who could have been addressed. Intervals are of the user bootstrap.
     """
-    campaigns = read_campaigns(settings)
+    campaigns = read_campaigns(settings.audiences)
     return [metric for one in campaigns if one.last_day == day for metric in _of_campaign(settings, reader, campaigns, one, day)]
 
 
 def _of_campaign(settings: Settings, reader: Reader, campaigns: list[Campaign], one: Campaign, day: date) -> Iterator[Metric]:
-    when = made_on(settings, one)
+    when = made_on(settings.audiences, one)
     rows = [row for row in reader.read(CAMPAIGN_AUDIENCES.name, when, when).to_pylist() if row["campaign_id"] == one.id]
     shop = read_shop(settings, reader, day, [*earlier_of(campaigns, when), one])
     place = {user: number for number, user in enumerate(shop.users)}
@@ -51,7 +51,7 @@ def _of_campaign(settings: Settings, reader: Reader, campaigns: list[Campaign], 
     mine = np.array([place[row["user_id"]] for row in rows], np.int64)
     chance, by = np.array([row["probability"] for row in rows]), rows[0]["model_version"]
     truth = answered[mine].astype(np.float64)
-    simple = learn_model(settings, shop, campaigns, when, responses.BASELINE)
+    simple = learn_model(settings.audiences, shop, campaigns, when, responses.BASELINE)
     if simple:
         seen = responses.look(
             shop.purchases, shop.answers, shop.weights[one.id], when.toordinal(), settings.audiences.campaign_window_days

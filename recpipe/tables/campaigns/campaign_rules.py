@@ -37,7 +37,7 @@ def addressed_before(settings: Settings, reader: Reader, campaigns: list[Campaig
     rows = reader.read(CAMPAIGN_AUDIENCES.name, first, day - timedelta(days=1), ["day", "campaign_id", "user_id"]).to_pylist()
     pairs = {(row["user_id"], row["campaign_id"]) for row in rows}
     for one in campaigns:
-        when = made_on(settings, one)
+        when = made_on(settings.audiences, one)
         if first <= when < day and when not in reader.days(CAMPAIGN_AUDIENCES.name):
             pairs |= {(user, one.id) for user in _addressed_elsewhere(settings, reader, one, when, day)}
     return Counter(user for user, _ in sorted(pairs))

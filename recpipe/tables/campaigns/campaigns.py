@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from recpipe.config.place_settings import PrivacySettings
 from recpipe.config.settings import Settings
+from recpipe.config.table_settings import AudienceSettings
 from recpipe.errors import BadSetting
 from recpipe.files import existing, sha256_of
 from recpipe.tables.campaigns.campaign_tags import TagFilter, read_filter
@@ -58,7 +60,7 @@ class Campaign:
     audience: TagFilter | None = None
 
 
-def read_campaigns(settings: Settings) -> list[Campaign]:
+def read_campaigns(audiences: AudienceSettings) -> list[Campaign]:
     """Return the campaigns that ``settings.audiences.campaigns`` declares, by first day and id; none where it is empty.
 
     The file holds one JSON object a line (``.jsonl``), or a YAML list of mappings (``.yaml``, ``.yml``), with the keys `KEYS`;
@@ -69,9 +71,9 @@ def read_campaigns(settings: Settings) -> list[Campaign]:
     BadSetting
         If there is no such file, or an entry is amiss; the text names file and line.
     """
-    if not settings.audiences.campaigns:
+    if not audiences.campaigns:
         return []
-    file = existing(Path(settings.audiences.campaigns), "RECPIPE_CAMPAIGNS")
+    file = existing(Path(audiences.campaigns), "RECPIPE_CAMPAIGNS")
     found: dict[str, tuple[int, Campaign]] = {}
     for line, entry in _entries(file):
         one = _campaign(entry, file, line)
@@ -178,9 +180,9 @@ def read_users(settings: Settings, file: Path, day: date) -> set[str]:
     BadSetting
         If a column is missing or a row has no user or no readable day.
     """
-    rows = _rows(settings, file, ("user_id",))
-    users = {_filled(row, "user_id", file, line) for line, row in rows if _since(settings, row, file, line) <= day}
-    return set(user_keys(settings, pa.array(sorted(users), pa.string())).to_pylist())
+    rows = _rows(settings.privacy, file, ("user_id",))
+    users = {_filled(row, "user_id", file, line) for line, row in rows if _since(settings.privacy, row, file, line) <= day}
+    return set(user_keys(settings.privacy, pa.array(sorted(users), pa.string())).to_pylist())
 
 
 def read_responses(settings: Settings, day: date) -> dict[str, dict[str, date]]:
@@ -195,24 +197,24 @@ def read_responses(settings: Settings, day: date) -> dict[str, dict[str, date]]:
     """
     file = existing(Path(settings.audiences.campaign_responses), "RECPIPE_CAMPAIGN_RESPONSES")
     found: dict[str, dict[str, date]] = {}
-    for line, row in _rows(settings, file, ("campaign_id", "user_id", "day")):
+    for line, row in _rows(settings.privacy, file, ("campaign_id", "user_id", "day")):
         _filled(row, "day", file, line)
-        when, own = _since(settings, row, file, line), found.setdefault(_filled(row, "campaign_id", file, line), {})
+        when, own = _since(settings.privacy, row, file, line), found.setdefault(_filled(row, "campaign_id", file, line), {})
         user = _filled(row, "user_id", file, line)
         if when <= day:
             own[user] = min(when, own.get(user, when))
-    return {name: _mapped(settings, own) for name, own in found.items()}
+    return {name: _mapped(settings.privacy, own) for name, own in found.items()}
 
 
-def _mapped(settings: Settings, days: dict[str, date]) -> dict[str, date]:
-    return dict(zip(user_keys(settings, pa.array(list(days), pa.string())).to_pylist(), days.values(), strict=True))
+def _mapped(privacy: PrivacySettings, days: dict[str, date]) -> dict[str, date]:
+    return dict(zip(user_keys(privacy, pa.array(list(days), pa.string())).to_pylist(), days.values(), strict=True))
 
 
-def _rows(settings: Settings, file: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, Any]]]:
+def _rows(privacy: PrivacySettings, file: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(_text(file), newline=""))
     missing = [name for name in needed if name not in (reader.fieldnames or ())]
     if missing:
-        there = shown_columns(settings, list(reader.fieldnames or ()))
+        there = shown_columns(privacy, list(reader.fieldnames or ()))
         raise BadSetting(f"{file}, line 1: there is no column '{missing[0]}', only {there}. Add it.")
     return [(reader.line_num, row) for row in reader]
 
@@ -224,19 +226,17 @@ def _filled(row: dict[str, Any], column: str, file: Path, line: int) -> str:
     return str(value)
 
 
-def _since(settings: Settings, row: dict[str, Any], file: Path, line: int) -> date:
+def _since(privacy: PrivacySettings, row: dict[str, Any], file: Path, line: int) -> date:
     value = (row.get("day") or "").strip()
     try:
         return date.fromisoformat(value) if value else date.min
     except ValueError:
-        raise BadSetting(
-            f"{file}, line {line}: column 'day' is {shown_value(settings, value)}; write it as 2011-09-01."
-        ) from None
+        raise BadSetting(f"{file}, line {line}: column 'day' is {shown_value(privacy, value)}; write it as 2011-09-01.") from None
 
 
 def files_hash(settings: Settings) -> str:
     """Return the sha256 (with a key of user ids HMAC-SHA-256) over the campaigns and every file that they and the settings name; empty where there are no campaigns."""
-    campaigns = read_campaigns(settings)
+    campaigns = read_campaigns(settings.audiences)
     if not settings.audiences.campaigns:
         return ""
     files = [
@@ -245,4 +245,4 @@ def files_hash(settings: Settings) -> str:
     ]
     files += [file for one in campaigns for file in (one.suppress, one.candidates) if file]
     parts = [sha256_of(existing(file, "RECPIPE_CAMPAIGNS")) for file in files]
-    return hashes(settings, "files", ["".join(parts)])[0]
+    return hashes(settings.privacy, "files", ["".join(parts)])[0]

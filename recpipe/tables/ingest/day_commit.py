@@ -68,7 +68,9 @@ def publish_days(settings: Settings, days: Sequence[date], folder: Path) -> dict
     with lake.claimed(days):  # the audit too, so that the verdict that is kept is that of the rows that are published
         if not folder.exists() and (done := _published_by_this_run(lake, days)):  # by an earlier try, while this one waited
             return done
-        with explained(f"What was staged of {spell} cannot be checked", f"Stage {days[0]} again.", keep_back=has_key(settings)):
+        with explained(
+            f"What was staged of {spell} cannot be checked", f"Stage {days[0]} again.", keep_back=has_key(settings.privacy)
+        ):
             staged = read_facts(folder, days)
             _refuse_lost_rows(folder, days, staged["days"])
             _audit(settings, days, folder, staged["days"])
@@ -85,7 +87,7 @@ def _commit(settings: Settings, lake: Lake, days: Sequence[date], folder: Path, 
         read = inputs if table == "events" else [_input(entry) for entry in staged.get("read", {}).get(table, [])]
         what = f"Table {table} could not be written for {days[0]} to {days[-1]} to {lake.root}"
         with explained(
-            what, "See whether the lake can be written (recpipe doctor), then run again.", keep_back=has_key(settings)
+            what, "See whether the lake can be written (recpipe doctor), then run again.", keep_back=has_key(settings.privacy)
         ):
             records = lake.publish(table, days, staged_rows(folder, table, days), inputs=read)
             rows[table] = sum(record.rows for record in records)

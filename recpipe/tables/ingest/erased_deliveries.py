@@ -74,8 +74,8 @@ def _rows_of(settings: Settings, place: Place, erased: Erased) -> set[int] | Non
     delivery = find_delivery(settings, day)
     try:
         for file in delivery.files[table]:
-            if source_name(settings, delivery, file) == name:
-                return set(_numbers(settings, file, shown_name(settings, delivery, file), table, erased))
+            if source_name(settings.privacy, delivery, file) == name:
+                return set(_numbers(settings, file, shown_name(settings.privacy, delivery, file), table, erased))
     except BadDelivery:  # delivered anew, and broken
         return None
     return None

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import ShopSettings
 from recpipe.days import ONE_DAY, day_start
 
 HALF_HOUR: Final = timedelta(minutes=30)
@@ -80,10 +81,10 @@ class OtherMidnight:
         )
 
 
-def other_midnight(settings: Settings, day: date, found: HalfHours) -> OtherMidnight | None:
+def other_midnight(shop: ShopSettings, day: date, found: HalfHours) -> OtherMidnight | None:
     """Return the midnight at which the events of a day seem to be cut; None if that is the shop's, or nobody can tell."""
     total = int(found.counts.sum()) + found.beyond
-    start, end = day_start(day, settings.shop.zone), day_start(day + ONE_DAY, settings.shop.zone)
+    start, end = day_start(day, shop.zone), day_start(day + ONE_DAY, shop.zone)
     length = round((end - start) / HALF_HOUR)
     outside = 1 - int(found.counts[DAY : DAY + length].sum()) / max(1, total)
     if total < LEAST_EVENTS or outside < OUTSIDE:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from recpipe.config.place_settings import PrivacySettings
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import ShopSettings
 from recpipe.contract import QUARANTINE
 from recpipe.tables.ingest.rows.columns import Plan
 from recpipe.tables.ingest.rows.jsonable import as_json, bounded, python_values
@@ -65,11 +67,11 @@ def _table(
     at: Iterable[int],
     reasons: list[tuple[str, str | None, bool]],
 ) -> pa.Table:
-    kept, values = _payload_columns(settings, plan), _values(batch)
+    kept, values = _payload_columns(settings.shop, plan), _values(batch)
     parts = {name: python_values(plan.column(batch, name)) for name in kept if len(plan.paths[name]) > 1}
     rows = []
     for place, (number, row, hashed, (reason, column, aside)) in enumerate(
-        zip(at, values, row_hashes(settings, values), reasons, strict=True)
+        zip(at, values, row_hashes(settings.privacy, values), reasons, strict=True)
     ):
         whole = {**row, **{name: part[place] for name, part in parts.items()}}
         shown = bounded(_payload(settings, plan, whole, kept, column), VALUE_LENGTH, ROW_LENGTH)
@@ -87,12 +89,12 @@ def _values(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _payload_columns(settings: Settings, plan: Plan) -> list[str]:
+def _payload_columns(shop: ShopSettings, plan: Plan) -> list[str]:
     """Return the delivered columns that may be kept; of columns that nobody described nobody knows whom they name."""
     hidden = {delivered for name, delivered in plan.sources.items() if name in (*PERSONS, *FREE_TEXT)}
     known = set(plan.sources.values())
     if plan.table == "events":
-        known |= {name for name in settings.shop.event_id_from if name in plan.paths}
+        known |= {name for name in shop.event_id_from if name in plan.paths}
     if plan.table == "items":
         known |= set(plan.extras)
     roots = {plan.paths[name][0] for name in hidden}  # a struct is not shown whole if a part of it is not to be shown
@@ -101,14 +103,14 @@ def _payload_columns(settings: Settings, plan: Plan) -> list[str]:
 
 def _payload(settings: Settings, plan: Plan, row: dict[str, Any], kept: list[str], fault: str | None) -> dict[str, Any]:
     there = [name for name in kept if name in row]
-    if has_key(settings):
+    if has_key(settings.privacy):
         return payload_behind_the_door(settings, plan, row, there, fault)
-    persons = _persons(settings)
+    persons = _persons(settings.shop)
     return {name: _without_persons(row[name], persons) for name in there}
 
 
-def _persons(settings: Settings) -> frozenset[str]:
-    renamed = {**settings.shop.event_columns, **settings.shop.user_columns}
+def _persons(shop: ShopSettings) -> frozenset[str]:
+    renamed = {**shop.event_columns, **shop.user_columns}
     return frozenset({*PERSONS, *(name.rpartition(".")[2] for name, ours in renamed.items() if ours in PERSONS)})
 
 
@@ -119,6 +121,6 @@ def _without_persons(value: Any, persons: frozenset[str]) -> Any:
     return [_without_persons(entry, persons) for entry in value] if isinstance(value, list | tuple) else value
 
 
-def row_hashes(settings: Settings, rows: list[dict[str, Any]]) -> list[str]:
+def row_hashes(privacy: PrivacySettings, rows: list[dict[str, Any]]) -> list[str]:
     """Return the sha256 of whole delivered rows, in hexadecimal; with a key of user ids HMAC-SHA-256."""
-    return hashes(settings, "row", [as_json(row) for row in rows])
+    return hashes(privacy, "row", [as_json(row) for row in rows])

@@ -15,6 +15,7 @@ import pyarrow.types as pt
 from numpy.typing import NDArray
 
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import IntakeSettings
 from recpipe.contract import EVENTS, QUARANTINE
 from recpipe.errors import BadDelivery
 from recpipe.faults import explained
@@ -54,7 +55,7 @@ def take_out_duplicates(settings: Settings, table: str, folder: Path, tallies: d
     files = staged_files(folder, table, list(tallies))
     for day in sorted(count_duplicates(settings, table, files, folder)):
         what = f"Repeated rows of {table} of {day} cannot be found"
-        with left_open_if_refused(settings, day), explained(what, AGAIN, keep_back=has_key(settings)):
+        with left_open_if_refused(settings, day), explained(what, AGAIN, keep_back=has_key(settings.privacy)):
             _take_out(settings, require_delivery(settings, day), table, folder, tallies[day][table])
     if table == EVENTS.name:
         for day, share in largest_user_shares(settings, staged_files(folder, table, list(tallies)), folder).items():
@@ -70,7 +71,7 @@ def _take_out(settings: Settings, delivery: Delivery, table: str, folder: Path, 
     copies, replaced = write_fates(settings, table, staged, contents, fates)
     tally.add_repeated(copies, replaced, aside=table in FEEDS)
     refuse_bad_share(settings, table, day, tally)
-    _rewrite_without(settings, staged, fates, tally)
+    _rewrite_without(settings.intake, staged, fates, tally)
     _quarantine_repeated(settings, delivery, table, fates, folder / "quarantine" / f"{day}-{table}-duplicates.parquet")
     for file in (repeated, contents, fates):
         file.unlink()
@@ -85,16 +86,16 @@ def _refuse_other_files(delivery: Delivery, table: str, tally: Tally) -> None:
         )
 
 
-def _rewrite_without(settings: Settings, staged: Path, numbers: Path, tally: Tally) -> None:
+def _rewrite_without(intake: IntakeSettings, staged: Path, numbers: Path, tally: Tally) -> None:
     """Write a staged file again, without some of its rows."""
-    out = RowNumbers(numbers, settings.intake.batch_rows)
+    out = RowNumbers(numbers, intake.batch_rows)
     tally.first_ts = tally.last_ts = None
     with (
         whole_file(staged) as half,
         pq.ParquetFile(staged, pre_buffer=False) as opened,
         RowWriter(half, opened.schema_arrow) as kept,
     ):
-        for batch in opened.iter_batches(settings.intake.batch_rows):
+        for batch in opened.iter_batches(intake.batch_rows):
             rows = batch[ROW].to_numpy()
             good = batch.filter(pa.array(~np.isin(rows, out.before(int(rows[-1]) + 1))))
             tally.see(good)
@@ -119,7 +120,7 @@ def _again(
     seen = 0
     for file in delivery.files[table]:
         begin = seen
-        name, source = shown_name(settings, delivery, file), source_name(settings, delivery, file)
+        name, source = shown_name(settings.privacy, delivery, file), source_name(settings.privacy, delivery, file)
         with open_file(file, name) as opened:
             plan = plan_columns(settings, table, name, opened.schema_arrow)
             for batch in read_batches(settings, file, name, opened):
@@ -135,8 +136,10 @@ def _write_contents(settings: Settings, delivery: Delivery, table: str, numbers:
     with RowWriter(target, CONTENTS) as contents:
         for plan, _, batch, at, _, _ in _again(settings, delivery, table, numbers):
             rows = convert(plan, batch, shop)
-            version = _versions(plan, batch.rows, version_column(settings, table), shop)
-            contents.write(pa.RecordBatch.from_arrays([pa.array(at), content_hashes(settings, rows), version], schema=CONTENTS))
+            version = _versions(plan, batch.rows, version_column(settings.shop, table), shop)
+            contents.write(
+                pa.RecordBatch.from_arrays([pa.array(at), content_hashes(settings.privacy, rows), version], schema=CONTENTS)
+            )
 
 
 def _quarantine_repeated(settings: Settings, delivery: Delivery, table: str, fates: Path, target: Path) -> None:

@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from recpipe.config.place_settings import DeliverySettings
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import IntakeSettings, ShopSettings
 from recpipe.contract import ITEMS, TABLES, USERS
 from recpipe.days import ONE_DAY, day_start
 from recpipe.errors import BadDelivery
@@ -58,9 +60,9 @@ class Compared:
     unchanged: int
 
 
-def is_snapshot(settings: Settings, table: str) -> bool:
+def is_snapshot(delivery: DeliverySettings, table: str) -> bool:
     """Whether each delivery of a table is the whole of it."""
-    return {ITEMS.name: settings.delivery.items_delivery, USERS.name: settings.delivery.users_delivery}.get(table) == "snapshot"
+    return {ITEMS.name: delivery.items_delivery, USERS.name: delivery.users_delivery}.get(table) == "snapshot"
 
 
 def keep_changes(
@@ -81,7 +83,7 @@ def keep_changes(
         If an earlier day is not registered: the difference is one to the day before, whenever the day is taken in.
     """
     read: dict[str, list[dict[str, Any]]] = {}
-    for table in (table for table in KEYS if is_snapshot(settings, table)):
+    for table in (table for table in KEYS if is_snapshot(settings.delivery, table)):
         days = sorted(tallies)
         why = f"Deliveries of {table} are the whole of it, and what changed on {days[-1]} is told from the days before"
         remedy = f"or set RECPIPE_{table.upper()}_DELIVERY to changes"
@@ -92,7 +94,7 @@ def keep_changes(
             delivery, tally = find_delivery(settings, day), tallies[day][table]
             if delivery.files[table]:  # else nothing was said of it that day
                 what = f"{table} of {day} cannot be compared with what stood there before"
-                with left_open_if_refused(settings, day), explained(what, AGAIN, keep_back=has_key(settings)):
+                with left_open_if_refused(settings, day), explained(what, AGAIN, keep_back=has_key(settings.privacy)):
                     _keep(settings, delivery, table, folder, days[:number], tally, last_whole)
                 last_whole = tally.judged_rows
         _tell_later_days(settings, table, days)
@@ -161,11 +163,11 @@ def _keep(
     unchanged, gone = scratch / "unchanged.parquet", scratch / "gone.parquet"
     with database(settings, scratch) as connection:
         _views(connection, table, day, states, staged, present)
-        compared = _compare(connection, settings, table, day, unchanged, gone)
+        compared = _compare(connection, settings.shop, table, day, unchanged, gone)
     _refuse_loss(settings, table, day, compared, tally, last_whole)
     withdrawn = compared.gone if table == ITEMS.name else 0
     tally.note_snapshot(compared.unchanged, withdrawn, compared.gone)
-    _rewrite(settings, table, day, staged, unchanged, gone if withdrawn else None)
+    _rewrite(settings.intake, table, day, staged, unchanged, gone if withdrawn else None)
     log.info(
         "%s of %s: a whole of %s rows; %s new or changed, %s unchanged, %s gone%s", table, day, f"{tally.judged_rows:,}",
         f"{tally.rows - withdrawn:,}", f"{compared.unchanged:,}", f"{compared.gone:,}", " and withdrawn" if withdrawn else "",
@@ -178,7 +180,7 @@ def _present(settings: Settings, delivery: Delivery, table: str, scratch: Path, 
     with pq.ParquetWriter(target, pa.schema([(key, pa.string())])) as writer:
         if table == ITEMS.name and tally.bad_rows + tally.set_aside_rows:
             for file in delivery.files[table]:
-                for _, ids in delivered_ids(settings, file, shown_name(settings, delivery, file), table, [key]):
+                for _, ids in delivered_ids(settings, file, shown_name(settings.privacy, delivery, file), table, [key]):
                     writer.write_table(pa.table({key: ids[key].cast(pa.string())}))
     return target
 
@@ -196,11 +198,11 @@ def _views(
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, table: str, day: date, unchanged: Path, gone: Path
+    connection: duckdb.DuckDBPyConnection, shop: ShopSettings, table: str, day: date, unchanged: Path, gone: Path
 ) -> Compared:
     """Write the numbers of the staged rows that say nothing new, and the earlier rows of what is gone."""
     key, there = KEYS[table], "available" if table == ITEMS.name else "true"
-    same = " AND ".join(_same(settings, table, name, day) for name in TABLES[table].columns if name not in ("day", key))
+    same = " AND ".join(_same(shop, table, name, day) for name in TABLES[table].columns if name not in ("day", key))
     connection.execute(
         f"COPY (SELECT now.{ROW} FROM now JOIN before ON now.{key} = before.{key} WHERE {same} ORDER BY now.{ROW}) "  # noqa: S608
         f"TO '{quoted(unchanged)}' (FORMAT PARQUET)"
@@ -216,12 +218,12 @@ def _compare(
     return Compared(int(stood), pq.read_metadata(gone).num_rows, pq.read_metadata(unchanged).num_rows)
 
 
-def _same(settings: Settings, table: str, name: str, day: date) -> str:
+def _same(shop: ShopSettings, table: str, name: str, day: date) -> str:
     """Return the condition that a column says nothing new."""
     same = f'now."{name}" IS NOT DISTINCT FROM before."{name}"'
     if table == USERS.name and name == "registered_at":
         # what stands there where the shop does not say when an account was made: the day's begin, another one every day
-        filled = day_start(day, settings.shop.zone).isoformat()
+        filled = day_start(day, shop.zone).isoformat()
         return f"({same} OR now.\"{name}\" = TIMESTAMPTZ '{filled}')"
     return same
 
@@ -251,32 +253,32 @@ def _delivered_before(settings: Settings, table: str, day: date) -> int:
     from recpipe.validation.verdicts import load_verdict
 
     for back in range(1, 7 * settings.intake.volume_weeks + 1):
-        verdict = load_verdict(settings, table, day - back * ONE_DAY)
+        verdict = load_verdict(settings.places, table, day - back * ONE_DAY)
         if verdict and (rows := verdict.facts.get("delivered_rows")):
             return int(rows)
     return 0
 
 
-def _rewrite(settings: Settings, table: str, day: date, staged: Path, unchanged: Path, gone: Path | None) -> None:
+def _rewrite(intake: IntakeSettings, table: str, day: date, staged: Path, unchanged: Path, gone: Path | None) -> None:
     """Write a staged file again: without what says nothing new, and with what is withdrawn."""
-    out, half, last = RowNumbers(unchanged, settings.intake.batch_rows), staged.with_suffix(".half"), -1
+    out, half, last = RowNumbers(unchanged, intake.batch_rows), staged.with_suffix(".half"), -1
     schema = staged_schema(table)
     with pq.ParquetFile(staged, pre_buffer=False) as opened, RowWriter(half, schema) as kept:
-        for batch in opened.iter_batches(settings.intake.batch_rows):
+        for batch in opened.iter_batches(intake.batch_rows):
             rows = batch[ROW].to_numpy()
             last = int(rows[-1])
             kept.write(batch.filter(pa.array(~np.isin(rows, out.before(last + 1)))))
-        for batch in _withdrawn(settings, schema, day, gone, last + 1) if gone else ():
+        for batch in _withdrawn(intake, schema, day, gone, last + 1) if gone else ():
             kept.write(batch)
     staged.unlink()
     if half.exists():
         half.replace(staged)
 
 
-def _withdrawn(settings: Settings, schema: pa.Schema, day: date, gone: Path, first_row: int) -> Iterator[pa.RecordBatch]:
+def _withdrawn(intake: IntakeSettings, schema: pa.Schema, day: date, gone: Path, first_row: int) -> Iterator[pa.RecordBatch]:
     """Yield the earlier rows of what is gone, as this day's rows that say so."""
     with pq.ParquetFile(gone, pre_buffer=False) as opened:
-        for batch in opened.iter_batches(settings.intake.batch_rows):
+        for batch in opened.iter_batches(intake.batch_rows):
             made = {
                 "day": pa.repeat(pa.scalar(day, pa.date32()), batch.num_rows),
                 "available": pa.repeat(False, batch.num_rows),

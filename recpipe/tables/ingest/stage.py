@@ -64,7 +64,7 @@ def stage_day(settings: Settings, day: date) -> str:
 def stage_days(settings: Settings, days: Sequence[date]) -> Path:
     """Stage the deliveries of several days into one folder; see `stage_day`."""
     with explained(
-        "Nothing can be staged", f"Look at {settings.places.work}, then run the days again.", keep_back=has_key(settings)
+        "Nothing can be staged", f"Look at {settings.places.work}, then run the days again.", keep_back=has_key(settings.privacy)
     ):
         Lake.from_settings(settings).claim()
         folder = fresh_folder(settings, days)
@@ -73,7 +73,7 @@ def stage_days(settings: Settings, days: Sequence[date]) -> Path:
     for day in days:
         with (
             left_open_if_refused(settings, day),
-            explained(f"The delivery of {day} cannot be taken in", AGAIN, BadDelivery, keep_back=has_key(settings)),
+            explained(f"The delivery of {day} cannot be taken in", AGAIN, BadDelivery, keep_back=has_key(settings.privacy)),
         ):
             delivery = require_delivery(settings, day)
             tallies[day] = _stage_delivery(settings, delivery, folder, known)
@@ -81,14 +81,14 @@ def stage_days(settings: Settings, days: Sequence[date]) -> Path:
                 refuse_bad_share(settings, table, day, tally)
     for table in (table.name for table in DELIVERED):
         with explained(
-            f"Repeated rows of {table} of {days[0]} to {days[-1]} cannot be found", AGAIN, keep_back=has_key(settings)
+            f"Repeated rows of {table} of {days[0]} to {days[-1]} cannot be found", AGAIN, keep_back=has_key(settings.privacy)
         ):
             take_out_duplicates(settings, table, folder, tallies)
-    with explained(f"Snapshots of {days[0]} to {days[-1]} cannot be compared", AGAIN, keep_back=has_key(settings)):
+    with explained(f"Snapshots of {days[0]} to {days[-1]} cannot be compared", AGAIN, keep_back=has_key(settings.privacy)):
         read = keep_changes(settings, folder, tallies)
     facts = {str(day): _facts(settings, day, found) for day, found in tallies.items()}
     inputs = [] if known is None else [{"version": known.version, "first_day": str(known.first), "last_day": str(known.last)}]
-    with explained(f"What was staged of {days[0]} to {days[-1]} cannot be noted", AGAIN, keep_back=has_key(settings)):
+    with explained(f"What was staged of {days[0]} to {days[-1]} cannot be noted", AGAIN, keep_back=has_key(settings.privacy)):
         write_facts(folder, facts, inputs, read)
     return folder
 
@@ -96,7 +96,7 @@ def stage_days(settings: Settings, days: Sequence[date]) -> Path:
 def _facts(settings: Settings, day: date, found: dict[str, Tally]) -> dict[str, dict[str, float | int | None]]:
     facts = {}
     for table, tally in found.items():
-        midnight = midnight_of(settings, table, day, tally)
+        midnight = midnight_of(settings.shop, table, day, tally)
         if midnight:
             log.warning("%s: %s", day, midnight.sentence(settings, day))
         facts[table] = tally.facts(midnight)
@@ -132,9 +132,9 @@ def _stage_table(
     tally = Tally()
     for file in delivery.files[table]:
         tally.files.append((file.name, file.size))
-        name = shown_name(settings, delivery, file)
+        name = shown_name(settings.privacy, delivery, file)
         with explained(
-            f"{name} cannot be taken in as {table} of {delivery.day}", AGAIN, BadDelivery, keep_back=has_key(settings)
+            f"{name} cannot be taken in as {table} of {delivery.day}", AGAIN, BadDelivery, keep_back=has_key(settings.privacy)
         ):
             _stage_file(settings, delivery, table, file, name, tally, accepted, refused, known, erased)
     return tally
@@ -153,7 +153,7 @@ def _stage_file(
     erased: Erased,
 ) -> None:
     bounds = Bounds.of(settings, delivery.day)
-    shop, source = Shop.of(settings), source_name(settings, delivery, file)
+    shop, source = Shop.of(settings), source_name(settings.privacy, delivery, file)
     first_row = 0
     with open_file(file, name) as opened:
         plan = plan_columns(settings, table, name, opened.schema_arrow)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import ShopSettings
 from recpipe.errors import BadDelivery
 from recpipe.tables.ingest.midnight import HalfHours, OtherMidnight, other_midnight
 from recpipe.tables.ingest.rows.row_checks import REPLACED, TAKEN_IN, Judged
@@ -122,9 +123,9 @@ def refuse_bad_share(settings: Settings, table: str, day: date, tally: Tally) ->
     )
 
 
-def midnight_of(settings: Settings, table: str, day: date, tally: Tally) -> OtherMidnight | None:
+def midnight_of(shop: ShopSettings, table: str, day: date, tally: Tally) -> OtherMidnight | None:
     """Return the midnight at which the events of a day seem to be cut, where that is not the shop's; of other tables None."""
-    return other_midnight(settings, day, tally.half_hours) if table == "events" else None
+    return other_midnight(shop, day, tally.half_hours) if table == "events" else None
 
 
 def _remedy(settings: Settings, table: str, day: date, tally: Tally) -> str:
@@ -133,6 +134,6 @@ def _remedy(settings: Settings, table: str, day: date, tally: Tally) -> str:
             "Events that differ have one id: name in RECPIPE_EVENT_ID_FROM the delivered columns that tell them apart (event_id may "
             "be one of them), or deliver ids of which each is one event's; then run the day again."
         )
-    if (midnight := midnight_of(settings, table, day, tally)) is not None and tally.reasons["after the end of the day (ts)"]:
+    if (midnight := midnight_of(settings.shop, table, day, tally)) is not None and tally.reasons["after the end of the day (ts)"]:
         return midnight.sentence(settings, day)
     return "Mend the delivery and run the day again, or raise RECPIPE_MAX_BAD_SHARE."

@@ -93,7 +93,7 @@ class State:
 def version(settings: Settings, day: date) -> str:
     """Return what makes the classes: the rule, the encoder, and the shop's labels where there are any."""
     made = f"{RULE}+{load_encoder(settings.text.encoder).fingerprint[:12]}"
-    own = labels_hash(settings)
+    own = labels_hash(settings.item_classes)
     return f"{made}+{own[:8]}" if own else made
 
 
@@ -245,7 +245,7 @@ def suite(settings: Settings) -> Suite:
 
     return whole_suite(
         ITEM_CLASSES.name,
-        settings,
+        settings.intake,
         rows=[between("confidence", 0, 1, "Every confidence is a probability")],
         day=[
             none("unknown_items", "Every item was delivered on the day or before"),

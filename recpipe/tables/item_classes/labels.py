@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recpipe.config.settings import Settings
+from recpipe.config.table_settings import ItemClassSettings
 from recpipe.errors import BadSetting
 from recpipe.files import existing, sha256_of
 
@@ -55,9 +56,9 @@ def read_labels(settings: Settings, day: date) -> Labels:
     return _by_scheme((scheme, item, path) for (scheme, item), (_, path) in sorted(found.items()))
 
 
-def labels_hash(settings: Settings) -> str:
+def labels_hash(item_classes: ItemClassSettings) -> str:
     """Return the sha256 of the shop's file of labels; empty where there is none."""
-    return sha256_of(existing(Path(settings.item_classes.labels), "RECPIPE_LABELS")) if settings.item_classes.labels else ""
+    return sha256_of(existing(Path(item_classes.labels), "RECPIPE_LABELS")) if item_classes.labels else ""
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:

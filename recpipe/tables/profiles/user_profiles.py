@@ -139,7 +139,7 @@ def suite(settings: Settings) -> Suite:
 
     return whole_suite(
         USER_PROFILES.name,
-        settings,
+        settings.intake,
         rows=[
             between("weight", 0, 1, "Every weight is from 0 to 1"),
             between("pieces", 1, None, "Every tag has evidence"),

@@ -75,7 +75,7 @@ class Night:
 
         folder = Path(self.plan.model_folder)
         require_content(folder, self.plan.model_sha256, f"Model version {self.plan.model_version}")
-        if foreign := foreign_encoder(self.settings, folder):
+        if foreign := foreign_encoder(self.settings.text, folder):
             raise RecpipeError(f"Model version {self.plan.model_version} {foreign}")
         return load(folder)
 
@@ -102,7 +102,7 @@ class Night:
     @cached_property
     def new(self) -> NDArray[np.bool_]:
         """(items,) what a draw of new items is made from."""
-        return new_items(self.known.evidence, self.settings, self.day)
+        return new_items(self.known.evidence, self.settings.exploration, self.day)
 
     @cached_property
     def blocks(self) -> list[NDArray[np.intp]]:

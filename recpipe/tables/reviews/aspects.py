@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from recpipe.config.settings import Settings
+from recpipe.config.table_settings import ReviewSettings
 from recpipe.errors import BadSetting
 from recpipe.files import existing, sha256_of
 
@@ -47,7 +47,7 @@ class Aspect:
     pattern: re.Pattern[str]
 
 
-def aspects_file(settings: Settings) -> Path:
+def aspects_file(reviews: ReviewSettings) -> Path:
     """Return the file of aspects that the settings name, or the shipped one.
 
     Raises
@@ -55,14 +55,12 @@ def aspects_file(settings: Settings) -> Path:
     BadSetting
         If there is no such file.
     """
-    return existing(
-        Path(settings.reviews.review_aspects) if settings.reviews.review_aspects else SHIPPED, "RECPIPE_REVIEW_ASPECTS"
-    )
+    return existing(Path(reviews.review_aspects) if reviews.review_aspects else SHIPPED, "RECPIPE_REVIEW_ASPECTS")
 
 
-def aspects_hash(settings: Settings) -> str:
+def aspects_hash(reviews: ReviewSettings) -> str:
     """Return the sha256 of the file of aspects."""
-    return sha256_of(aspects_file(settings))
+    return sha256_of(aspects_file(reviews))
 
 
 def read_aspects(file: Path) -> list[Aspect]:

@@ -192,7 +192,7 @@ def suite(settings: Settings) -> Suite:
     low, high = settings.intake.rating_bounds
     return whole_suite(
         ITEM_DIGESTS.name,
-        settings,
+        settings.intake,
         rows=[
             between("positive_share", 0, 1, "Every share is one"),
             between("mean_rating", low, high, "Mean ratings are within the bounds"),

@@ -70,7 +70,7 @@ class Clause:
 
 def version(settings: Settings, day: date) -> str:
     """Return what makes the insights: the encoder, and the file of aspects."""
-    return f"{load_encoder(settings.text.encoder).fingerprint[:12]}+{aspects_hash(settings)[:8]}"
+    return f"{load_encoder(settings.text.encoder).fingerprint[:12]}+{aspects_hash(settings.reviews)[:8]}"
 
 
 def open_reviews(settings: Settings, plan: RunPlan, reader: Reader) -> State:
@@ -91,7 +91,7 @@ def open_reviews(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     else:
         kept = stars.classifier.setting.accuracy
         log.info("Stars learned from %d of %d texts; %.1f %% right when left out.", _taught(stars), len(rated), 100 * kept)
-    aspects = read_aspects(aspects_file(settings))
+    aspects = read_aspects(aspects_file(settings.reviews))
     today = [review for review in known if review.day == day]
     return State(
         day, settings.item_classes.least_confidence, settings.intake.rating_bounds, plan.model_version, today, stars, aspects,
@@ -231,7 +231,7 @@ def suite(settings: Settings) -> Suite:
 
     return whole_suite(
         REVIEW_INSIGHTS.name,
-        settings,
+        settings.intake,
         rows=[between("confidence", 0.5, 1, "Every confidence is the probability of the likelier of two")],
         day=[
             none("unknown_reviews", "Every row speaks of a review of the day, and of its item"),

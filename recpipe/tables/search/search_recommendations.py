@@ -90,13 +90,13 @@ class State:
 
 def version(settings: Settings, day: date) -> str:
     """Return what makes the rows: the encoder, and the file of words with the rule."""
-    own = hashlib.sha256(f"{RULE} {words_hash(settings)}".encode()).hexdigest()
+    own = hashlib.sha256(f"{RULE} {words_hash(settings.searches)}".encode()).hexdigest()
     return f"{load_encoder(settings.text.encoder).fingerprint[:12]}+{own[:8]}"
 
 
 def open_searches(settings: Settings, plan: RunPlan, reader: Reader) -> State:
     """Read the catalogue and the searches of a day, and learn from the weeks before what evidence counts."""
-    day, words = plan.day, load_words(settings)
+    day, words = plan.day, load_words(settings.searches)
     goods, barred = _unbarred(
         rules_of_plan(settings, plan.knowledge, plan.day), reader, day, read_goods(reader, settings, day, words)
     )
@@ -234,7 +234,7 @@ def suite(settings: Settings) -> Suite:
 
     return whole_suite(
         SEARCH_RECOMMENDATIONS.name,
-        settings,
+        settings.intake,
         rows=[
             between("rank", 1, settings.lists.top_k, "No list is longer than set"),
             between("searches", 1, None, "Every text was searched on the day"),
@@ -311,7 +311,7 @@ def met_since(reader: Reader, first: date, last: date, texts: Any) -> dict[tuple
 
 def _baselines(settings: Settings, reader: Reader, made_on: date, texts: list[str], k: int) -> dict[str, dict[str, set[str]]]:
     """Return the items by words alone, and by popularity, of some texts as of a day."""
-    words = load_words(settings)
+    words = load_words(settings.searches)
     goods, _ = _unbarred(read_rules(settings), reader, made_on, read_goods(reader, settings, made_on, words, encoded=False))
     lists: dict[str, dict[str, set[str]]] = {"words": {}, "popularity": {}}
     size = _block_size(goods)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from recpipe.config.settings import Settings
+from recpipe.config.table_settings import SearchSettings
 from recpipe.errors import BadSetting
 from recpipe.files import existing, sha256_of
 from recpipe.text.lexical import RUN, fold
@@ -53,7 +53,7 @@ def _whole(word: str) -> str:
     return before + inner + after
 
 
-def words_file(settings: Settings) -> Path:
+def words_file(searches: SearchSettings) -> Path:
     """Return the file of words that the settings name, or the shipped one.
 
     Raises
@@ -61,16 +61,16 @@ def words_file(settings: Settings) -> Path:
     BadSetting
         If there is no such file.
     """
-    file = Path(settings.searches.search_words) if settings.searches.search_words else SHIPPED
+    file = Path(searches.search_words) if searches.search_words else SHIPPED
     return existing(file, "RECPIPE_SEARCH_WORDS", " Name a YAML file of words, or leave the setting empty.")
 
 
-def words_hash(settings: Settings) -> str:
+def words_hash(searches: SearchSettings) -> str:
     """Return a hash of the file's content, which names it in the version of rows."""
-    return sha256_of(words_file(settings))
+    return sha256_of(words_file(searches))
 
 
-def load_words(settings: Settings) -> SearchWords:
+def load_words(searches: SearchSettings) -> SearchWords:
     """Read the words that the settings name.
 
     Raises
@@ -78,7 +78,7 @@ def load_words(settings: Settings) -> SearchWords:
     BadSetting
         If the file is no YAML, or holds anything but lists of words under the known keys; the text names file and line.
     """
-    file = words_file(settings)
+    file = words_file(searches)
     return _read(file, file.read_bytes())
 
 

@@ -182,7 +182,7 @@ def test_a_version_is_found_in_mlflow_by_its_number_and_by_its_hash(home: Settin
     from recpipe.registry.store import client, experiment_id
 
     store = client(home)
-    run = store.create_run(experiment_id(store, home)).info
+    run = store.create_run(experiment_id(store, home.places)).info
     store.create_registered_model("recpipe")
     content = "c" * 64
     tags = {"content": content, "trained_until": "2011-08-28", "fitted_until": "2011-08-21"}

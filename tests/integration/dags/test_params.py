@@ -62,7 +62,7 @@ def test_what_means_harm_is_refused_or_means_nothing(dag: Any) -> None:
                 continue
             if name == "from" and not taken.isdecimal():  # it may be a path: `export` takes it for a model folder, or for nothing
                 with pytest.raises(BadSetting, match="Training cannot start from"):
-                    name_start(load_settings(), taken)
+                    name_start(load_settings().promotion, taken)
             elif isinstance(taken, bool):  # a yes or a no, and nothing that was read as one
                 assert taken is value
             else:

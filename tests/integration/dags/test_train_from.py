@@ -32,7 +32,7 @@ def test_it_refuses_options_and_other_types(value):
 )
 def test_the_run_goes_before_the_setting(monkeypatch, given, setting, expected):
     monkeypatch.setattr(defaults, "get_current_context", lambda: {"params": {"from": given}})
-    assert defaults.from_of_run(load_settings(train_from=setting)) == expected
+    assert defaults.from_of_run(load_settings(train_from=setting).training) == expected
 
 
 def test_the_job_gets_it_as_one_argument():

@@ -34,7 +34,7 @@ def test_campaigns_name_items_of_the_shop_and_users_who_are_registered() -> None
     known = set(pq.read_table(DATA / "items.parquet")["item_id"].to_pylist())
     registered = pq.read_table(DATA / "users.parquet").to_pandas().set_index("user_id")["registered_at"].dt.date
     settings = shop_settings()
-    for campaign in read_campaigns(settings):
+    for campaign in read_campaigns(settings.audiences):
         assert set(campaign.item_ids) <= known
         if campaign.candidates is not None:
             users = read_users(settings, campaign.candidates, campaign.first_day)

@@ -127,7 +127,7 @@ def test_down_stops_what_a_service_started_even_in_groups_of_its_own(settings: S
     write_home(settings)
     child = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(99)'], process_group=0); time.sleep(99)"  # fmt: skip
     rooms._start(settings, rooms.Service("scheduler", (sys.executable, "-c", child)), print)
-    leader = rooms._process(settings, "scheduler")
+    leader = rooms._process(settings.places, "scheduler")
     assert leader is not None
     until = time.monotonic() + 10
     while not (started := rooms._session(leader.pid)) and time.monotonic() < until:
@@ -145,7 +145,7 @@ def test_down_stops_what_a_killed_service_left(settings: Settings) -> None:
     write_home(settings)
     child = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)'], process_group=0); time.sleep(99)"
     rooms._start(settings, rooms.Service("scheduler", (sys.executable, "-c", child)), print)
-    leader = rooms._process(settings, "scheduler")
+    leader = rooms._process(settings.places, "scheduler")
     assert leader is not None
     until = time.monotonic() + 10
     while not (started := rooms._session(leader.pid)) and time.monotonic() < until:
@@ -163,7 +163,7 @@ def test_down_does_not_say_of_what_still_runs_that_it_is_stopped(settings: Setti
     """As where the process is another user's, or hangs in the disk: no signal ends it."""
     write_home(settings)
     rooms._start(settings, rooms.Service("triggerer", (sys.executable, "-c", "import time; time.sleep(99)")), print)
-    process = rooms._process(settings, "triggerer")
+    process = rooms._process(settings.places, "triggerer")
     assert process is not None
     with monkeypatch.context() as patch:
         patch.setattr(rooms, "_send", lambda _process, _number: None)

@@ -407,7 +407,7 @@ def test_a_champion_of_another_encoder_is_wrong(settings: Settings) -> None:
     from recpipe.registry.store import client, experiment_id
 
     store = client(settings)
-    run = store.create_run(experiment_id(store, settings)).info
+    run = store.create_run(experiment_id(store, settings.places)).info
     store.log_param(run.run_id, "encoder", "feed" * 16)
     store.create_registered_model(settings.promotion.registered_model)
     tags = {"content": "0", "trained_until": "2011-09-01", "fitted_until": "2011-09-01", "promoted_on": "2011-09-01"}

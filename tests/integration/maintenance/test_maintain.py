@@ -43,7 +43,7 @@ def registry(settings: Settings):
     from recpipe.registry.store import client, experiment_id
 
     store = client(settings)
-    experiment = experiment_id(store, settings)
+    experiment = experiment_id(store, settings.places)
     store.create_registered_model(settings.promotion.registered_model)
 
     def register(old: bool = True, **tags: str) -> str:

@@ -103,8 +103,8 @@ def test_a_damaged_verdict_is_named(three) -> None:
     for content in ("", "{", "[]", "{}", '{"checks": [{"x": 1}]}'):
         file.write_text(content)
         with pytest.raises(Trouble, match=r"The stored verdict .*\.json is damaged .*Remove the file"):
-            load_verdict(three.settings, "recommendations", DAY)
+            load_verdict(three.settings.places, "recommendations", DAY)
         with pytest.raises(Trouble, match="is damaged"):
-            newest_verdicts(three.settings, "recommendations", 5)
+            newest_verdicts(three.settings.places, "recommendations", 5)
     file.unlink()
-    assert load_verdict(three.settings, "recommendations", date(2011, 1, 1)) is None
+    assert load_verdict(three.settings.places, "recommendations", date(2011, 1, 1)) is None

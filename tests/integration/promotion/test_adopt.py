@@ -133,15 +133,15 @@ def test_the_command_does_not_say_promoted_of_what_was_withdrawn(settings, their
 
 
 def test_where_training_starts(settings, theirs, neighbours):
-    assert name_start(settings, "") is None
-    assert name_start(settings, "champion") == Named("champion", False)
-    assert name_start(settings, "12") == Named("12", False)
-    assert name_start(settings, "models:/recpipe/2") == Named("models:/recpipe/2", False)
-    assert name_start(settings, "models:/sister/2") == Named("models:/sister/2", True)
-    assert name_start(settings, theirs) == Named(theirs, True)
+    assert name_start(settings.promotion, "") is None
+    assert name_start(settings.promotion, "champion") == Named("champion", False)
+    assert name_start(settings.promotion, "12") == Named("12", False)
+    assert name_start(settings.promotion, "models:/recpipe/2") == Named("models:/recpipe/2", False)
+    assert name_start(settings.promotion, "models:/sister/2") == Named("models:/sister/2", True)
+    assert name_start(settings.promotion, theirs) == Named(theirs, True)
     for wrong in ("models:/recpipe/latest", "models:/x", "--device", "; rm -rf x", "/no/folder", "champion\n"):
         with pytest.raises(BadSetting, match="Training cannot start from"):
-            name_start(settings, wrong)
+            name_start(settings.promotion, wrong)
 
 
 def test_a_version_of_another_registered_model_is_fetched(settings, theirs, neighbours):

@@ -121,7 +121,7 @@ def test_campaigns_that_name_a_call(settings: Settings, tmp_path: Path, marker: 
     file = tmp_path / "campaigns.yaml"
     file.write_text(f"- !!python/object/apply:os.mkdir ['{marker}']\n")
     with pytest.raises(RecpipeError, match=r"campaigns.yaml, line 1"):
-        read_campaigns(settings.changed(campaigns=str(file)))
+        read_campaigns(settings.changed(campaigns=str(file)).audiences)
     assert not marker.exists()
 
 

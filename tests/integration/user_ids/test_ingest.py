@@ -110,13 +110,13 @@ def test_ids_are_mapped_and_join(keyed: Settings) -> None:
     deliver(keyed, *planted())
     ingest_day(keyed, DAY)
     events = {row["event_id"]: row for row in rows_of(keyed, "events")}
-    ids = other_keys(keyed, "event", pa.array([row["event_id"] for row in GOOD])).to_pylist()
+    ids = other_keys(keyed.privacy, "event", pa.array([row["event_id"] for row in GOOD])).to_pylist()
     assert set(events) == set(ids)
     assert events[ids[3]]["user_id"] is None
     first = events[ids[0]]
     assert first["user_id"] == user_key(keyed, WHO)
-    assert first["session_id"] == other_keys(keyed, "session", pa.array([f"{WHO}/1"]))[0].as_py()
-    assert first["order_id"] == other_keys(keyed, "order", pa.array([MAIL]))[0].as_py()
+    assert first["session_id"] == other_keys(keyed.privacy, "session", pa.array([f"{WHO}/1"]))[0].as_py()
+    assert first["order_id"] == other_keys(keyed.privacy, "order", pa.array([MAIL]))[0].as_py()
     assert events[ids[1]]["query"] == "red lantern [mail] for [user]!"
     assert events[ids[2]]["text"] == "[user] says: write to [mail]"
     assert [events[ids[n]]["platform"] for n in (0, 4, 5)] == ["web", "[user]", "web"]
@@ -176,7 +176,7 @@ def test_an_error_of_a_library_is_not_quoted(keyed: Settings, monkeypatch: pytes
         raise ValueError(f"cannot parse '{WHO}'")
 
     deliver(keyed, event(0))
-    monkeypatch.setattr("recpipe.tables.ingest.rows.row_checks.judge", fails)
+    monkeypatch.setattr("recpipe.tables.ingest.stage.judge", fails)
     with pytest.raises(RecpipeError, match=r"ValueError in .*test_ingest.py, line \d+. Its text is kept back") as error:
         ingest_day(keyed, DAY)
     assert error.value.__suppress_context__

@@ -60,7 +60,7 @@ def test_what_is_critical_stops_the_day_and_what_warns_is_shown(own: Settings) -
     page = (own.places.reports / "verdicts" / f"events-{DAY}.html").read_text()
     assert "No price is above 2 pounds" in page
     assert "events.json, expectation 1" in page
-    assert load_verdict(own, "events", DAY) == verdict
+    assert load_verdict(own.places, "events", DAY) == verdict
 
 
 def test_recpipes_own_rules_stay_beside_them(own: Settings, settings: Settings) -> None:
@@ -206,14 +206,14 @@ def test_a_condition_that_would_run_as_code_is_refused(own: Settings, condition:
     kwargs = {"column": "price", "row_condition": condition, "condition_parser": "pandas"}
     write_raw(own, {"type": "expect_column_values_to_not_be_null", "kwargs": kwargs})
     with pytest.raises(BadSetting, match="would run as code"):
-        read_suites(own)
+        read_suites(own.intake)
 
 
 def test_a_condition_names_a_column_of_the_table(own: Settings) -> None:
     condition = {"type": "comparison", "column": {"name": "__class__"}, "operator": "==", "parameter": 1}
     write_raw(own, {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "price", "row_condition": condition}})
     with pytest.raises(BadSetting, match="column __class__, which events does not have"):
-        read_suites(own)
+        read_suites(own.intake)
 
 
 def test_lists_can_be_null_or_not_and_nothing_else(own: Settings) -> None:
@@ -221,7 +221,7 @@ def test_lists_can_be_null_or_not_and_nothing_else(own: Settings) -> None:
     assert [c.column for c in audit(own, "items", DAY, good_rows("items").to_batches(), FACTS).failed] == ["category"]
     write(own, "items", gxe.ExpectColumnValuesToBeInSet(column="category", value_set=["home"]))
     with pytest.raises(BadSetting, match="looks into category, which holds list"):
-        read_suites(own)
+        read_suites(own.intake)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_file_that_is_no_suite_is_named(own: Settings, name: str, text: str | 
 def test_no_folder_is_a_sentence(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path, expectations=str(tmp_path / "none"))
     with pytest.raises(BadSetting, match="which is no folder"):
-        read_suites(settings)
+        read_suites(settings.intake)
 
 
 @pytest.mark.parametrize("kind", sorted(OF_ROWS | OF_DAYS))

@@ -52,8 +52,8 @@ def test_a_verdict_is_stored_beside_the_table_even_when_it_failed(settings: Sett
     verdict = audit(settings, "events", DAY, good_rows("events", price=-1.0).to_batches(), {"bad_share": 0.0})
     assert verdict.failed
     assert (Path(settings.places.lake_root) / "_verdicts" / "events" / "2011-09-01.json").exists()
-    assert load_verdict(settings, "events", DAY) == verdict
-    assert load_verdict(settings, "events", date(2011, 9, 2)) is None
+    assert load_verdict(settings.places, "events", DAY) == verdict
+    assert load_verdict(settings.places, "events", date(2011, 9, 2)) is None
     page = (settings.places.reports / "verdicts" / "events-2011-09-01.html").read_text()
     assert "Refused: 22 of 23 checks passed" in page
     assert "1 of 4 rows are otherwise" in page
@@ -63,7 +63,7 @@ def test_a_verdict_is_stored_beside_the_table_even_when_it_failed(settings: Sett
 def test_a_later_verdict_of_the_day_replaces_the_first(settings: Settings) -> None:
     audit(settings, "events", DAY, good_rows("events", price=-1.0).to_batches(), {"bad_share": 0.0})
     second = audit(settings, "events", DAY, good_rows("events").to_batches(), {"bad_share": 0.0})
-    assert load_verdict(settings, "events", DAY) == second
+    assert load_verdict(settings.places, "events", DAY) == second
     assert not second.failed
     assert len(stored_bytes(settings)) == 3  # nothing is left beside verdict, page and index
 

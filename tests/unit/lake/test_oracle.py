@@ -79,6 +79,14 @@ def test_a_change_is_named_with_table_day_and_column(tmp_path: Path, changed: di
     assert not [line for line in found if "anna" in line or "bert" in line]
 
 
+def test_a_column_whose_difference_is_known_is_left_out_and_no_other(tmp_path: Path) -> None:
+    write(lake(tmp_path / "one"), tmp_path / "a")
+    write(lake(tmp_path / "other", status="empty"), tmp_path / "b")
+    write(lake(tmp_path / "third", status="empty", users=("anna",)), tmp_path / "c")
+    assert list(compare(tmp_path / "a", tmp_path / "b", ["days.status"])) == []
+    assert f"days of {DAY}, rows: 1 of 1 rows differ" in list(compare(tmp_path / "a", tmp_path / "c", ["days.status"]))
+
+
 def test_a_table_that_is_gone_is_named(tmp_path: Path) -> None:
     write(lake(tmp_path / "one"), tmp_path / "a")
     (tmp_path / "one" / "lake" / "episodes").rename(tmp_path / "episodes")

@@ -58,4 +58,4 @@ def test_names_for_nobody():
 def test_who_asks_for_an_id_means_the_one_that_was_delivered(key):
     settings = load_settings(user_key=key)
     for one, other in SAME:
-        assert typed_user(settings, str(other)) == user_keys(settings, pa.array([one])).to_pylist()[0]
+        assert typed_user(settings, str(other)) == user_keys(settings.privacy, pa.array([one])).to_pylist()[0]

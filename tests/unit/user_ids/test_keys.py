@@ -33,22 +33,22 @@ def keyed(settings: Settings) -> Settings:
 
 def test_a_user_is_the_hmac_of_the_id(keyed):
     expected = [hmac.new(bytes.fromhex(KEY), text, hashlib.sha256).hexdigest() for text in (b"12345", b"Kunde-7")]
-    assert user_keys(keyed, pa.array([" 12345", "Kunde-7", None, "12345"])).to_pylist() == [*expected, None, expected[0]]
-    assert user_keys(keyed, pa.array([12345])).to_pylist() == [user_key(keyed, 12345)] == [expected[0]]
-    assert user_keys(keyed, pa.chunked_array([pa.array(["12345"]).dictionary_encode()])).to_pylist() == [expected[0]]
+    assert user_keys(keyed.privacy, pa.array([" 12345", "Kunde-7", None, "12345"])).to_pylist() == [*expected, None, expected[0]]
+    assert user_keys(keyed.privacy, pa.array([12345])).to_pylist() == [user_key(keyed, 12345)] == [expected[0]]
+    assert user_keys(keyed.privacy, pa.chunked_array([pa.array(["12345"]).dictionary_encode()])).to_pylist() == [expected[0]]
 
 
 def test_without_a_key_ids_stay(settings):
-    assert user_keys(settings, pa.array([7, None])).to_pylist() == ["7", None]
-    assert other_keys(settings, "session", pa.array(["s1 "])).to_pylist() == ["s1"]
-    assert hashes(settings, "row", ["a"]) == [hashlib.sha256(b"a").hexdigest()]
+    assert user_keys(settings.privacy, pa.array([7, None])).to_pylist() == ["7", None]
+    assert other_keys(settings.privacy, "session", pa.array(["s1 "])).to_pylist() == ["s1"]
+    assert hashes(settings.privacy, "row", ["a"]) == [hashlib.sha256(b"a").hexdigest()]
     assert fingerprint(settings) == ""
 
 
 def test_the_same_text_of_two_kinds_has_nothing_in_common(keyed):
     ids = pa.array(["12345"])
-    found = {user_key(keyed, "12345")[:32], hashes(keyed, "row", ["12345"])[0][:32]}
-    found |= {other_keys(keyed, kind, ids)[0].as_py() for kind in ("session", "order", "event")}
+    found = {user_key(keyed, "12345")[:32], hashes(keyed.privacy, "row", ["12345"])[0][:32]}
+    found |= {other_keys(keyed.privacy, kind, ids)[0].as_py() for kind in ("session", "order", "event")}
     assert len(found) == 5
 
 
@@ -128,6 +128,6 @@ def test_the_command_maps_ids_in_their_order(keyed, tmp_path, monkeypatch):
     said = CliRunner().invoke(app, ["user-key", "7", "--file", str(file)])
     assert said.output.split() == [user_key(keyed, name) for name in "7989"]
     said = CliRunner().invoke(app, ["user-key", "--of", "session", "--file", "-"], input="s1\n")
-    assert said.output.split() == other_keys(keyed, "session", pa.array(["s1"])).to_pylist()
+    assert said.output.split() == other_keys(keyed.privacy, "session", pa.array(["s1"])).to_pylist()
     monkeypatch.delenv("RECPIPE_USER_KEY")
     assert isinstance(CliRunner().invoke(app, ["user-key", "7"]).exception, BadSetting)

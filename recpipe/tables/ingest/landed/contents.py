@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from recpipe.config.settings import Settings
+from recpipe.config.place_settings import DeliverySettings
 from recpipe.tables.ingest.landed.landing import Found, LandedFile, Landing
 
 MAGIC: Final = b"PAR1"
@@ -53,19 +53,19 @@ class Contents:
     strange: tuple[Strange, ...] = ()
 
 
-def sort_out(settings: Settings, landing: Landing, folder: str) -> Contents:
+def sort_out(delivery: DeliverySettings, landing: Landing, folder: str) -> Contents:
     """Sort out what lies in a folder; of files whose names do not say that they are parquet, both ends are read."""
-    there = [found for found in landing.everything(folder) if found.kind != "folder" and not is_hidden(settings, folder, found)]
+    there = [found for found in landing.everything(folder) if found.kind != "folder" and not is_hidden(delivery, folder, found)]
     files, strange = [], []
     for number, found in enumerate(there, start=1):
-        if why := _why_not(settings, landing, found):
+        if why := _why_not(delivery, landing, found):
             strange.append(Strange(found.name, f"{folder}/entry {number} of {len(there)}", why))
         else:
             files.append(landing.file(found))
     return Contents(tuple(sorted(files, key=lambda file: file.name)), tuple(strange))
 
 
-def is_hidden(settings: Settings, folder: str, found: Found) -> bool:
+def is_hidden(delivery: DeliverySettings, folder: str, found: Found) -> bool:
     """Whether something in a day's folder is no part of the delivery: a mark, somebody's half-written file, or what the shop passes over.
 
     What begins with a dot or an underscore is hidden, as everywhere in the world of parquet, and so is all below a folder
@@ -76,7 +76,7 @@ def is_hidden(settings: Settings, folder: str, found: Found) -> bool:
     hidden = any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in above)
     is_folder = found.kind == "empty folder"
     hidden |= name.startswith(".") or (name.startswith("_") and not (is_folder and "=" in name))
-    return hidden or name == settings.delivery.landing_mark or matches(inside, settings.delivery.landing_passed_over)
+    return hidden or name == delivery.landing_mark or matches(inside, delivery.landing_passed_over)
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
@@ -94,13 +94,13 @@ def looks_like_parquet(name: str) -> bool:
     return ending(name) == "parquet"
 
 
-def _why_not(settings: Settings, landing: Landing, found: Found) -> str:
+def _why_not(delivery: DeliverySettings, landing: Landing, found: Found) -> str:
     """Say why something is not read; empty if it is."""
     if found.kind in KINDS:
         return KINDS[found.kind]
     if not found.name.isprintable() and not _is_utf8(found.name):
         return "has a name that is not UTF-8"
-    if looks_like_parquet(found.name) or matches(found.name.rpartition("/")[2], settings.delivery.landing_files):
+    if looks_like_parquet(found.name) or matches(found.name.rpartition("/")[2], delivery.landing_files):
         return ""  # if it is none, reading it says so
     if not found.size:
         return "has no bytes"

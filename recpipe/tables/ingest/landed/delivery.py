@@ -8,6 +8,7 @@ from datetime import date
 from functools import cached_property
 
 from recpipe.config.layouts import folder_of, pattern_of
+from recpipe.config.place_settings import DeliverySettings, PrivacySettings
 from recpipe.config.settings import Settings
 from recpipe.contract import DELIVERED
 from recpipe.errors import BadDelivery
@@ -78,9 +79,9 @@ class Delivery:
         marked = {table for table in self.folders if table not in (*self.missing, *self.left_out)}
         by_list = is_manifest(self.settings.delivery.landing_mark)
         return {
-            table: sort_by_manifest(self.settings, self.landing, folder)
+            table: sort_by_manifest(self.settings.delivery, self.landing, folder)
             if by_list and table in marked
-            else sort_out(self.settings, self.landing, folder)
+            else sort_out(self.settings.delivery, self.landing, folder)
             for table, folder in self.folders.items()
         }
 
@@ -94,28 +95,25 @@ def find_delivery(settings: Settings, day: date) -> Delivery:
         If the landing does not answer.
     """
     landing = Landing.of(settings)
-    patterns = patterns_of(settings)
+    patterns = patterns_of(settings.delivery)
     folders = {table: folder_of(pattern, table, day) for table, pattern in patterns.items()}
     unmarked = [table for table, folder in folders.items() if not landing.has(f"{folder}/{settings.delivery.landing_mark}")]
     left_out = [
         table
         for table in unmarked
-        if table in settings.delivery.optional_tables and not _holds(settings, landing, folders[table])
+        if table in settings.delivery.optional_tables and not _holds(settings.delivery, landing, folders[table])
     ]
     missing = [table for table in unmarked if table not in left_out]
     return Delivery(day, landing, folders, tuple(missing), tuple(left_out), settings)
 
 
-def patterns_of(settings: Settings) -> dict[str, str]:
+def patterns_of(delivery: DeliverySettings) -> dict[str, str]:
     """Return the layout of each table."""
-    return {
-        table.name: pattern_of(settings.delivery.landing_layout, settings.delivery.landing_tables, table.name)
-        for table in DELIVERED
-    }
+    return {table.name: pattern_of(delivery.landing_layout, delivery.landing_tables, table.name) for table in DELIVERED}
 
 
-def _holds(settings: Settings, landing: Landing, folder: str) -> bool:
-    return any(found.kind != "folder" and not is_hidden(settings, folder, found) for found in landing.everything(folder))
+def _holds(delivery: DeliverySettings, landing: Landing, folder: str) -> bool:
+    return any(found.kind != "folder" and not is_hidden(delivery, folder, found) for found in landing.everything(folder))
 
 
 def require_delivery(settings: Settings, day: date) -> Delivery:
@@ -133,14 +131,14 @@ def require_delivery(settings: Settings, day: date) -> Delivery:
     if not delivery.complete:
         raise BadDelivery(delivery.message)
     if delivery.strange:
-        raise BadDelivery(_refusal(settings, delivery))
-    for table, pattern in patterns_of(settings).items():
+        raise BadDelivery(_refusal(settings.privacy, delivery))
+    for table, pattern in patterns_of(settings.delivery).items():
         refuse_neighbours(settings, delivery.landing, table, pattern, day, empty=not delivery.files[table])
     return delivery
 
 
-def _refusal(settings: Settings, delivery: Delivery) -> str:
-    by_place = has_key(settings)
+def _refusal(privacy: PrivacySettings, delivery: Delivery) -> str:
+    by_place = has_key(privacy)
     entries = (f"{entry.place if by_place else named(entry.name)} ({entry.why})" for entry in delivery.strange)
     return (
         f"The delivery of {delivery.day} holds what is not read: {listed(entries)}. Nothing was published. Deliver parquet files "
@@ -150,21 +148,21 @@ def _refusal(settings: Settings, delivery: Delivery) -> str:
     )
 
 
-def shown_name(settings: Settings, delivery: Delivery, file: LandedFile) -> str:
+def shown_name(privacy: PrivacySettings, delivery: Delivery, file: LandedFile) -> str:
     """Name a file for messages: as in the landing, and with a key of user ids by its place alone.
 
     Shops name files after customers, too; the place is that among the files of the table's day, by name.
     """
-    if not has_key(settings):
+    if not has_key(privacy):
         return named(file.name, 400)
     table, number = next(_places(delivery, file))
     return f"{delivery.folders[table]}/file {number} of {len(delivery.files[table])}"
 
 
-def source_name(settings: Settings, delivery: Delivery, file: LandedFile) -> str:
+def source_name(privacy: PrivacySettings, delivery: Delivery, file: LandedFile) -> str:
     """Name a file for the quarantine: its path below the day's folder, and with a key of user ids its place alone."""
     table, number = next(_places(delivery, file))
-    if has_key(settings):
+    if has_key(privacy):
         return f"file {number} of {len(delivery.files[table])}"
     return file.name.removeprefix(f"{delivery.folders[table]}/")
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recpipe.config.settings import Settings
+from recpipe.config.place_settings import DeliverySettings
 from recpipe.errors import BadDelivery
 from recpipe.tables.ingest.landed.contents import Contents, Strange, is_hidden
 from recpipe.tables.ingest.landed.landing import Found, LandedFile, Landing
@@ -48,7 +48,7 @@ def is_manifest(mark: str) -> bool:
     return mark.lower().endswith(".json")
 
 
-def sort_by_manifest(settings: Settings, landing: Landing, folder: str) -> Contents:
+def sort_by_manifest(delivery: DeliverySettings, landing: Landing, folder: str) -> Contents:
     """Sort out a folder as its manifest says: a listed file is read whatever its name.
 
     Raises
@@ -56,21 +56,21 @@ def sort_by_manifest(settings: Settings, landing: Landing, folder: str) -> Conte
     BadDelivery
         If the manifest cannot be read.
     """
-    entries = read_manifest(landing, folder, settings.delivery.landing_mark)
+    entries = read_manifest(landing, folder, delivery.landing_mark)
     there = {found.name.removeprefix(f"{folder}/"): found for found in landing.everything(folder) if found.kind != "folder"}
     names = {entry.name for entry in entries}
     files, strange = [], []
     for number, entry in enumerate(entries, start=1):
         found = there.get(entry.name)
         if why := _fault(landing, entry, found):
-            place = f"{folder}/{settings.delivery.landing_mark}, entry {number} of {len(entries)}"
+            place = f"{folder}/{delivery.landing_mark}, entry {number} of {len(entries)}"
             strange.append(Strange(f"{folder}/{entry.name}", place, why))
         elif found is not None:
             files.append(landing.file(found))
-    others = [found for name, found in there.items() if name not in names and not is_hidden(settings, folder, found)]
+    others = [found for name, found in there.items() if name not in names and not is_hidden(delivery, folder, found)]
     for number, found in enumerate(others, start=1):
         place = f"{folder}/other entry {number} of {len(others)}"
-        strange.append(Strange(found.name, place, f"is not listed in {settings.delivery.landing_mark}"))
+        strange.append(Strange(found.name, place, f"is not listed in {delivery.landing_mark}"))
     return Contents(tuple(sorted(files, key=lambda file: file.name)), tuple(strange))
 
 

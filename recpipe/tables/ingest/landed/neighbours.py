@@ -8,6 +8,7 @@ from datetime import date
 from itertools import islice
 
 from recpipe.config.layouts import folder_of
+from recpipe.config.place_settings import DeliverySettings
 from recpipe.config.settings import Settings
 from recpipe.errors import BadDelivery
 from recpipe.printable import named
@@ -43,10 +44,10 @@ def refuse_neighbours(settings: Settings, landing: Landing, table: str, pattern:
         With the names of what stands there.
     """
     folder = folder_of(pattern, table, day)
-    found = list(islice(_beside(settings, landing, folder, _fixed(pattern, table), day, empty), MOST))
+    found = list(islice(_beside(settings.delivery, landing, folder, _fixed(pattern, table), day, empty), MOST))
     if not found:
         return
-    what = f"{len(found)} entries beside it" if has_key(settings) else listed(map(named, found))
+    what = f"{len(found)} entries beside it" if has_key(settings.privacy) else listed(map(named, found))
     state = f"{folder} holds no file" if empty else f"{folder} is not all there may be"
     raise BadDelivery(
         f"The delivery of {day} is in doubt: {state}, and {what} may hold rows of {table} that nothing reads. Nothing was published. "
@@ -62,17 +63,17 @@ def _fixed(pattern: str, table: str) -> str:
     return "/".join(parts[:first]).replace("{{", "{").replace("}}", "}")
 
 
-def _beside(settings: Settings, landing: Landing, folder: str, above: str, day: date, empty: bool) -> Iterator[str]:
+def _beside(delivery: DeliverySettings, landing: Landing, folder: str, above: str, day: date, empty: bool) -> Iterator[str]:
     own = folder.removeprefix(above).strip("/").split("/")
     for found in landing.children(above):
         name = found.name.rpartition("/")[2]
-        if (name == own[0] and len(own) == 1) or is_hidden(settings, above, found):
+        if (name == own[0] and len(own) == 1) or is_hidden(delivery, above, found):
             continue
         for twin in (found.name, *_deeper(landing, found, own, day)):
             if (
                 not f"{folder}/".startswith(f"{twin}/")
                 and _is_day(twin.removeprefix(above).strip("/"), day)
-                and _holds(settings, landing, twin, found)
+                and _holds(delivery, landing, twin, found)
             ):
                 yield twin
         if empty and found.kind == "file" and (looks_like_parquet(name) or _names_day(name, day)):
@@ -108,8 +109,8 @@ def _names_day(name: str, day: date) -> bool:
     return f"{day:%Y%m%d}" in re.sub(r"[-_.]", "", name)
 
 
-def _holds(settings: Settings, landing: Landing, name: str, found: Found) -> bool:
+def _holds(delivery: DeliverySettings, landing: Landing, name: str, found: Found) -> bool:
     """Whether a file, or anything that is not hidden below a folder, stands there."""
     if found.kind == "file":
         return found.name == name
-    return any(one.kind == "file" and not is_hidden(settings, name, one) for one in landing.everything(name))
+    return any(one.kind == "file" and not is_hidden(delivery, name, one) for one in landing.everything(name))

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from recpipe.config.place_settings import PrivacySettings
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import ShopSettings
 from recpipe.contract import TABLES
 from recpipe.errors import BadDelivery, BadSetting
 from recpipe.printable import NAME, printable
@@ -92,7 +94,7 @@ class Rows:
         return int(self.delivered.num_rows)
 
 
-def column_names(settings: Settings, table: str) -> Mapping[str, str]:
+def column_names(shop: ShopSettings, table: str) -> Mapping[str, str]:
     """Return delivered name -> contract name, as the settings have it for a table.
 
     Raises
@@ -100,9 +102,7 @@ def column_names(settings: Settings, table: str) -> Mapping[str, str]:
     BadSetting
         If a name is none of the contract's.
     """
-    names = {"events": settings.shop.event_columns, "items": settings.shop.item_columns, "users": settings.shop.user_columns}[
-        table
-    ]
+    names = {"events": shop.event_columns, "items": shop.item_columns, "users": shop.user_columns}[table]
     for delivered, name in names.items():
         if name not in TABLES[table].columns or name in MADE:
             known = ", ".join(column for column in TABLES[table].columns if column not in MADE)
@@ -110,9 +110,9 @@ def column_names(settings: Settings, table: str) -> Mapping[str, str]:
     return names
 
 
-def version_column(settings: Settings, table: str) -> str:
+def version_column(shop: ShopSettings, table: str) -> str:
     """Return the delivered column that says which of two rows of a key is the later; empty if none does."""
-    return {"items": settings.shop.item_version_column, "users": settings.shop.user_version_column}.get(table, "")
+    return {"items": shop.item_version_column, "users": shop.user_version_column}.get(table, "")
 
 
 def plan_columns(settings: Settings, table: str, file: str, schema: pa.Schema) -> Plan:
@@ -125,14 +125,14 @@ def plan_columns(settings: Settings, table: str, file: str, schema: pa.Schema) -
     BadSetting
         If the settings name a column that the table does not have.
     """
-    renamed = column_names(settings, table)
+    renamed = column_names(settings.shop, table)
     kinds = _delivered_types(schema)
     top = unique_names(schema.names)
     candidates = [
         (renamed.get(name, name), name) for name in [*top, *(name for name in renamed if name in kinds and name not in top)]
     ]
     known = [(name, delivered) for name, delivered in candidates if name in TABLES[table].columns and name not in MADE]
-    _refuse_twins(settings, table, file, schema, known)
+    _refuse_twins(settings.shop, table, file, schema, known)
     sources = dict(known)
     _refuse_gaps(settings, table, file, list(kinds), schema, sources)
     for name, delivered in known:
@@ -167,9 +167,9 @@ def _extras(kinds: Mapping[str, tuple[Path, pa.DataType]], top: list[str], sourc
     return tuple(sorted(whole | fields))
 
 
-def _refuse_twins(settings: Settings, table: str, file: str, schema: pa.Schema, known: list[tuple[str, str]]) -> None:
-    needed = [delivered for _, delivered in known] + (settings.shop.event_id_from if table == "events" else [])
-    for delivered in [*needed, version_column(settings, table)]:
+def _refuse_twins(shop: ShopSettings, table: str, file: str, schema: pa.Schema, known: list[tuple[str, str]]) -> None:
+    needed = [delivered for _, delivered in known] + (shop.event_id_from if table == "events" else [])
+    for delivered in [*needed, version_column(shop, table)]:
         if (count := schema.names.count(delivered)) > 1:
             raise BadDelivery(
                 f"{file} has {count} columns named {delivered}, and {table} need one. Leave the others out, or rename them."
@@ -183,11 +183,11 @@ def _refuse_twins(settings: Settings, table: str, file: str, schema: pa.Schema, 
 
 
 def _refuse_gaps(settings: Settings, table: str, file: str, names: list[str], schema: pa.Schema, sources: dict[str, str]) -> None:
-    has = f"it has: {shown_columns(settings, schema.names)}"
+    has = f"it has: {shown_columns(settings.privacy, schema.names)}"
     for name in [*NEEDED[table], *(["title"] if table == "items" and settings.intake.items_need_title else [])]:
         if name not in sources:
             raise BadDelivery(
-                f"{file} has no column {name}, which {table} need ({has}{_near(settings, name, names)}). "
+                f"{file} has no column {name}, which {table} need ({has}{_near(settings.privacy, name, names)}). "
                 f"Deliver it, or name the column that holds it in {_setting(table)}."
             )
     if (table == "events" and "event_id" not in sources) or "event_id" in settings.shop.event_id_from:
@@ -195,21 +195,21 @@ def _refuse_gaps(settings: Settings, table: str, file: str, names: list[str], sc
             if name not in names:
                 raise BadDelivery(
                     f"{file} has no column {name}, which RECPIPE_EVENT_ID_FROM makes event ids from "
-                    f"({has}{_near(settings, name, names)}). Deliver it, or mend the setting."
+                    f"({has}{_near(settings.privacy, name, names)}). Deliver it, or mend the setting."
                 )
-    version = version_column(settings, table)
+    version = version_column(settings.shop, table)
     if version and version not in names:
         raise BadDelivery(
             f"{file} has no column {version}, which RECPIPE_{table[:-1].upper()}_VERSION_COLUMN names "
-            f"({has}{_near(settings, version, names)}). Deliver it, or mend the setting."
+            f"({has}{_near(settings.privacy, version, names)}). Deliver it, or mend the setting."
         )
 
 
-def _near(settings: Settings, wanted: str, names: list[str]) -> str:
+def _near(privacy: PrivacySettings, wanted: str, names: list[str]) -> str:
     """Name columns that differ from the wanted one in capitals, blanks and signs, or lie within a struct."""
     found = [name for name in names if _letters(name) == _letters(wanted) or name.rpartition(".")[2] == wanted]
-    if has_key(settings):
-        found = [name for name in found if shown_columns(settings, [name]) == name or "." in name]
+    if has_key(privacy):
+        found = [name for name in found if shown_columns(privacy, [name]) == name or "." in name]
     shown = ", ".join(f"'{printable(name, NAME)}'" for name in found[:3])
     return f"; near to it: {shown}" if shown else ""
 

@@ -192,7 +192,7 @@ def _culprit(settings: Settings, opened: pq.ParquetFile, seen: int) -> str:
             for batch in opened.iter_batches(settings.intake.batch_rows, columns=mine, use_threads=False):
                 plain_batch(batch)
         except FAULTS:
-            column = shown_columns(settings, opened.schema_arrow.names[: place + 1]).rpartition(", ")[2]
+            column = shown_columns(settings.privacy, opened.schema_arrow.names[: place + 1]).rpartition(", ")[2]
             return f" in column {column}, from row {seen} on"
     return ""
 

@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recpipe.config.place_settings import PrivacySettings
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import ShopSettings
 from recpipe.contract import TABLES
 from recpipe.tables.ingest.rows.columns import MADE, Rows
 from recpipe.tables.ingest.rows.jsonable import as_text
@@ -27,20 +29,20 @@ def event_ids(settings: Settings, rows: Rows) -> pa.Array:
     depend on how they were delivered. It is null where nothing that identifies the event is there. With a key of user ids
     the hash is keyed, and delivered ids are mapped: either may hold the user's id.
     """
-    if has_own_ids(settings, rows.plan.sources):
-        return other_keys(settings, "event", rows.columns["event_id"])
+    if has_own_ids(settings.shop, rows.plan.sources):
+        return other_keys(settings.privacy, "event", rows.columns["event_id"])
     if settings.shop.event_id_from:
-        return _hashes(settings, _named(settings, rows))
-    return content_hashes(settings, rows)
+        return _hashes(settings.privacy, _named(settings.shop, rows))
+    return content_hashes(settings.privacy, rows)
 
 
-def has_own_ids(settings: Settings, sources: dict[str, str]) -> bool:
+def has_own_ids(shop: ShopSettings, sources: dict[str, str]) -> bool:
     """Whether the delivered event ids are events' ids as they stand; not where the settings name them beside other columns."""
     delivered = sources.get("event_id")
-    return delivered is not None and (delivered not in settings.shop.event_id_from or len(settings.shop.event_id_from) == 1)
+    return delivered is not None and (delivered not in shop.event_id_from or len(shop.event_id_from) == 1)
 
 
-def content_hashes(settings: Settings, rows: Rows) -> pa.Array:
+def content_hashes(privacy: PrivacySettings, rows: Rows) -> pa.Array:
     """Return (n,) a hash of everything that was delivered of each row, whatever the order of its columns.
 
     Null where nothing was. Columns of the contract count by their canonical values, the others by their text; a column that
@@ -56,7 +58,7 @@ def content_hashes(settings: Settings, rows: Rows) -> pa.Array:
             parts[f"=={name}"] = _below_microseconds(delivered)
     texts = [_part(name, part) for name, part in sorted(parts.items())]
     whole = pc.binary_join_element_wise(*texts, "", null_handling="replace", null_replacement="")
-    made = [text[:HEX_DIGITS] for text in hashes(settings, "event", whole.to_pylist())]
+    made = [text[:HEX_DIGITS] for text in hashes(privacy, "event", whole.to_pylist())]
     return pa.array(made, pa.string(), mask=np.asarray(pc.equal(whole, "").to_numpy(zero_copy_only=False)))
 
 
@@ -82,18 +84,18 @@ def _part(name: str, values: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(f"{name}\x1e=", values, END, "")
 
 
-def _named(settings: Settings, rows: Rows) -> list[pa.Array]:
+def _named(shop: ShopSettings, rows: Rows) -> list[pa.Array]:
     contract_name = {delivered: name for name, delivered in rows.plan.sources.items()}
     return [
         as_text(rows.columns[contract_name[name]] if name in contract_name else rows.plan.column(rows.delivered, name))
-        for name in settings.shop.event_id_from
+        for name in shop.event_id_from
     ]
 
 
-def _hashes(settings: Settings, parts: list[pa.Array]) -> pa.Array:
+def _hashes(privacy: PrivacySettings, parts: list[pa.Array]) -> pa.Array:
     # the separators cannot stand in a value's text by accident: a value that holds them is still told apart by its length
     lengths = [pc.cast(pc.utf8_length(part), pa.string()) for part in parts]
     keys = pc.binary_join_element_wise(*lengths, *parts, "\x1f", null_handling="replace", null_replacement="\x00")
-    texts = [text[:HEX_DIGITS] for text in hashes(settings, "event", keys.to_pylist())]
+    texts = [text[:HEX_DIGITS] for text in hashes(privacy, "event", keys.to_pylist())]
     nothing = np.logical_and.reduce([np.asarray(pc.is_null(part).to_numpy(zero_copy_only=False)) for part in parts])
     return pa.array(texts, pa.string(), mask=nothing)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recpipe.config.place_settings import PrivacySettings
 from recpipe.config.settings import Settings
 from recpipe.tables.ingest.rows.columns import Plan, Rows
 from recpipe.tables.ingest.rows.shop_readings import Mask, mask
@@ -36,12 +37,12 @@ def behind_the_door(settings: Settings, rows: Rows) -> Rows:
 
     Event ids were mapped when they were made (`ingest.identity`).
     """
-    if not has_key(settings):
+    if not has_key(settings.privacy):
         return rows
     there = rows.columns
     owners = owners_of(rows)
-    found: dict[str, pa.Array] = {name: user_keys(settings, there[name]) for name in PERSONS if name in there}
-    found |= {name: other_keys(settings, kind, there[name]) for name, kind in OTHER_IDS.items() if name in there}
+    found: dict[str, pa.Array] = {name: user_keys(settings.privacy, there[name]) for name in PERSONS if name in there}
+    found |= {name: other_keys(settings.privacy, kind, there[name]) for name, kind in OTHER_IDS.items() if name in there}
     found.pop("event_id", None)
     # a mark may be longer than a short id, and no text may be longer than the audit allows
     most = settings.intake.max_text_length
@@ -58,12 +59,12 @@ def owners_of(rows: Rows) -> list[pa.Array]:
     return [rows.columns[name] for name in PERSONS if name in rows.columns]
 
 
-def misplaced(settings: Settings, rows: Rows) -> Iterator[tuple[str, Mask]]:
+def misplaced(privacy: PrivacySettings, rows: Rows) -> Iterator[tuple[str, Mask]]:
     """Yield columns that have no text to mask, and the rows whose value there is a mail address or the row's own id.
 
     A number of fewer than `LONG_ID` digits is no sign of that: users and items may well be counted alike.
     """
-    if not has_key(settings):
+    if not has_key(privacy):
         return
     if "item_id" in rows.columns:
         items = rows.columns["item_id"]
@@ -120,7 +121,7 @@ def payload_behind_the_door(
             continue
         name, value = of.get(delivered, ""), row.get(delivered)
         if name in OTHER_IDS and value is not None:
-            value = other_keys(settings, OTHER_IDS[name], pa.array([str(value)]))[0].as_py()
+            value = other_keys(settings.privacy, OTHER_IDS[name], pa.array([str(value)]))[0].as_py()
         elif plan.table == "items":
             value = _without_mails(value)
         else:

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recpipe.config.place_settings import PrivacySettings
 from recpipe.config.settings import Settings
+from recpipe.config.shop_settings import IntakeSettings, ShopSettings
 from recpipe.contract import EVENT_TYPES
 from recpipe.days import ONE_DAY, day_start
 from recpipe.tables.ingest.rows.columns import Rows
@@ -114,7 +116,7 @@ def judge(settings: Settings, rows: Rows, bounds: Bounds, known_items: pa.Array 
         rows, found = _items(settings, rows)
     else:
         rows, found = _users(rows, bounds)
-    findings = [*found, *_too_long(settings, rows)]
+    findings = [*found, *_too_long(settings.intake, rows)]
     which = np.full(len(rows), TAKEN_IN, dtype=np.int16)
     for index, finding in enumerate(findings):
         which[finding.rows & (which < 0)] = index
@@ -139,13 +141,13 @@ def _unreadable(rows: Rows) -> Iterator[Finding]:
         yield Finding("value cannot be read", column, bad)
 
 
-def _misplaced(settings: Settings, rows: Rows) -> Iterator[Finding]:
-    for column, bad in misplaced(settings, rows):
+def _misplaced(privacy: PrivacySettings, rows: Rows) -> Iterator[Finding]:
+    for column, bad in misplaced(privacy, rows):
         yield Finding("names a person", column, bad)
 
 
-def _too_long(settings: Settings, rows: Rows) -> Iterator[Finding]:
-    limit = settings.intake.max_text_length
+def _too_long(intake: IntakeSettings, rows: Rows) -> Iterator[Finding]:
+    limit = intake.max_text_length
     for column in LONG_COLUMNS[rows.plan.table]:
         if column in rows.plan.sources:
             yield Finding(
@@ -160,10 +162,10 @@ def _too_long(settings: Settings, rows: Rows) -> Iterator[Finding]:
         yield Finding(f"longer than {limit} characters", "attributes", bad)
 
 
-def _other_kind(settings: Settings, rows: Rows) -> Iterator[Finding]:
-    if settings.intake.item_id_pattern:
+def _other_kind(intake: IntakeSettings, rows: Rows) -> Iterator[Finding]:
+    if intake.item_id_pattern:
         ids = rows.columns["item_id"]
-        other = mask(pc.invert(pc.match_substring_regex(ids, settings.intake.item_id_pattern)))
+        other = mask(pc.invert(pc.match_substring_regex(ids, intake.item_id_pattern)))
         yield Finding("item id is not that of a product", "item_id", other, set_aside=True)
 
 
@@ -172,7 +174,7 @@ def _other_kind(settings: Settings, rows: Rows) -> Iterator[Finding]:
 
 def _events(settings: Settings, rows: Rows, bounds: Bounds, known: pa.Array | None) -> tuple[Rows, list[Finding]]:
     delivered = rows.columns["event_type"]
-    types = _event_types(settings, delivered)
+    types = _event_types(settings.shop, delivered)
     # a return is a type of its own: the sign that shops give its pieces says nothing more
     returned = pc.fill_null(pc.equal(types, "return"), False)
     quantity = rows.columns["quantity"]
@@ -181,9 +183,9 @@ def _events(settings: Settings, rows: Rows, bounds: Bounds, known: pa.Array | No
     return rows, list(_event_findings(settings, rows, delivered, bounds, known))
 
 
-def _event_types(settings: Settings, delivered: pa.Array) -> pa.Array:
+def _event_types(shop: ShopSettings, delivered: pa.Array) -> pa.Array:
     coded = delivered.dictionary_encode()
-    names = [settings.shop.event_types.get(name, name) for name in coded.dictionary.to_pylist()]
+    names = [shop.event_types.get(name, name) for name in coded.dictionary.to_pylist()]
     return pa.array(names, pa.string()).take(coded.indices)
 
 
@@ -195,9 +197,9 @@ def _event_findings(
     if settings.intake.set_aside_event_types:
         aside = mask(pc.is_in(delivered, pa.array(settings.intake.set_aside_event_types, pa.string())))
         yield Finding("kind of event that is set aside", "event_type", aside, set_aside=True)
-    yield from _other_kind(settings, rows)
+    yield from _other_kind(settings.intake, rows)
     yield from _unreadable(rows)
-    yield from _misplaced(settings, rows)
+    yield from _misplaced(settings.privacy, rows)
     yield Finding("unknown event type", "event_type", ~mask(pc.is_in(types, pa.array(EVENT_TYPES, pa.string()))))
     yield Finding("no item id", "item_id", mask(pc.and_(pc.is_null(ids), pc.not_equal(types, "search"))))
     yield Finding("no time", "ts", mask(pc.is_null(columns["ts"])))
@@ -221,7 +223,7 @@ def _event_findings(
 
 def _items(settings: Settings, rows: Rows) -> tuple[Rows, list[Finding]]:
     rows = _with(rows, available=pc.fill_null(rows.columns["available"], True))
-    findings = [*_other_kind(settings, rows), *_unreadable(rows), *_misplaced(settings, rows)]
+    findings = [*_other_kind(settings.intake, rows), *_unreadable(rows), *_misplaced(settings.privacy, rows)]
     findings.append(Finding("no item id", "item_id", mask(pc.is_null(rows.columns["item_id"]))))
     if settings.intake.items_need_title:
         title = rows.columns["title"]

@@ -129,7 +129,7 @@ def test_a_cap_refuses_a_day_whose_earlier_days_are_missing(shop):
     shorter = capped.settings.changed(campaign_cap_days=1)
     assert run_day(shorter, AUDIENCES, DAY)["rows"] > 0
     run_day(capped.settings, AUDIENCES, date(2026, 3, 1))
-    (stale,) = stale_days(shop.places.lake)
+    (stale,) = stale_days(shop.lake)
     assert (stale.table, stale.day, stale.source_day) == ("campaign_audiences", DAY, date(2026, 3, 1))
     assert run_day(capped.settings, AUDIENCES, DAY)["rows"] == 0  # all were addressed by the first
 
@@ -255,7 +255,7 @@ def test_files_that_change_under_way_are_refused(shop):
 def test_named_items_are_those_whose_absence_costs_the_most(taught):
     """Faithful: without the first named item the log odds fall, and by no less than without any other bought item."""
     day = date(2026, 4, 2)
-    campaigns = read_campaigns(taught.settings)
+    campaigns = read_campaigns(taught.settings.audiences)
     shop = campaign_history.read_shop(taught.settings, taught.lake.reader(), day, campaigns)
     model = responses.by_affinity()
     place = {name: n for n, name in enumerate(shop.users)}
@@ -280,9 +280,9 @@ def test_named_items_are_those_whose_absence_costs_the_most(taught):
 def test_without_the_purchases_that_are_named_the_probability_falls_the_furthest(taught):
     """Faithful to the end: the lines themselves are taken away, and everything is counted anew by the model that was learned."""
     day = date(2026, 4, 2)
-    campaigns = read_campaigns(taught.settings)
+    campaigns = read_campaigns(taught.settings.audiences)
     shop = campaign_history.read_shop(taught.settings, taught.lake.reader(), day, campaigns)
-    model, weights = campaign_history.learn_model(taught.settings, shop, campaigns, day), shop.weights["c3"]
+    model, weights = campaign_history.learn_model(taught.settings.audiences, shop, campaigns, day), shop.weights["c3"]
     lines = shop.purchases
 
     def chance(user: int, gone: int = -1) -> float:
@@ -322,7 +322,7 @@ def test_without_the_purchases_that_are_named_the_probability_falls_the_furthest
 )
 def test_an_entry_that_is_amiss_is_refused_with_its_line(shop, entry, message):
     with pytest.raises(BadSetting, match=message):
-        read_campaigns(declare(shop, LATER, LATER | entry).settings)
+        read_campaigns(declare(shop, LATER, LATER | entry).settings.audiences)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_a_file_that_is_amiss_is_refused_with_its_line(shop, name, text, message
     file = shop.settings.places.home / name
     file.write_text(text)
     with pytest.raises(BadSetting, match=message):
-        read_campaigns(shop.settings.changed(campaigns=str(file)))
+        read_campaigns(shop.settings.changed(campaigns=str(file)).audiences)
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_files_that_are_no_utf_8_are_refused_with_their_line(shop, name):
     file = shop.settings.places.home / name
     file.write_bytes(b"\n\n- id: caf\xe9\n")
     with pytest.raises(BadSetting, match=f"{name}, line 3: this is no text in UTF-8"):
-        read_campaigns(shop.settings.changed(campaigns=str(file)))
+        read_campaigns(shop.settings.changed(campaigns=str(file)).audiences)
     listed(shop, "own.csv", "user_id")
     (shop.settings.places.home / "own.csv").write_bytes(b"user_id\nu1\ncaf\xe9\n")
     with pytest.raises(BadSetting, match=r"own\.csv, line 3: this is no text in UTF-8"):
@@ -376,7 +376,9 @@ def test_yaml_says_the_same_as_json_lines(shop):
     text = "- id: reds\n  first_day: 2026-03-03\n  last_day: 2026-03-05\n  item_ids: [red0, red1]\n"
     file = shop.settings.places.home / "c.yaml"
     file.write_text(text)
-    assert read_campaigns(shop.settings.changed(campaigns=str(file))) == read_campaigns(declare(shop, LATER).settings)
+    assert read_campaigns(shop.settings.changed(campaigns=str(file)).audiences) == read_campaigns(
+        declare(shop, LATER).settings.audiences
+    )
 
 
 # --- the suite ----------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def test_a_day_stands_in_the_register_with_its_rows(settings, deliver, an_event)
         ("events", DAY, "closed", 3, "local"), ("items", DAY, "closed", 3, "local"),
         ("quarantine", DAY, "empty", 0, "local"), ("users", DAY, "closed", 3, "local"),
     ]  # fmt: skip
-    assert [load_verdict(settings, table, DAY).failed for table in TABLES] == [[]] * 4
+    assert [load_verdict(settings.places, table, DAY).failed for table in TABLES] == [[]] * 4
     assert not list((settings.places.work / "ingest").glob("*/*"))
 
 

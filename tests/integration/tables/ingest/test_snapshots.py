@@ -37,7 +37,7 @@ def rows_on(settings: Settings, table: str, day: date) -> list[dict[str, Any]]:
 
 
 def facts(settings: Settings, table: str, day: date) -> dict[str, Any]:
-    verdict = load_verdict(settings, table, day)
+    verdict = load_verdict(settings.places, table, day)
     assert verdict is not None
     return dict(verdict.facts)
 

@@ -25,7 +25,7 @@ def found(zone, first, hours=24.0, count=200, late=0):
     times += [day_start(DAY, settings.shop.zone) - timedelta(hours=1 + n % 20) for n in range(late)]
     half_hours = HalfHours()
     half_hours.add(pa.array([*times, None], pa.timestamp("us", "UTC")), day_start(DAY, settings.shop.zone))
-    return settings, other_midnight(settings, DAY, half_hours)
+    return settings, other_midnight(settings.shop, DAY, half_hours)
 
 
 MIDNIGHT_UTC = datetime(2011, 9, 1, tzinfo=UTC)

@@ -48,7 +48,7 @@ def test_a_wrong_line_is_refused_with_its_number(tmp_path: Path, text, message):
 
 def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path):
     with pytest.raises(BadSetting, match="RECPIPE_REVIEW_ASPECTS: there is no file"):
-        aspects_file(load_settings(home=tmp_path, review_aspects=str(tmp_path / "none.txt")))
+        aspects_file(load_settings(home=tmp_path, review_aspects=str(tmp_path / "none.txt")).reviews)
     file = tmp_path / "aspects.txt"
     file.write_bytes("größe: klein".encode("latin-1"))
     with pytest.raises(BadSetting, match="UTF-8"):

@@ -16,7 +16,7 @@ from recpipe.tables.search.wishes import amount, names, names_none, read_wish
 from recpipe.text.lexical import fold, words_of
 from recpipe.text.queries import is_personal, normalise
 
-WORDS = load_words(load_settings())
+WORDS = load_words(load_settings().searches)
 
 
 def limits(text: str) -> tuple[float | None, float | None, str]:
@@ -191,7 +191,7 @@ def test_names_of_the_catalogue(text, paths, brand):
 def of_file(folder: Path, text: str) -> None:
     file = folder / "words.yaml"
     file.write_text(text)
-    load_words(load_settings(search_words=str(file)))
+    load_words(load_settings(search_words=str(file)).searches)
 
 
 @pytest.mark.parametrize(
@@ -215,13 +215,13 @@ def test_a_file_that_is_wrong_is_refused_with_its_line(tmp_path, text, says):
 
 def test_there_has_to_be_a_file(tmp_path):
     with pytest.raises(BadSetting, match="RECPIPE_SEARCH_WORDS: there is no file"):
-        load_words(load_settings(search_words=str(tmp_path / "none.yaml")))
+        load_words(load_settings(search_words=str(tmp_path / "none.yaml")).searches)
 
 
 def test_a_shop_can_bring_its_own_words(tmp_path):
     file = tmp_path / "words.yaml"
     file.write_text("currency: [kr]\nlanguages:\n  sv:\n    below: [under, no]\n    without: [utan]\n")
-    words = load_words(load_settings(search_words=str(file)))
+    words = load_words(load_settings(search_words=str(file)).searches)
     assert words.kinds["below"] == ("under", "no")  # a bare no is a word, not false
     wish = read_wish("lampa under 200 kr utan sladd", words)
     assert (wish.high, wish.without, wish.rest) == (200, ("sladd",), "lampa utan sladd")
