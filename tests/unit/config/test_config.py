@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
+import recpipe
 from recpipe import contract
 from recpipe.cli.command import app
 from recpipe.config import checks
@@ -355,3 +356,13 @@ def test_the_command_shows_no_secret(monkeypatch):
     assert every["RECPIPE_MLFLOW_URI"]["value"] == "postgresql://mlflow:…@db:5432/mlflow?…"
     monkeypatch.setenv("RECPIPE_MLFLOW_URI", "sqlite:///runs/mlflow.db")
     assert told()["RECPIPE_MLFLOW_URI"]["value"] == "sqlite:///runs/mlflow.db"
+
+
+def test_a_home_brings_its_own_file_of_settings(tmp_path, monkeypatch):
+    monkeypatch.delenv("RECPIPE_ENV_FILE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    for name, k in ((".recpipe", 4), ("elsewhere", 7)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recpipe.env").write_text(f"RECPIPE_TOP_K={k}\n")
+    assert load_settings().lists.top_k == 4
+    assert recpipe.open_shop("elsewhere").settings.lists.top_k == 7
