@@ -51,7 +51,7 @@ def report_page(settings: Settings, found: Outcomes, warnings: Sequence[str], hi
     drift = [next((row["value"] for row in each if row["metric"] == DRIFT), None) for each in history.values()]
     return render(
         "outcomes.html",
-        settings=settings,
+        settings=settings.evaluation,
         found=found,
         warnings=warnings,
         listed=value_of(rows, ALL, f"coverage@{k}", found.model_version),
