@@ -134,7 +134,7 @@ def test_a_night_leaves_a_row_a_newcomer_and_name(filled_home, tmp_path):
 
 
 def test_what_is_published_in_any_order_ends_in_the_same_rows(filled_home, tmp_path):
-    settings = nights(filled_home, tmp_path).model_copy(update={"min_users": 1})
+    settings = nights(filled_home, tmp_path).changed(min_users=1)
     lake = Lake.from_settings(settings)
     put(settings, "newcomer_outcomes", date(2026, 3, 10), [one("z1", 1.0, cohort="zero", metric_k=3)])
     evaluate_day(settings, SECOND_DAY)

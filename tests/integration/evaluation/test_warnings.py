@@ -72,7 +72,7 @@ def test_warnings_are_posted_as_json(settings, listener, caplog):
 
 
 def test_a_floor_is_told_with_its_report(settings, listener):
-    strict = with_webhook(settings, listener).model_copy(update={"floor_ndcg": 0.9, "max_drift": 0.0001})
+    strict = with_webhook(settings, listener).changed(floor_ndcg=0.9, max_drift=0.0001)
     found = evaluate_day(strict, DAY)
     notify(strict, found["warnings"], found["day"])
     ((_, body),) = listener.posted

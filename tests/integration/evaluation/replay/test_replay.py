@@ -186,7 +186,7 @@ def test_a_replay_that_cannot_be_is_refused_in_a_sentence(shop, day, cut, error,
 def test_the_lists_are_those_that_the_night_would_make(shop):
     model = shop.folder(TextPrototype())
     plan = shop.plan(TextPrototype(), BEFORE)
-    night = open_night(shop.settings, plan, shop.lake.reader(plan["versions"]))
+    night = open_night(shop.settings, plan, shop.lake.reader(plan.versions))
     made = rank_blocks(night, 0, 1).to_pylist()
     reader = shop.lake.reader()
     stage = with_users(open_stage(reader, shop.settings, str(BEFORE)), reader, night.users)
