@@ -10,9 +10,10 @@ AUDIT := .venv-audit
 # what a cluster needs beside it, and a server of S3: an environment that lies over the first
 SERVICES := .venv-services
 SERVICES_READY := $(SERVICES)/.ready
-# what needs no service of its own machine; the search behind the door takes minutes, and runs with the services
+# the search behind the door takes minutes, and runs with the services
 DOOR := tests/integration/user_ids/test_behind_the_door.py
-XDIST := -n $(or $(WORKERS),2) --dist loadgroup
+# processes of pytest: make test WORKERS=4
+XDIST := -n $(or $(WORKERS),2) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: audit demo docs test test-unit test-services test-fast lint bench up down lock clean help
 
@@ -34,10 +35,12 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## the main job on the shipped shop: history, training, ten nights, outcomes
 	@$(BIN)/recpipe demo
 
-test: lint  ## lint, and all tests that need no service, on two cores
-	$(BIN)/python -m pytest tests/unit tests/integration --ignore=$(DOOR) $(XDIST) --durations 10
+test: lint  ## lint, and all tests that need no service, on two cores; measures what the unit tests run
+	$(BIN)/python -m pytest tests/unit $(XDIST) --cov --cov-report=
+	@echo "The unit tests run $$($(BIN)/coverage report --format=total) % of the lines of recpipe/ ($(BIN)/coverage report names the others)."
+	$(BIN)/python -m pytest tests/integration --ignore=$(DOOR) $(XDIST) --durations 10
 
-test-unit: $(READY)  ## the tests of one thing each: under a minute
+test-unit: $(READY)  ## the tests of one thing each, in under a minute
 	$(BIN)/python -m pytest tests/unit $(XDIST)
 
 $(SERVICES_READY): $(READY) docker/requirements-cluster.txt tests/services/requirements.txt
@@ -50,6 +53,7 @@ test-services: $(SERVICES_READY)  ## the same on Postgres, Redis, Celery and S3:
 	tests/services/install.sh
 	$(SERVICES)/bin/python -m pytest tests/services --durations 10
 	RECPIPE_TEST_DOOR=services $(BIN)/python -m pytest $(DOOR)
+	RECPIPE_TEST_INSTALL=index $(BIN)/python -m pytest tests/integration/install/test_wheel.py
 
 test-fast: test-unit
 
@@ -69,7 +73,7 @@ bench: $(READY)  ## timings, as ratios to a peer in the same run
 	$(BIN)/python -m benchmarks
 
 docs: $(READY)  ## the documentation as a site, in build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would let warnings pass
 
 up: $(READY)  ## start the Airflow and MLflow pages of the demo
 	@$(BIN)/recpipe up

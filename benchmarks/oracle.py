@@ -1,7 +1,7 @@
 """The rows of a lake as canonical dumps, and the comparison of two dumps: the measure of a change that changes no row.
 
     python -m benchmarks.oracle write HOME OUT [--digests FILE]
-    python -m benchmarks.oracle compare A B
+    python -m benchmarks.oracle compare A B [--without TABLE.COLUMN]
 
 A dump is a folder: one parquet file a table, its rows in an order that follows from the rows alone, and ``manifest.json``
 with the number of rows and a SHA-256 a table and day. ``--digests`` writes the manifest alone, short enough for a
@@ -15,7 +15,7 @@ import hashlib
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -79,7 +79,7 @@ def write(home: Path, out: Path) -> Manifest:
     for name, whole in tables(home):
         rows = without(whole, DROPPED.get(name, {}))
         text = canonical(rows)
-        order = pc.sort_indices(pa.table({"day": _days(rows), "text": text}), [("day", "ascending"), ("text", "ascending")])
+        order = _order(_days(rows), text)
         rows, text = rows.take(order), text.take(order)
         pq.write_table(rows, out / f"{name}.parquet", compression="zstd")
         found[name] = {
@@ -141,6 +141,10 @@ def _days(rows: pa.Table) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array([""] * rows.num_rows, pa.string())])
 
 
+def _order(days: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.Array:
+    return pc.sort_indices(pa.table({"day": days, "text": text}), [("day", "ascending"), ("text", "ascending")])
+
+
 def canonical(rows: pa.Table) -> pa.ChunkedArray:
     """Return each row as one text that depends on its values alone, every bit of a float included."""
     columns = [as_text(rows[name]) for name in rows.column_names]
@@ -194,15 +198,17 @@ def short(manifest: Manifest) -> Manifest:
 # --- comparing
 
 
-def compare(a: Path, b: Path) -> Iterator[str]:
+def compare(a: Path, b: Path, without_columns: Sequence[str] = ()) -> Iterator[str]:
     """Say where two dumps differ, a line each; no line where every row is the same.
 
     Parameters
     ----------
     a, b
         Folders that `write` made, or files of digests.
+    without_columns
+        Columns, such as ``days.code_version``, whose differences are known; their tables need the rows of both dumps.
     """
-    one, other = _manifest(a), _manifest(b)
+    one, other = _manifest(a, without_columns), _manifest(b, without_columns)
     for name in sorted(one.keys() | other.keys()):
         if name not in one or name not in other:
             there = a if name in one else b
@@ -211,9 +217,16 @@ def compare(a: Path, b: Path) -> Iterator[str]:
             yield from _compare_table(name, a, b, one[name], other[name])
 
 
-def _manifest(place: Path) -> Manifest:
+def _manifest(place: Path, without_columns: Sequence[str] = ()) -> Manifest:
+    """Return the manifest of a dump, with the digests of some tables as they are without some columns."""
     file = place / "manifest.json" if place.is_dir() else place
     found: Manifest = json.loads(file.read_text())
+    for table in sorted({name.partition(".")[0] for name in without_columns} & found.keys()):
+        columns = {name.partition(".")[2]: "" for name in without_columns if name.startswith(f"{table}.")}
+        rows = without(pq.read_table(place / f"{table}.parquet"), columns)
+        days, text = _days(rows), canonical(rows)
+        order = _order(days, text)
+        found[table] |= {"columns": rows.column_names, **digest(days.take(order), text.take(order))}
     return found
 
 
@@ -228,19 +241,28 @@ def _compare_table(name: str, a: Path, b: Path, one: Mapping[str, Any], other: M
     changed = [day for day in days if one["days"].get(day) != other["days"].get(day)]
     yield f"{name}: {len(changed)} of {len(days)} days differ: {', '.join(changed[:SHOWN])}{' …' if len(changed) > SHOWN else ''}"
     if a.is_dir() and b.is_dir():
+        mine = pq.read_table(a / f"{name}.parquet", columns=list(one["columns"]))
+        theirs = pq.read_table(b / f"{name}.parquet", columns=list(other["columns"]))
+        if len(changed) > SHOWN:
+            yield from _one_line_each(_compare_day(name, "them all", _of(mine, changed), _of(theirs, changed), list(one["key"])))
         for day in changed[:SHOWN]:
-            yield from _compare_day(name, day, _rows(a, name, day), _rows(b, name, day), list(one["key"]))
+            yield from _compare_day(name, day, _of(mine, [day]), _of(theirs, [day]), list(one["key"]))
 
 
-def _rows(dump: Path, name: str, day: str) -> pa.Table:
-    rows = pq.read_table(dump / f"{name}.parquet")
-    return rows.filter(pc.equal(_days(rows), day))
+def _of(rows: pa.Table, days: Sequence[str]) -> pa.Table:
+    return rows.filter(pc.is_in(_days(rows), value_set=pa.array(days, pa.string())))
+
+
+def _one_line_each(lines: Iterable[str]) -> Iterator[str]:
+    """Leave the rows themselves out."""
+    return (line for line in lines if not line.startswith(" "))
 
 
 def _compare_day(name: str, day: str, one: pa.Table, other: pa.Table, key: list[str]) -> Iterator[str]:
     """Say which rows of a day are in one dump alone, and in which columns those of the same key differ."""
     shared = [column for column in one.column_names if column in other.column_names]
-    keys = [canonical(rows.select(key or shared)).combine_chunks() for rows in (one, other)]
+    key = list(dict.fromkeys(["day", *key])) if key and "day" in shared else key or shared
+    keys = [canonical(rows.select(key)).combine_chunks() for rows in (one, other)]
     if any(pc.count_distinct(some).as_py() < len(some) for some in keys):
         key = shared
         keys = [canonical(rows.select(shared)).combine_chunks() for rows in (one, other)]
@@ -294,6 +316,7 @@ def main() -> int:
     comparing = commands.add_parser("compare", help="say where two dumps differ; ends with 1 if they do")
     comparing.add_argument("a", type=Path)
     comparing.add_argument("b", type=Path)
+    comparing.add_argument("--without", action="append", default=[], help="TABLE.COLUMN whose difference is known")
     asked = parser.parse_args()
     if asked.command == "write":
         manifest = write(asked.home, asked.out)
@@ -301,8 +324,9 @@ def main() -> int:
             asked.digests.write_text(json.dumps(short(manifest), indent=1) + "\n")
         print("\n".join(f"{table['rows']:>12,}  {table['sha256'][:16]}  {name}" for name, table in manifest.items()))
         return 0
-    differences = list(compare(asked.a, asked.b))
-    print("\n".join(differences) or f"{asked.a} and {asked.b}: every row of every table is the same.")
+    differences = list(compare(asked.a, asked.b, asked.without))
+    but = f", but for {', '.join(asked.without)}" if asked.without else ""
+    print("\n".join(differences) or f"{asked.a} and {asked.b}: every row of every table is the same{but}.")
     return int(bool(differences))
 
 

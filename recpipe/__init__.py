@@ -11,9 +11,9 @@ from typing import Any
 __version__ = "0.2.0"
 
 _PLACES = {
-    "open_shop": "recpipe.api.shop",
-    "Shop": "recpipe.api.shop",
-    "Dataset": "recpipe.dataset.frames",
+    "open_shop": "recpipe.api.open_shop",
+    "Shop": "recpipe.api.open_shop",
+    "Dataset": "recpipe.dataset.from_frames",
     "PairNetwork": "recpipe.api.estimators",
     "Prototypical": "recpipe.api.estimators",
     "MAML": "recpipe.api.estimators",

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from recpipe.errors import BadSetting
+
 
 @contextmanager
 def whole_file(file: Path, durable: bool = False) -> Iterator[Path]:
@@ -43,6 +45,19 @@ def write_whole(file: Path, data: bytes | str) -> None:
     """Write a file that others see complete or not at all, whatever happens to the machine; text as UTF-8."""
     with whole_file(file, durable=True) as beside:
         beside.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def existing(file: Path, setting: str, advice: str = "") -> Path:
+    """Return a file that a setting names.
+
+    Raises
+    ------
+    BadSetting
+        If there is none, with the advice.
+    """
+    if not file.is_file():
+        raise BadSetting(f"{setting}: there is no file {file}.{advice}")
+    return file
 
 
 def sha256_of(file: Path) -> str:

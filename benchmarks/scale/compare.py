@@ -151,14 +151,15 @@ def compare_lists(case: Case, blocks: int = 3) -> None:
 def reasons_of(case: Case, user: int, lists: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the prototype's reasons of one user's list: (K, 2) items of the support, −1 for none."""
     night = case.night
-    support, vectors = take(night.users.support, np.array([user])), night.space.vectors.tocsr()
+    support, vectors = take(night.users.support, np.array([user])), sp.csr_matrix(night.space.vectors)
     vectors.sort_indices()
     share = (support.label * support.weight).astype(np.float32)
     out = np.full((1, K, 2), -1, np.int64)
     stamp, place = np.full(len(night.alike), -1, np.int64), np.zeros(len(night.alike), np.int64)
     sides = support.indptr, support.item, share, vectors.indptr.astype(np.int64), vectors.indices, vectors.data
     causes(0, 1, lists, *sides, night.alike, stamp, place, out)
-    return out[0]
+    found: NDArray[np.int64] = out[0]
+    return found
 
 
 def beside_implicit(met: sp.csr_matrix) -> None:

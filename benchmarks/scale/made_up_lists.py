@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,12 +28,12 @@ def publish(opened: Opened[Night]) -> None:
     users = len(night.users)
     with metered("rows from arrays", users=users):
         rows = made_up_rows(night)
-    plan = {**opened.plan, "shards": 1}
+    plan = replace(opened.plan, shards=1)
     object.__setattr__(night, "plan", plan)
     with metered("facts of the audit", users=users):
         facts = night_shards._facts(night, 0, rows)
     say(facts={name: count for name, count in facts.items() if count})
-    ready: Any = SimpleNamespace(name=night_shards.LISTS.name, make=lambda *_: (rows, facts), table=night_shards.LISTS.table)
+    ready: Any = SimpleNamespace(name=night_shards.LISTS.name, build=lambda *_: (rows, facts), table=night_shards.LISTS.table)
     staged = Opened(opened.settings, ready, plan, night, opened.reader)
     with metered("stage one shard", users=users):
         file = write_shard(staged, 0)

@@ -61,14 +61,14 @@ def make_pairs(catalogue: Catalogue, partners: int, settings: dict[str, Any]) ->
     near = np.sort(near, 1).astype(np.int32)
     kept = np.ones(near.shape, bool)
     kept[:, 1:] = near[:, 1:] != near[:, :-1]
-    item = near[kept]
+    item: NDArray[np.int32] = near[kept].astype(np.int32)
     value = rng.random((len(item), len(ours.CHANNELS)), np.float32)
     value[rng.random(value.shape) >= SPOKEN] = 0
     trend = np.repeat(np.log1p(catalogue.weight * 1000)[:, None], len(ours.TRENDS), axis=1).astype(np.float32)
     popular = np.sort(np.argsort(-catalogue.weight)[:200]).astype(np.int32)
     season, price = np.zeros((SEASONS_AHEAD, ITEMS), np.float32), np.zeros(ITEMS, np.float32)
-    layout = np.r_[0, np.cumsum(kept.sum(1))].astype(np.int64), item
-    return Pairs(*layout, value, trend, season, popular, price, ours.used(settings))
+    indptr = np.r_[0, np.cumsum(kept.sum(1))].astype(np.int64)
+    return Pairs(indptr, item, value, trend, season, popular, price, ours.used(settings))
 
 
 def make_supports(catalogue: Catalogue, size: int) -> sp.csr_matrix:

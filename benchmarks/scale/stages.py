@@ -30,6 +30,7 @@ from benchmarks.scale.metering import guard_memory, metered, say, timed
 from recpipe.config.settings import Settings, load_settings
 from recpipe.lake.lake import Lake
 from recpipe.pipeline.plan import by_hand, sweep
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.shards import Opened, open_task
 from recpipe.tables.recommendations.night_shards import LISTS
 
@@ -59,7 +60,7 @@ class Shop:
         return self.last - timedelta(days=HORIZON_DAYS + 1)
 
     @cached_property
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> RunPlan:
         """The plan of the night; it names the model's folder, so no registry is asked."""
         return by_hand(plan_of(self.settings, self.night, self.model), 0)
 
@@ -75,18 +76,12 @@ class Shop:
         return sum(pq.read_metadata(file).num_rows for day in days for file in day.glob("*.parquet"))
 
 
-def plan_of(settings: Settings, day: date, model: str) -> dict[str, Any]:
+def plan_of(settings: Settings, day: date, model: str) -> RunPlan:
     """Return the plan of a night by a model's folder, as version 1."""
     from recpipe.registry.model_folder import content_hash
 
-    return {
-        "day": str(day),
-        "model_version": "1",
-        "model_folder": model,
-        "model_sha256": content_hash(Path(model)),
-        "versions": Lake.from_settings(settings).versions_now(("events", "items", "users")),
-        "shards": settings.lists.shards,
-    }
+    versions = Lake.from_settings(settings).versions_now(("events", "items", "users"))
+    return RunPlan(day, "1", versions, LISTS.shards(settings), model, content_hash(Path(model)))
 
 
 # --- taking in
@@ -251,7 +246,7 @@ def night(shop: Shop) -> None:
     with metered("episodes"):
         publish_episodes(shop.settings, shop.plan)
     files = []
-    for shard in range(shop.plan["shards"]):
+    for shard in range(shop.plan.shards):
         with metered(f"shard {shard}"):
             files.append(rank_shard(shop.settings, shop.plan, shard))
     with metered("publish"):

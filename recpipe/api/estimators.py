@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recpipe.dataset.frames import Dataset, Supports
+from recpipe.dataset.from_frames import Dataset, Supports
 from recpipe.errors import RecpipeError
 from recpipe.models.base import ItemSpace, Learner, score_users
 from recpipe.models.ease import EASE as EaseLearner  # noqa: N811

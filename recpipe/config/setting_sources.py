@@ -81,7 +81,7 @@ def is_secret(name: str, field: FieldInfo) -> bool:
     return "SecretStr" in str(field.annotation) or name in OPENLY_TYPED_SECRETS
 
 
-def given_settings(known: Known) -> dict[str, Given]:
+def given_settings(known: Known, env_file: str = ENV_FILE) -> dict[str, Given]:
     """Return what the sources say, by the setting's name; what a source alone has that is no setting is there, too.
 
     Raises
@@ -89,15 +89,15 @@ def given_settings(known: Known) -> dict[str, Given]:
     BadSetting
         If a file cannot be read or holds what does not belong there, or a value is no JSON where it has to be.
     """
-    return {**_of_toml(known), **_of_env_file(known.flat), **_of_environment(known.flat)}
+    return {**_of_toml(known), **_of_env_file(known.flat, env_file), **_of_environment(known.flat)}
 
 
 def _of_environment(flat: type[BaseSettings]) -> dict[str, Given]:
     return {name: Given(value, ENVIRONMENT, _variable(name)) for name, value in _decoded(EnvSettingsSource(flat)).items()}
 
 
-def _of_env_file(flat: type[BaseSettings]) -> dict[str, Given]:
-    file = os.environ.get("RECPIPE_ENV_FILE", ENV_FILE)
+def _of_env_file(flat: type[BaseSettings], default: str) -> dict[str, Given]:
+    file = os.environ.get("RECPIPE_ENV_FILE", default)
     if not file:
         return {}
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -14,7 +16,7 @@ from recpipe.config.model_settings import JobSettings, PromotionSettings, TextSe
 from recpipe.config.outcome_settings import EvaluationSettings, ReplaySettings
 from recpipe.config.place_settings import DeliverySettings, PlaceSettings, PrivacySettings
 from recpipe.config.run_settings import LocalSettings, NoticeSettings, RunSettings, UpkeepSettings
-from recpipe.config.setting_sources import Given, Known, given_settings, unknown
+from recpipe.config.setting_sources import ENV_FILE, Given, Known, given_settings, unknown
 from recpipe.config.shop_settings import HistorySettings, IntakeSettings, RuleSettings, ShopSettings
 from recpipe.config.table_settings import (
     AudienceSettings,
@@ -136,10 +138,23 @@ def load_settings(**overrides: object) -> Settings:
     BadSetting
         If a value is of the wrong type or out of its range; the text names each setting.
     """
-    return read_settings(**overrides)[0]
+    return read_settings(ENV_FILE, overrides)[0]
 
 
-def read_settings(**overrides: object) -> tuple[Settings, dict[str, Given]]:
+def settings_of(home: Path, **overrides: object) -> Settings:
+    """Read the settings as `load_settings` does, but from the file ``recpipe.env`` of a home.
+
+    Raises
+    ------
+    BadSetting
+        If a value is of the wrong type or out of its range; the text names each setting.
+    """
+    return read_settings(str(home / "recpipe.env"), {"home": home, **overrides})[0]
+
+
+def read_settings(
+    env_file: str = ENV_FILE, overrides: Mapping[str, object] = MappingProxyType({})
+) -> tuple[Settings, dict[str, Given]]:
     """Return the settings, and where each that is no default comes from; see `load_settings`.
 
     Raises
@@ -147,7 +162,7 @@ def read_settings(**overrides: object) -> tuple[Settings, dict[str, Given]]:
     BadSetting
         If a value is of the wrong type or out of its range; the text names each setting.
     """
-    given = given_settings(KNOWN) | {name: Given(value) for name, value in overrides.items()}
+    given = given_settings(KNOWN, env_file) | {name: Given(value) for name, value in overrides.items()}
     nested: dict[str, dict[str, Any]] = {}
     wrong = []
     for name, one in given.items():

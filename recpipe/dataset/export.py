@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from recpipe.config.settings import Settings
 from recpipe.dataset.as_of import build_evidence
 from recpipe.dataset.folder import write_episodes_folder
-from recpipe.lake.day_record import Input
 from recpipe.lake.lake import Lake
 from recpipe.text.encoder import load_encoder
 
@@ -46,14 +45,9 @@ def export_training(settings: Settings, day: date) -> str:
         "trained_until": day.isoformat(),
         "fitted_until": fitted_until.isoformat(),
         "encoder": load_encoder(settings.text.encoder).fingerprint,
-        "inputs": [_as_json(entry) for entry in dict.fromkeys(reader.inputs)],
+        "inputs": [entry.to_json() for entry in dict.fromkeys(reader.inputs)],
     }
     folder = settings.places.work / "train" / day.isoformat() / settings.run.run_name
     write_episodes_folder(folder, evidence, facts)
     log.info("Training input of %s: %d events of %d users.", day, len(evidence.history.user), len(evidence.history.user_ids))
     return str(folder)
-
-
-def _as_json(entry: Input) -> dict[str, object]:
-    days = {"first_day": entry.first_day.isoformat(), "last_day": entry.last_day.isoformat()}
-    return {"table": entry.table, **days, "version": entry.version}

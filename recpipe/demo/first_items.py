@@ -19,9 +19,10 @@ from recpipe.dataset.cohorts import UserDay
 from recpipe.dataset.support import Support
 from recpipe.lake.lake import Lake
 from recpipe.lake.reader import Reader
+from recpipe.pipeline.plan import plan_day
 from recpipe.readers.lists import reason_text
 from recpipe.tables.recommendations.night import Night, open_night, rank_blocks
-from recpipe.tables.recommendations.night_plan import plan_night
+from recpipe.tables.recommendations.night_shards import LISTS
 
 STEPS = (0, 1, 2)
 SHOWN = 5
@@ -77,7 +78,7 @@ def follow(settings: Settings, day: date, user_id: str) -> Steps:
     user_id
         A user who has met two items or more by then.
     """
-    plan = plan_night(settings, day)
+    plan = plan_day(settings, LISTS, day)
     night = open_night(settings, plan, Lake.from_settings(settings).reader(plan.versions))
     row = int(np.searchsorted(night.users.user_ids, user_id))
     rows = rank_blocks(replace(night, users=_steps_of(night.users, row)), 0, 1)

@@ -34,6 +34,7 @@ from recpipe.metrics.ndcg import ndcg
 from recpipe.metrics.ranking import Truth, hit_rate, hits, recall
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import Popularity
+from recpipe.pipeline.task_outcomes import outcome_row
 from recpipe.ranking.exposure import Quotas, read_quotas
 from recpipe.rules.day_rules import DayRules, day_rules
 from recpipe.rules.load import read_rules
@@ -127,7 +128,9 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     quotas = read_quotas(settings, known.evidence, rules.categories, reader, lists_day)
     lists = dict(_all_lists(case, users, rows, rules, quotas))
     found = [*_measured(case, lists), _drift_row(case, drift), *_explored(case, lists_rows)]
-    table = pa.Table.from_pylist([_row(settings, day, *entry) for entry in found], schema=OUTCOMES.schema)
+    table = pa.Table.from_pylist(
+        [outcome_row(settings, RECOMMENDATIONS.name, day, *entry) for entry in found], schema=OUTCOMES.schema
+    )
     groups = _of_groups(case, lists_day, rules.categories, reader)
     newcomers = _of_newcomers(case, users.support.k[rows], lists)
     return Outcomes(day, lists_day, made.model_version, table, groups, drift, _gain(case, lists), newcomers, _inputs(reader))
@@ -196,7 +199,8 @@ def _of_groups(case: _Case, lists_day: date, categories: Sequence[tuple[str, ...
     quality = _quality(hits(case.made.lists, case.truth), case.truth.size, case.k)
     shown = Shown(case.settings, case.day, lists_day, case.known.evidence, categories, case.made, case.truth, quality)
     rows = [
-        _row(case.settings, case.day, ALL, row.metric, case.made.model_version, row.found) | {"group": row.group}
+        outcome_row(case.settings, RECOMMENDATIONS.name, case.day, ALL, row.metric, case.made.model_version, row.found)
+        | {"group": row.group}
         for row in measure_groups(shown, reader)
     ]
     return pa.Table.from_pylist(rows, schema=OUTCOMES.schema)
@@ -253,21 +257,6 @@ def _explored(case: _Case, lists: pa.Table) -> Iterator[_Entry]:
     rows = logged(lists, case.made.user_ids, case.known.evidence.catalogue.item_ids, case.truth)
     for cohort, metric, interval in measured(rows, case.made.cohort, case.day, case.settings):
         yield cohort, metric, case.made.model_version, interval
-
-
-def _row(settings: Settings, day: date, cohort: str, metric: str, name: str, found: Interval) -> dict[str, Any]:
-    return {
-        "day": day,
-        "horizon_days": settings.evaluation.horizon_days,
-        "cohort": cohort,
-        "metric": metric,
-        "value": found.value,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "users": found.users,
-        "name": name,
-        "table": RECOMMENDATIONS.name,
-    }
 
 
 def _inputs(reader: Reader) -> tuple[Input, ...]:

@@ -18,9 +18,10 @@ from recpipe.dataset.persons import as_persons, link_accounts
 from recpipe.evaluation.newcomer_outcomes import LISTS, METRICS, NEWCOMERS
 from recpipe.lake.reader import Reader
 from recpipe.metrics.cluster_intervals import clustered_interval
-from recpipe.metrics.intervals import Interval, seed_of
+from recpipe.metrics.intervals import seed_of
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import Popularity
+from recpipe.pipeline.task_outcomes import outcome_row
 
 WINDOWS: Final = (28, 91)
 """Days of lists that are pooled, the day's own the last of them."""
@@ -73,23 +74,6 @@ def _of_window(settings: Settings, day: date, window: int, rows: pa.Table, perso
                 found = clustered_interval(
                     values, person[mine], settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users
                 )
-                yield _row(settings, day, window, cohort, f"pooled_{metric}@{settings.evaluation.metric_k}", name, found, nights)
-
-
-def _row(
-    settings: Settings, day: date, window: int, cohort: str, metric: str, name: str, found: Interval, nights: int
-) -> dict[str, Any]:
-    return {
-        "day": day,
-        "horizon_days": settings.evaluation.horizon_days,
-        "cohort": cohort,
-        "metric": metric,
-        "value": found.value,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "users": found.users,
-        "name": name,
-        "table": RECOMMENDATIONS.name,
-        "window_days": window,
-        "nights": nights,
-    }
+                pooled = f"pooled_{metric}@{settings.evaluation.metric_k}"
+                row = outcome_row(settings, RECOMMENDATIONS.name, day, cohort, pooled, name, found)
+                yield row | {"window_days": window, "nights": nights}

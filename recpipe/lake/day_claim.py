@@ -10,7 +10,6 @@ import fcntl
 import os
 import random
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +19,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from recpipe.errors import Trouble
+from recpipe.lake.heartbeat import heartbeat
 
 NAME: Final = "day_claims"
 PATIENCE: Final = timedelta(minutes=10)
@@ -156,20 +157,9 @@ def _renewed(lease: _Lease) -> Iterator[None]:
     Trouble
         At the end of the block, if the lease was lost meanwhile: another writer may have published these days as well.
     """
-    ended = threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(RENEW.total_seconds()):
-            with suppress(DeltaError, OSError):  # a store that is away: the next time
-                lease.renew()
-
-    thread = threading.Thread(target=renew, name="claim of a day", daemon=True)
-    thread.start()
-    try:
+    # a store that is away: the next time
+    with heartbeat(lease.renew, RENEW.total_seconds(), "claim of a day", DeltaError, OSError):
         yield
-    finally:
-        ended.set()
-        thread.join()
     if not lease.is_held():
         raise Trouble(
             f"The claim on {lease.days[0]} to {lease.days[-1]} lapsed while they were written, and another run may have published "
@@ -241,7 +231,7 @@ class _Lease:
         """Whether another writer's claim counts: not one that lapsed, of an earlier try of this run, or of a dead process here."""
         if row["until"] <= datetime.now(UTC) or (row["run_id"] == self.run_id != "local"):
             return False
-        return row["host"] != socket.gethostname() or _lives(row["pid"])
+        return row["host"] != socket.gethostname() or psutil.pid_exists(row["pid"])
 
     def _own(self) -> pa.Table:
         lapses = datetime.now(UTC) + LEASE
@@ -251,13 +241,3 @@ class _Lease:
     def _replace(self, table: DeltaTable, rows: pa.Table) -> None:
         days = ", ".join(f"DATE '{day}'" for day in self.days)
         write_deltalake(table, rows, mode="overwrite", predicate=f"day IN ({days})", storage_options=self.options or None)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

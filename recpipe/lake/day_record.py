@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -17,6 +18,16 @@ class Input:
     first_day: date
     last_day: date
     version: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` takes."""
+        return {**vars(self), "first_day": self.first_day.isoformat(), "last_day": self.last_day.isoformat()}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Input:
+        """Return what `to_json` was called on."""
+        days = {name: date.fromisoformat(entry[name]) for name in ("first_day", "last_day")}
+        return cls(**{**entry, **days})
 
 
 @dataclass(frozen=True)

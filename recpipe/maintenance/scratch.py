@@ -17,6 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.lake.lake import Lake
@@ -123,21 +125,11 @@ def _bytes(place: Path) -> int:
 def _named_process_lives(place: Path) -> bool:
     """Return whether a folder ``local-PID-…`` belongs to a process of this machine that lives."""
     words = place.name.split("-")
-    if len(words) != 3 or words[0] != "local" or not words[1].isdigit():
-        return False
-    try:
-        os.kill(int(words[1]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return len(words) == 3 and words[0] == "local" and words[1].isdigit() and psutil.pid_exists(int(words[1]))
 
 
 def _in_use() -> str:
     """Return the command lines, folders and open files of this machine's processes, as far as they can be read."""
-    import psutil
-
     said: list[str] = []
     for process in psutil.process_iter():
         if process.pid == os.getpid():

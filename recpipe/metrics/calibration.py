@@ -1,4 +1,4 @@
-"""How far probabilities are from rates."""
+"""The distance of probabilities from rates."""
 
 from __future__ import annotations
 

@@ -8,11 +8,10 @@ Which entries are looked at is decided in NumPy throughout: nothing that is lear
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -60,99 +59,22 @@ class Entries:
         return sp.csr_matrix((self.weight, self.item, self.indptr), shape=(len(self), items))
 
 
-class Arrays(ABC):
-    """Operations of a namespace; what both libraries write alike (``+``, ``@``, slices, ``sum``) stands in the formulas."""
+class Arrays:
+    """The operations of a namespace, in NumPy: what serves, without torch.
 
-    exp: Any
-    log: Any
-    log1p: Any
-    expm1: Any
-    sqrt: Any
-    tanh: Any
-    einsum: Any
-    where: Any
-    cholesky: Any
-    solve: Any
+    What both libraries write alike (``+``, ``@``, slices, ``sum``) stands in the formulas.
+    """
 
-    @abstractmethod
-    def sigmoid(self, values: Array) -> Array:
-        """Return 1 / (1 + exp(-values)), for values of any size."""
-
-    @abstractmethod
-    def relu(self, values: Array) -> Array:
-        """Return the values, 0 for those below."""
-
-    @abstractmethod
-    def product(self, rows: Array, matrix: Array) -> Array:
-        """Return rows @ matrix in the precision of the rows, however exactly it is summed."""
-
-    @abstractmethod
-    def concat(self, parts: Sequence[Array]) -> Array:
-        """Return columns side by side."""
-
-    @abstractmethod
-    def stacked(self, parts: Sequence[Array]) -> Array:
-        """Return rows one below the other."""
-
-    @abstractmethod
-    def scattered(self, values: Array, at: Array, count: int) -> Array:
-        """Return (count,) the values at their places, each of which is named once at most, and zeros."""
-
-    @abstractmethod
-    def zeros(self, rows: int, columns: int, like: Array) -> Array:
-        """Return zeros in the precision of another array."""
-
-    @abstractmethod
-    def cast(self, values: Array, like: Array) -> Array:
-        """Return values in the precision of another array."""
-
-    @abstractmethod
-    def double(self, values: Array) -> Array:
-        """Return values in double precision."""
-
-    @abstractmethod
-    def rounded(self, values: Array) -> Array:
-        """Return values as they are where lists are made: NumPy rounds to what single precision holds."""
-
-    @abstractmethod
-    def constant(self, values: Array) -> Array:
-        """Return values that no gradient goes through."""
-
-    @abstractmethod
-    def here(self, values: NDArray[Any], like: Array) -> Array:
-        """Return positions or booleans of NumPy as an array of the namespace, where another one is."""
-
-    @abstractmethod
-    def unit(self, rows: Array) -> Array:
-        """Scale rows to unit length; rows of zeros stay."""
-
-    @abstractmethod
-    def highest(self, rows: Array) -> Array:
-        """Return (rows, 1) the greatest value of each row, as constants."""
-
-    @abstractmethod
-    def sums(self, values: Array, entries: Entries) -> Array:
-        """Return (users,) sums of each user's values."""
-
-    @abstractmethod
-    def greatest(self, values: Array, entries: Entries) -> Array:
-        """Return (users,) the greatest of each user's values, as constants."""
-
-    @abstractmethod
-    def mixed(self, rows: Array, weight: Array, entries: Entries) -> Array:
-        """Return (users, D): each user's Σ_j weight_j rows[item_j]; nobody's depends on the others."""
-
-    @abstractmethod
-    def quantiles(self, mass: Array, count: int) -> Array:
-        """Return (count,) the places where the cumulative mass, of sum 1, passes (n + ½) / count."""
-
-
-class NumPy(Arrays):
-    """Arrays of NumPy: what serves, without torch."""
-
-    exp, log, log1p, expm1, sqrt, tanh = np.exp, np.log, np.log1p, np.expm1, np.sqrt, np.tanh
-    einsum, where = staticmethod(np.einsum), staticmethod(np.where)
-    cholesky, solve = staticmethod(np.linalg.cholesky), staticmethod(np.linalg.solve)
+    exp: Any = np.exp
+    log: Any = np.log
+    log1p: Any = np.log1p
+    expm1: Any = np.expm1
+    sqrt: Any = np.sqrt
+    tanh: Any = np.tanh
+    einsum: Any = staticmethod(np.einsum)
+    where: Any = staticmethod(np.where)
+    cholesky: Any = staticmethod(np.linalg.cholesky)
+    solve: Any = staticmethod(np.linalg.solve)
 
     def sigmoid(self, values: Array) -> Array:
         """Return 1 / (1 + exp(-values)), without overflow."""
@@ -206,8 +128,7 @@ class NumPy(Arrays):
 
     def unit(self, rows: Array) -> Array:
         """Scale rows to unit length; rows of zeros stay."""
-        length = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+        return unit_rows(rows)
 
     def highest(self, rows: Array) -> Array:
         """Return (rows, 1) the greatest values."""
@@ -234,8 +155,8 @@ class NumPy(Arrays):
         return np.searchsorted(np.cumsum(mass), (np.arange(count) + 0.5) / count).clip(max=len(mass) - 1)
 
 
-class Torch(Arrays):
-    """Tensors of torch: what learns. All operations have gradients, of the second order too."""
+class TorchArrays(Arrays):
+    """The same operations in torch: what learns. All have gradients, of the second order too."""
 
     def __init__(self) -> None:
         import torch
@@ -322,13 +243,13 @@ class Torch(Arrays):
         return self.torch.searchsorted(self.torch.cumsum(mass, 0), levels).clip(max=len(mass) - 1)
 
 
-NUMPY: Arrays = NumPy()
+NUMPY = Arrays()
 
 
 @cache
 def torch_arrays() -> Arrays:
     """Return the namespace of torch, which takes seconds to import: serving never asks for it."""
-    return Torch()
+    return TorchArrays()
 
 
 def normal_numbers(seed: int) -> Callable[..., NDArray[np.float32]]:
@@ -340,3 +261,13 @@ def normal_numbers(seed: int) -> Callable[..., NDArray[np.float32]]:
 
     generator = torch.Generator().manual_seed(seed)
     return lambda *shape: torch.randn(*shape, generator=generator).numpy()
+
+
+def unit_rows(rows: NDArray[Real]) -> NDArray[Real]:
+    """Scale rows to unit length; rows of zeros stay."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: NDArray[Real] = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    return scaled
+
+
+Real = TypeVar("Real", bound=np.floating[Any])

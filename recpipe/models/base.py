@@ -12,13 +12,6 @@ from numpy.typing import NDArray
 from recpipe.dataset.history import Evidence
 from recpipe.dataset.support import Support
 
-
-def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale rows to unit length; rows of zeros stay."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(np.divide(rows, length, out=np.zeros_like(rows), where=length > 0), dtype=np.float32)
-
-
 Matrix = NDArray[np.float32] | sp.csr_matrix
 
 

@@ -1,4 +1,4 @@
-"""What makes people choose: the conditional logit (McFadden 1974) of one candidate among several, beside a prior."""
+"""Choices of people: the conditional logit (McFadden 1974) of one candidate among several, beside a prior."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class PairNetwork:
 
     def adapt(self, space: ItemSpace, support: Support) -> Matrix:
         """Return (users, items + 1) sparse: weights of the supports, of sum 1 or none, and the weeks the list lies ahead."""
-        weights = support_weights(newest(support, self.settings["newest"]), len(space.bias))
+        weights = weights_of(support, self.settings, len(space.bias))
         ahead = np.zeros(len(support), np.float32) if support.ahead_days is None else support.ahead_days / np.float32(7)
         return sp.csr_matrix(sp.hstack([weights, sp.csr_matrix(ahead[:, None])], format="csr"), dtype=np.float32)
 
@@ -226,7 +226,12 @@ def pairs_of(space: ItemSpace) -> Pairs:
 
 def candidates_of(pairs: Pairs, support: Support, settings: Mapping[str, Any]) -> Candidates:
     """Return what supports say for the items they speak for."""
-    return gather(pairs, support_weights(newest(support, settings["newest"]), len(pairs)))
+    return gather(pairs, weights_of(support, settings, len(pairs)))
+
+
+def weights_of(support: Support, settings: Mapping[str, Any], items: int) -> sp.csr_matrix:
+    """Return (users, items) weights of the newest entries of supports, of sum 1 or none."""
+    return support_weights(newest(support, settings["newest"]), items)
 
 
 def weeks_of(pairs: Pairs, ahead: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -23,8 +23,9 @@ from recpipe.dataset.history import Evidence
 from recpipe.dataset.support import Support, support_weights
 from recpipe.evidence.knn import interactions, similar_items
 from recpipe.evidence.trends import faded_counts, season_counts
-from recpipe.models.arrays import NUMPY, Array, Arrays, Entries
-from recpipe.models.base import ItemSpace, unit_rows
+from recpipe.models.arrays import NUMPY, Array, Arrays, Entries, unit_rows
+from recpipe.models.base import ItemSpace
+from recpipe.text.subspace import leading_axes
 
 Numbers = Mapping[str, Array]
 """What a learner learned, by name."""
@@ -107,8 +108,8 @@ def item_factors(
 ) -> NDArray[np.float32]:
     r"""Return (items, count) unit rows: right singular vectors times the root of their singular values.
 
-    Of the matrix scaled by :math:`n_u^{-p/2}` and :math:`n_i^{-a}`; by subspace iteration from a fixed start (Halko et al.
-    2011, algorithm 4.4), so that the same matrix gives the same factors.
+    Of the matrix scaled by :math:`n_u^{-p/2}` and :math:`n_i^{-a}`; by `recpipe.text.subspace`, so that the same matrix gives
+    the same factors.
 
     Parameters
     ----------
@@ -126,16 +127,10 @@ def item_factors(
     items_count = np.maximum(np.bincount(matrix.indices, minlength=items), 1.0)
     scaled = sp.csr_matrix(sp.diags(users_count ** (-user_power / 2)) @ matrix.astype(np.float64))
     scaled = sp.csr_matrix(scaled @ sp.diags(items_count**-item_power))
-    back = sp.csr_matrix(scaled.T)
     kept = min(count, items)
-    basis = np.random.default_rng(0).standard_normal((items, min(kept + 16, items)))
-    for _ in range(turns):
-        basis = np.linalg.qr(back @ (scaled @ basis))[0]
-    image = scaled @ basis
-    values, turned = np.linalg.eigh(image.T @ image)
-    singular = np.sqrt(np.maximum(values[::-1][:kept], 0))
+    axes, singular = leading_axes(scaled, kept, extra=16, rounds=turns)
     strength = np.where(singular > 1e-6 * max(float(singular.max(initial=0.0)), 1e-12), np.sqrt(singular), 0.0)
-    rows = (basis @ turned[:, ::-1][:, :kept]) * strength
+    rows = axes * strength
     rows[np.bincount(matrix.indices, minlength=items) == 0] = 0
     out = np.zeros((items, count), np.float32)
     out[:, :kept] = NUMPY.unit(rows)

@@ -10,7 +10,8 @@ import numpy as np
 from recpipe.dataset.history import Evidence
 from recpipe.dataset.support import Support, support_weights
 from recpipe.evidence.trends import log_popularity
-from recpipe.models.base import ItemSpace, Matrix, unit_rows
+from recpipe.models.arrays import unit_rows
+from recpipe.models.base import ItemSpace, Matrix
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a person has said of a delivery, and what was found of it."""
+"""The words of a person on a delivery, and the findings of its check."""
 
 from __future__ import annotations
 

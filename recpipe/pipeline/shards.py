@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recpipe.config.settings import Settings
-from recpipe.days import parse_day
 from recpipe.errors import RecpipeError
 from recpipe.faults import told
 from recpipe.files import whole_file
@@ -105,7 +104,7 @@ def write_shard(opened: Opened[Any], shard: int) -> str:
         "task": task.name,
         **_same_run(plan),
         "shard": shard,
-        "inputs": [_as_json(entry) for entry in opened.inputs],
+        "inputs": [entry.to_json() for entry in opened.inputs],
         "facts": facts,
     }
     file = run_folder(opened.settings, task, plan) / f"shard-{shard}.parquet"
@@ -140,7 +139,7 @@ def read_shards(task: Task[Any], plan: RunPlan, files: Sequence[str]) -> tuple[p
             f"that are missing."
         )
     rows = pa.concat_tables(table.cast(task.table.schema) for table in tables)
-    inputs = dict.fromkeys(_from_json(entry) for note in notes for entry in note["inputs"])
+    inputs = dict.fromkeys(Input.from_json(entry) for note in notes for entry in note["inputs"])
     return rows.sort_by([(name, "ascending") for name in task.table.key]), [note["facts"] for note in notes], tuple(inputs)
 
 
@@ -162,12 +161,3 @@ def _same_run(plan: RunPlan) -> dict[str, Any]:
         "shards": plan.shards,
         "knowledge": plan.knowledge,
     }
-
-
-def _as_json(entry: Input) -> dict[str, object]:
-    days = {"first_day": entry.first_day.isoformat(), "last_day": entry.last_day.isoformat()}
-    return {"table": entry.table, **days, "version": entry.version}
-
-
-def _from_json(entry: dict[str, Any]) -> Input:
-    return Input(entry["table"], parse_day(entry["first_day"]), parse_day(entry["last_day"]), entry["version"])

@@ -14,6 +14,7 @@ from recpipe.contract import OUTCOMES
 from recpipe.errors import BadSetting
 from recpipe.lake.lake import Lake
 from recpipe.lake.reader import Reader
+from recpipe.metrics.intervals import Interval, mean_interval, seed_of
 from recpipe.pipeline.table import Metric, Task
 
 
@@ -54,24 +55,50 @@ def measured_rows(settings: Settings, tasks: list[Task[Any]], reader: Reader, da
 
 
 def _row(settings: Settings, task: Task[Any], day: date, name: str, metric: Metric) -> dict[str, Any]:
+    found = Interval(metric.value, metric.low, metric.high, metric.count)
+    return outcome_row(settings, task.name, day, metric.group, metric.name, metric.by or name, found)
+
+
+def outcome_row(
+    settings: Settings, table: str, day: date, cohort: str, metric: str, name: str, found: Interval
+) -> dict[str, Any]:
+    """Return one row of ``outcomes``.
+
+    Parameters
+    ----------
+    settings
+        Say how many days lie between what was made and what is measured.
+    table, name
+        Whose rows are measured, and who made them.
+    day, cohort, metric, found
+        What was found.
+    """
     return {
         "day": day,
         "horizon_days": settings.evaluation.horizon_days,
-        "cohort": metric.group,
-        "metric": metric.name,
-        "value": metric.value,
-        "ci_low": metric.low,
-        "ci_high": metric.high,
-        "users": metric.count,
-        "name": metric.by or name,
-        "table": task.name,
+        "cohort": cohort,
+        "metric": metric,
+        "value": found.value,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "users": found.users,
+        "name": name,
+        "table": table,
     }
 
 
-def interval(settings: Settings, day: date, name: str, values: NDArray[np.float64], by: str) -> Metric:
-    """Return the mean of some values with its interval, as one metric."""
-    from recpipe.metrics.intervals import mean_interval, seed_of
+def mean_metric(settings: Settings, name: str, values: NDArray[Any], *drawn_by: object, by: str = "") -> Metric:
+    """Return the mean of some values with its interval, as one metric.
 
-    rng = seed_of(settings.training.seed, day, name, by)
+    Parameters
+    ----------
+    name, by
+        Of the metric, and of who made what it measures; see `recpipe.pipeline.table.Metric`.
+    values
+        (measured,) numbers or whether something holds.
+    drawn_by
+        What the draws of the interval depend on beside the seed of the settings.
+    """
+    rng = seed_of(settings.training.seed, *drawn_by)
     found = mean_interval(np.asarray(values, np.float64), settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
     return Metric(name, found.value, found.low, found.high, found.users, by=by)

@@ -26,7 +26,8 @@ from recpipe.config.settings import Settings
 from recpipe.dataset.history import Evidence
 from recpipe.dataset.item_groups import item_groups
 from recpipe.lake.reader import Reader
-from recpipe.ranking.order import NOTHING, best_of, ordered
+from recpipe.metrics.ranking import ordered
+from recpipe.ranking.order import NOTHING, best_of
 
 log = logging.getLogger(__name__)
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.errors import RecpipeError
+from recpipe.metrics.ranking import BARRED, PAD, Order, first, ordered
 
-GRID_BITS = 20
-"""Scores are told apart down to 2**-20 of a user's greatest: finer differences are rounding, and count as ties."""
-BARRED = -(2**62)
-"""Below every key, and still a number whose opposite can be sorted."""
-NOTHING = -1
+NOTHING = PAD
 HEAD_LISTS = 4
 """Lists' lengths of items that are looked at first where categories are limited."""
 
@@ -56,46 +51,6 @@ def rank(
     return found, order.points(found)
 
 
-@dataclass(frozen=True)
-class Order:
-    """The total order of the items of each user.
-
-    Attributes
-    ----------
-    key
-        (users, items) greater is better, all of a user different; `BARRED` for what must not stand in the list.
-    level
-        (users, items) scores as whole numbers of ``step``.
-    step
-        (users, 1) how far scores are told apart.
-    """
-
-    key: NDArray[np.int64]
-    level: NDArray[np.int64]
-    step: NDArray[np.float64]
-
-    def points(self, item: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the scores of (users, k) item rows, as far as they are told apart; 0 for none."""
-        if not self.level.shape[1]:
-            return np.zeros(item.shape)
-        return np.where(item >= 0, np.take_along_axis(self.level, np.maximum(item, 0), axis=1) * self.step, 0.0)
-
-
-def ordered(scores: NDArray[np.floating], barred: NDArray[np.bool_]) -> Order:
-    """Put the items of each user into their order (parameters as in `rank`)."""
-    level, step = _levels(scores)
-    items = scores.shape[1]
-    key = level * items + (items - 1 - np.arange(items))  # one number holds both parts of the order
-    key[barred] = BARRED
-    return Order(key, level, step)
-
-
-def told_apart(scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return (users, items) scores as far as they are told apart: what is left is no rounding of a matrix product."""
-    level, step = _levels(scores)
-    return np.asarray(level * step)
-
-
 def best_of(
     order: Order, k: int, category: NDArray[np.int64], most: int, among: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
@@ -113,7 +68,7 @@ def best_of(
     columns = None if among is None else np.flatnonzero(among)
     key = order.key if columns is None else order.key[:, columns]
     category = category if columns is None else category[columns]
-    best = _best(key, min(k, key.shape[1])) if not most else _best_of_each(key, k, category, most)
+    best = first(key, min(k, key.shape[1])) if not most else _best_of_each(key, k, category, most)
     eligible = (best != NOTHING) & (np.take_along_axis(key, best, axis=1) != BARRED)
     return np.where(eligible, best if columns is None else columns[best], NOTHING)
 
@@ -128,29 +83,6 @@ def category_codes(categories: Sequence[tuple[str, ...]], level: int) -> NDArray
     return np.array([codes.get(path, NOTHING) for path in paths], np.int64)
 
 
-def _levels(scores: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Put scores on a grid; return whole numbers and the width of a step, (users, 1)."""
-    if not np.isfinite(scores).all():
-        raise RecpipeError(
-            "The model gave scores that are no numbers: nothing was ranked. Promote another version, or train again."
-        )
-    greatest = np.abs(scores).max(axis=1, initial=0.0, keepdims=True).astype(np.float64)
-    exponent = np.where(greatest > 0, np.frexp(greatest)[1], 0)
-    step = np.ldexp(1.0, exponent - GRID_BITS)
-    return np.rint(scores / step).astype(np.int64), step
-
-
-def _best(key: NDArray[np.int64], width: int) -> NDArray[np.intp]:
-    """Return (users, width) columns of the greatest keys, greatest first."""
-    items = key.shape[1]
-    if width < items:
-        best = np.argpartition(key, items - width, axis=1)[:, items - width :]
-    else:
-        best = np.broadcast_to(np.arange(items), key.shape)
-    order = np.argsort(-np.take_along_axis(key, best, axis=1), axis=1)
-    return np.take_along_axis(best, order, axis=1)
-
-
 def _best_of_each(key: NDArray[np.int64], k: int, category: NDArray[np.int64], most: int) -> NDArray[np.intp]:
     """Return the best k columns with at most so many of a category, −1 where nothing more is eligible.
 
@@ -161,7 +93,7 @@ def _best_of_each(key: NDArray[np.int64], k: int, category: NDArray[np.int64], m
     found = np.zeros((len(key), min(k, items)), np.intp)
     rest = np.arange(len(key))
     while len(rest):
-        head = _best(key[rest], width)
+        head = first(key[rest], width)
         value = np.take_along_axis(key[rest], head, axis=1)
         taken = _within_limit(category[head], most) & (value != BARRED)
         complete = (taken.sum(axis=1) >= found.shape[1]) | (width == items)

@@ -19,14 +19,16 @@ NIGHT_HOURS = 12.0
 """Hours after midnight in which a night is expected to be over."""
 
 
-def newest_published(lake: Lake, table: str) -> date:
-    """Return the newest complete day of a table.
+def published_day(lake: Lake, table: str, day: date | None = None) -> date:
+    """Return a day of a table that is complete: the newest one, if none is named.
 
     Raises
     ------
     MissingDay
-        If no day of it is.
+        If the day is not, or no day is.
     """
+    if day:
+        return lake.require(table, day).day
     newest = lake.newest_day(table)
     if newest is None:
         raise MissingDay(f"No day of table {table} is published in {lake.root} yet: run the DAG that writes it first.")

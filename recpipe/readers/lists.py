@@ -15,7 +15,7 @@ from recpipe.errors import RecpipeError
 from recpipe.lake.lake import Lake
 from recpipe.lake.reader import Reader
 from recpipe.readers.accounts import newest_items, read_account, stored_support
-from recpipe.readers.freshness import newest_published
+from recpipe.readers.freshness import published_day
 from recpipe.readers.session import open_reader
 
 
@@ -79,7 +79,7 @@ def read_list(settings: Settings, user_id: str, day: date | None = None) -> User
         If the user has no list on the day.
     """
     lake = Lake.from_settings(settings)
-    day = lake.require("recommendations", day).day if day else newest_published(lake, "recommendations")
+    day = published_day(lake, "recommendations", day)
     reader = open_reader(settings)
     rows = list_rows(reader, user_id, day)
     if not rows:

@@ -11,7 +11,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import USER_PROFILES
 from recpipe.errors import RecpipeError
 from recpipe.lake.lake import Lake
-from recpipe.readers.freshness import newest_published
+from recpipe.readers.freshness import published_day
 
 
 def read_profile(settings: Settings, user_id: str, day: date | None = None) -> tuple[date, list[dict[str, Any]]]:
@@ -39,7 +39,7 @@ def read_profile(settings: Settings, user_id: str, day: date | None = None) -> t
         If the user has no tags on the day.
     """
     lake = Lake.from_settings(settings)
-    day = lake.require(USER_PROFILES.name, day).day if day else newest_published(lake, USER_PROFILES.name)
+    day = published_day(lake, USER_PROFILES.name, day)
     rows = lake.reader().read(USER_PROFILES.name, day, day, only=ds.field("user_id") == user_id)
     if not rows.num_rows:
         raise RecpipeError(f"User {user_id} has no tags on {day}: nothing was seen of such a user in the days before.")

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 
 from recpipe.dataset.support import Support
 from recpipe.evidence.item_features import Pairs
+from recpipe.metrics.ranking import PAD, top_k
 from recpipe.models.base import ItemSpace, score_users
 from recpipe.models.io import load
 
@@ -60,14 +61,13 @@ class RankItems(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined] 
         # distinct, in the order they came
         met = [list(dict.fromkeys(self.code[i] for i in ids if i in self.code)) for ids in model_input["item_ids"]]
         scores = score_users(self.learner, self.space, support_of(met))
-        rows = [self._top(row, codes, k) for row, codes in zip(scores, met, strict=True)]
+        barred = np.repeat(~self.available[None, :], len(met), axis=0)
+        for row, codes in zip(barred, met, strict=True):
+            row[codes] = True
+        rows = [self._named(row, best[best != PAD]) for row, best in zip(scores, top_k(scores, barred, k), strict=True)]
         return pd.DataFrame(rows, columns=["item_ids", "scores"])
 
-    def _top(self, row: np.ndarray, met: list[int], k: int) -> tuple[list[str], list[float]]:
-        allowed = self.available.copy()
-        allowed[met] = False
-        codes = np.flatnonzero(allowed)
-        best = codes[np.argsort(-row[codes], kind="stable")[:k]]
+    def _named(self, row: np.ndarray, best: np.ndarray) -> tuple[list[str], list[float]]:
         return [self.ids[code] for code in best], [float(row[code]) for code in best]
 
 

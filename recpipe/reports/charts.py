@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from recpipe.printable import readable
 from recpipe.reports.render import TEMPLATES
 
 _ROOT: Final = re.search(r":root\s*{(.*?)}", (TEMPLATES / "page.css").read_text(encoding="utf-8"), re.S)
@@ -75,7 +76,7 @@ def figure_of(height: float, width: float = WIDTH, columns: int = 1, **layout: A
 
 def told(*sentences: str) -> str:
     """Return the ``gid`` of a line that says one sentence of each of its points to whoever points at it."""
-    return _TOLD + "\n".join(sentences)
+    return _TOLD + "\0".join(sentences).encode().hex()  # names of others are in it: no sign of theirs is markup there
 
 
 def png_of(figure: Any, file: Path | io.BytesIO, dpi: int = 110) -> None:
@@ -98,10 +99,11 @@ def svg_of(figure: Any, title: str) -> Markup:
     body = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", body[body.index("<g ") :], flags=re.S)
     body = re.sub(r'(<\w[^<>]*) style="([^"]*)"', lambda found: found[1] + _attributes(found[2]), body)
     body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body).replace("xlink:href", "href")
-    body = re.sub(rf'<g id="{_TOLD}([^"]*)">(.*?</g>)', lambda found: _telling(found[1], found[2]), body, flags=re.S)
+    body = re.sub(rf'<g id="{_TOLD}(\w*)">(.*?</g>)', lambda found: _telling(found[1], found[2]), body, flags=re.S)
     body = re.sub(r"\s*\n\s*", " ", re.sub(r'<g id="[^"]*"', "<g", body))
     width, height = (72 * inches for inches in figure.get_size_inches())
-    return Markup(f'<svg class="chart" role="img" aria-label="{escape(title)}" viewBox="0 0 {width:g} {height:g}">{body}')  # noqa: S704  # matplotlib escapes
+    attributes = f'class="chart" role="img" aria-label="{escape(title)}" viewBox="0 0 {width:g} {height:g}"'
+    return Markup(f"<svg {attributes}>{readable(body)}")  # noqa: S704  # matplotlib escapes
 
 
 def _lay_out(figure: Any, dpi: int) -> None:
@@ -118,5 +120,5 @@ def _attributes(style: str) -> str:
 
 def _telling(sentences: str, drawn: str) -> str:
     """Return a line whose marks say a sentence each."""
-    said = iter(re.split(r"&#10;|\n", sentences))
-    return "<g>" + re.sub(r"<use ([^>]*)/>", lambda mark: f"<use {mark[1]}><title>{next(said)}</title></use>", drawn)
+    said = iter(bytes.fromhex(sentences).decode().split("\0"))
+    return "<g>" + re.sub(r"<use ([^>]*)/>", lambda mark: f"<use {mark[1]}><title>{escape(next(said))}</title></use>", drawn)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recpipe.dataset.episodes import Episodes
 from recpipe.dataset.history import Evidence
 from recpipe.metrics.ndcg import ndcg
-from recpipe.metrics.ranking import recall
+from recpipe.metrics.ranking import PAD, recall, top_k
 from recpipe.models.base import ItemSpace, Learner, score_users
 
 USERS_A_BLOCK = 512
@@ -45,27 +45,21 @@ def measure_in(learner: Learner, space: ItemSpace, available: NDArray[np.bool_],
     return Quality(ndcg(hit, taken, k), recall(hit, taken, k))
 
 
-def top(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-    """Return (users, k): the items of the greatest scores, best first, of equal ones the first in the catalogue."""
-    wide = min(4 * k, scores.shape[1])
-    found = np.sort(np.argpartition(-scores, wide - 1, axis=1)[:, :wide], axis=1)
-    order = np.argsort(-np.take_along_axis(scores, found, axis=1), axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(found, order, axis=1)
-
-
 def _hits(
     learner: Learner, space: ItemSpace, available: NDArray[np.bool_], episodes: Episodes, start: int, k: int
 ) -> NDArray[np.bool_]:
     """Return (users of a block, k): whether the item at each rank is one of the query."""
     stop = min(start + USERS_A_BLOCK, len(episodes))
     scores = score_users(learner, space, episodes.support.users(start, stop))
-    scores[:, ~available] = -np.inf
-    scores[_pairs(episodes.seen_indptr, episodes.seen_item, start, stop)] = -np.inf
+    hit = np.zeros((stop - start, k), bool)
+    if not np.isfinite(scores).all():  # the nights would rank nothing: no list hits anything, and training goes on to say why
+        return hit
+    barred = np.repeat(~available[None, :], len(scores), axis=0)
+    barred[_pairs(episodes.seen_indptr, episodes.seen_item, start, stop)] = True
     wanted = np.zeros(scores.shape, bool)
     wanted[_pairs(episodes.query_indptr, episodes.query_item, start, stop)] = True
-    ranked = top(scores, k)
-    hit = np.zeros((stop - start, k), bool)
-    hit[:, : ranked.shape[1]] = np.take_along_axis(wanted, ranked, axis=1)
+    ranked = top_k(scores, barred, k)
+    hit[:, : ranked.shape[1]] = np.take_along_axis(wanted, np.maximum(ranked, 0), axis=1) & (ranked != PAD)
     return hit
 
 

@@ -18,7 +18,7 @@ from recpipe.config.shop_settings import IntakeSettings
 from recpipe.contract import TABLES
 from recpipe.errors import BadSetting
 from recpipe.printable import printable
-from recpipe.validation.verdicts import Severity
+from recpipe.validation.rule import Severity
 
 Span = Literal["row", "day"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from recpipe.validation.gx import great_expectations
-from recpipe.validation.verdicts import Severity
 
 PIPELINE_FAULT = "This is a fault of the pipeline, not of the delivery: keep the staged folder and report it."
+
+
 DELIVERY_FAULT = "Look into the quarantine of the day, have the shop deliver the day again, then run the ingest of the day again."
 
 
@@ -100,3 +101,6 @@ def _rule(kind: str, name: str, column: str, says: str, remedy: str, severity: S
     words = {"severity": "critical" if severity == "error" else "warning", "meta": {"name": name}, "notes": says}
     expectation = getattr(great_expectations().expectations, kind)(column=column, **words, **bounds)
     return Rule(name, column, severity, says, remedy, expectation)
+
+
+Severity = Literal["error", "warning"]

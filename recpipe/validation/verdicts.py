@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import AuditFailed, Trouble
 from recpipe.files import write_whole
+from recpipe.validation.rule import Severity
 
-Severity = Literal["error", "warning"]
 Number = int | float
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def place(path: Path) -> str:
     return str(path.relative_to(PACKAGE).with_suffix(""))
 
 
+@cache
 def functions() -> list[tuple[int, str]]:
     """Return the lines of each function, without its docstring; those of a command without its options."""
     found = []

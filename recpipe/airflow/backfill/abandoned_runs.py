@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +24,8 @@ from airflow.utils.state import TaskInstanceState
 from sqlalchemy import select, update
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from sqlalchemy.orm import Session
+
+from recpipe.lake.heartbeat import heartbeat
 
 AHEAD = timedelta(minutes=5)
 """How long a run of ``--local`` is left alone after the last sign of life of its process, where that cannot be looked at."""
@@ -49,20 +50,9 @@ def kept_apart(run_id: int) -> Iterator[None]:
     run_id
         Primary key of the run.
     """
-    ended = threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(RENEW_SECONDS):
-            with suppress(SQLAlchemyError):  # a database that is busy or away: the next time
-                set_ahead(run_id)
-
-    thread = threading.Thread(target=renew, name="sign of life", daemon=True)
-    thread.start()
-    try:
+    # a database that is busy or away: the next time
+    with heartbeat(lambda: set_ahead(run_id), RENEW_SECONDS, "sign of life", SQLAlchemyError):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def set_ahead(run_id: int) -> None:

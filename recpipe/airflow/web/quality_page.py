@@ -1,4 +1,4 @@
-"""What the page of quality shows: the newest replay of newcomers, the pooled nights, and curves by cohort."""
+"""Contents of the page of quality: the newest replay of newcomers, the pooled nights, and curves by cohort."""
 
 from __future__ import annotations
 

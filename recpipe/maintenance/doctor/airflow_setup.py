@@ -73,7 +73,7 @@ def command(known: Mapping[str, Any]) -> Finding:
     if known["backfill"]:
         return ok("provider", "`airflow dags backfill` is there")
     says = "`airflow dags backfill` is missing: Airflow does not see recpipe as a provider"
-    return wrong("provider", says, f"Install recpipe into Airflow's environment: {sys.executable} -m pip install --no-deps .")
+    return wrong("provider", says, f"Install recpipe into Airflow's environment: {sys.executable} -m pip install .")
 
 
 def dags(known: Mapping[str, Any]) -> Finding:
@@ -81,7 +81,7 @@ def dags(known: Mapping[str, Any]) -> Finding:
     broken = known["broken_dags"]
     if not broken and not known["dags"]:
         return wrong(
-            "dags", "there are none in Airflow's folder of DAGs", "Set AIRFLOW__CORE__DAGS_FOLDER to the folder dags/ of recpipe."
+            "dags", "there are none in Airflow's folder of DAGs", "Set AIRFLOW__CORE__DAGS_FOLDER to what `recpipe dags` prints."
         )
     if not broken:
         return ok("dags", f"{known['dags']} are imported without errors")

@@ -18,7 +18,7 @@ from recpipe.lake.reader import Reader, window
 from recpipe.pipeline.blocks import blocks_of, shard_of
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
-from recpipe.pipeline.task_outcomes import interval
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.rules.rule_checks import count_refused, count_substitutes
 from recpipe.tables.baskets import co_purchase as learn
 from recpipe.tables.baskets.baskets import RULE, Baskets, carts_of, codes_of, open_baskets
@@ -216,7 +216,8 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     usual = {user: set([item for item in popular if item not in carts[user]][:k]) for user in bought}
     hits = np.array([(bool(listed.get(u, set()) & bought[u]), bool(usual[u] & bought[u])) for u in sorted(bought)], np.float64)
     hits = hits.reshape(-1, 2)
-    return [interval(settings, day, f"hit_rate@{k}", hits[:, at], by) for at, by in enumerate(("", "popularity"))]
+    name = f"hit_rate@{k}"
+    return [mean_metric(settings, name, hits[:, at], day, name, by, by=by) for at, by in enumerate(("", "popularity"))]
 
 
 CARTS: Final = Task(

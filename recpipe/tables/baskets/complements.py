@@ -16,7 +16,7 @@ from recpipe.lake.reader import Reader
 from recpipe.pipeline.blocks import blocks_of, shard_of
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
-from recpipe.pipeline.task_outcomes import interval
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.rules.rule_checks import count_substitutes, count_worse
 from recpipe.tables.baskets import co_purchase as learn
 from recpipe.tables.baskets.baskets import RULE, Baskets, carts_of, open_baskets, purchases
@@ -123,7 +123,8 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
             usual = set([other for other in popular if other != item][:k])
             shares.setdefault(item, []).append((bool(lists[item] & held), bool(usual & held)))
     means = np.array([np.mean(shares[item], axis=0) for item in sorted(shares)]).reshape(-1, 2)
-    return [interval(settings, day, f"completed@{k}", means[:, at], by) for at, by in enumerate(("", "popularity"))]
+    name = f"completed@{k}"
+    return [mean_metric(settings, name, means[:, at], day, name, by, by=by) for at, by in enumerate(("", "popularity"))]
 
 
 def baskets_between(reader: Reader, first: date, last: date) -> list[set[str]]:

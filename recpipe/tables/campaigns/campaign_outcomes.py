@@ -14,9 +14,10 @@ from recpipe.config.settings import Settings
 from recpipe.contract import CAMPAIGN_AUDIENCES
 from recpipe.lake.reader import Reader
 from recpipe.metrics.calibration import calibration_error
-from recpipe.metrics.intervals import mean_interval, seed_of
+from recpipe.metrics.intervals import seed_of
 from recpipe.metrics.probability import auc, auc_interval
 from recpipe.pipeline.table import Metric
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.rules.load import read_rules
 from recpipe.tables.campaigns import responses
 from recpipe.tables.campaigns.campaign_history import Shop, bought_in, earlier_of, learn_model, made_on, read_shop
@@ -81,13 +82,7 @@ def _others(settings: Settings, reader: Reader, shop: Shop, one: Campaign, when:
 
 
 def _rate(settings: Settings, one: Campaign, values: Floats, day: date, by: str) -> Metric:
-    rate = mean_interval(
-        values,
-        settings.evaluation.bootstrap_draws,
-        seed_of(settings.training.seed, day, one.id, by),
-        settings.evaluation.min_users,
-    )
-    return Metric(f"response_rate:{one.id}", rate.value, rate.low, rate.high, rate.users, by=by)
+    return mean_metric(settings, f"response_rate:{one.id}", values, day, one.id, by, by=by)
 
 
 def _auc(settings: Settings, name: str, scores: Floats, truth: Floats, day: date, by: str) -> Metric:

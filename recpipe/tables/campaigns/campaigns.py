@@ -17,7 +17,7 @@ from recpipe.config.place_settings import PrivacySettings
 from recpipe.config.settings import Settings
 from recpipe.config.table_settings import AudienceSettings
 from recpipe.errors import BadSetting
-from recpipe.files import sha256_of
+from recpipe.files import existing, sha256_of
 from recpipe.tables.campaigns.campaign_tags import TagFilter, read_filter
 from recpipe.user_ids.keys import hashes, user_keys
 from recpipe.user_ids.masked_texts import shown_columns, shown_value
@@ -73,7 +73,7 @@ def read_campaigns(audiences: AudienceSettings) -> list[Campaign]:
     """
     if not audiences.campaigns:
         return []
-    file = _file(Path(audiences.campaigns), "RECPIPE_CAMPAIGNS")
+    file = existing(Path(audiences.campaigns), "RECPIPE_CAMPAIGNS")
     found: dict[str, tuple[int, Campaign]] = {}
     for line, entry in _entries(file):
         one = _campaign(entry, file, line)
@@ -83,12 +83,6 @@ def read_campaigns(audiences: AudienceSettings) -> list[Campaign]:
             )
         found[one.id] = line, one
     return sorted((one for _, one in found.values()), key=lambda one: (one.first_day, one.id))
-
-
-def _file(file: Path, named_by: str) -> Path:
-    if not file.is_file():
-        raise BadSetting(f"{named_by}: there is no file {file}.")
-    return file
 
 
 def _text(file: Path) -> str:
@@ -201,7 +195,7 @@ def read_responses(settings: Settings, day: date) -> dict[str, dict[str, date]]:
     BadSetting
         If a column is missing, or a row has an empty value or no readable day.
     """
-    file = _file(Path(settings.audiences.campaign_responses), "RECPIPE_CAMPAIGN_RESPONSES")
+    file = existing(Path(settings.audiences.campaign_responses), "RECPIPE_CAMPAIGN_RESPONSES")
     found: dict[str, dict[str, date]] = {}
     for line, row in _rows(settings.privacy, file, ("campaign_id", "user_id", "day")):
         _filled(row, "day", file, line)
@@ -250,5 +244,5 @@ def files_hash(settings: Settings) -> str:
         *(Path(one) for one in (settings.audiences.campaign_responses, settings.audiences.suppression) if one),
     ]
     files += [file for one in campaigns for file in (one.suppress, one.candidates) if file]
-    parts = [sha256_of(_file(file, "RECPIPE_CAMPAIGNS")) for file in files]
+    parts = [sha256_of(existing(file, "RECPIPE_CAMPAIGNS")) for file in files]
     return hashes(settings.privacy, "files", ["".join(parts)])[0]

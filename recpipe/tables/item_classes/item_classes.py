@@ -15,10 +15,10 @@ from recpipe.config.settings import Settings
 from recpipe.contract import ITEM_CLASSES
 from recpipe.lake.reader import Reader
 from recpipe.metrics.calibration import calibration_error
-from recpipe.metrics.intervals import mean_interval, seed_of
 from recpipe.pipeline.blocks import blocks_of, shard_of
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.rules.load import read_rules
 from recpipe.rules.model import Tree
 from recpipe.rules.plan_copies import rules_of_plan
@@ -288,15 +288,13 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
 
 
 def _judged(settings: Settings, day: date, scheme: str, rows: list[dict[str, Any]], truth: list[Path]) -> list[Metric]:
-
     given = np.array([not row["abstained"] for row in rows], np.float64)
     right = np.array([_right(row, path) for row, path in zip(rows, truth, strict=True)], np.float64)
     confidence = np.array([row["confidence"] for row in rows], np.float64)
-    metrics = []
-    for name, values in (("accuracy", right[given > 0]), ("coverage", given)):
-        rng = seed_of(settings.training.seed, day, scheme, name)
-        found = mean_interval(values, settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
-        metrics.append(Metric(f"{name}:{scheme}", found.value, found.low, found.high, found.users))
+    metrics = [
+        mean_metric(settings, f"{name}:{scheme}", values, day, scheme, name)
+        for name, values in (("accuracy", right[given > 0]), ("coverage", given))
+    ]
     enough = given.sum() >= max(settings.evaluation.min_users, 1)
     error = calibration_error(confidence[given > 0], right[given > 0]) if enough else None
     return [*metrics, Metric(f"calibration_error:{scheme}", error, None, None, int(given.sum()))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recpipe.config.settings import Settings
 from recpipe.config.table_settings import ItemClassSettings
 from recpipe.errors import BadSetting
-from recpipe.files import sha256_of
+from recpipe.files import existing, sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,19 +58,13 @@ def read_labels(settings: Settings, day: date) -> Labels:
 
 def labels_hash(item_classes: ItemClassSettings) -> str:
     """Return the sha256 of the shop's file of labels; empty where there is none."""
-    if not item_classes.labels:
-        return ""
-    file = Path(item_classes.labels)
-    if not file.is_file():
-        raise BadSetting(f"RECPIPE_LABELS: there is no file {file}.")
-    return sha256_of(file)
+    return sha256_of(existing(Path(item_classes.labels), "RECPIPE_LABELS")) if item_classes.labels else ""
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
     import pandas as pd
 
-    if not file.is_file():
-        raise BadSetting(f"RECPIPE_LABELS: there is no file {file}.")
+    existing(file, "RECPIPE_LABELS")
     table: pd.DataFrame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype=str)
     missing = [name for name in ("item_id", "class") if name not in table.columns]
     if missing:

@@ -14,6 +14,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import USER_PROFILES
 from recpipe.lake.reader import Reader, window
 from recpipe.pipeline.table import Metric
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.tables.profiles.preferences import Family
 from recpipe.tables.profiles.profile_events import Catalogue, Happened, read_catalogue, read_happened
 from recpipe.tables.profiles.profile_signals import INTERESTS, interests, without_texts
@@ -188,11 +189,7 @@ def shares_of(family: Family, user: NDArray[np.int64], tag: NDArray[np.int64]) -
 
 
 def _mean(settings: Settings, day: date, name: str, values: NDArray[np.float64], by: str = "") -> Metric:
-    from recpipe.metrics.intervals import mean_interval, seed_of
-
-    rng = seed_of(settings.training.seed, day, USER_PROFILES.name, name)
-    found = mean_interval(values.astype(np.float64), settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
-    return Metric(name, found.value, found.low, found.high, found.users, by=by)
+    return mean_metric(settings, name, values, day, USER_PROFILES.name, name, by=by)
 
 
 def _ratio(

@@ -19,13 +19,14 @@ from recpipe.dataset.cohorts import UserDay, met_pairs, users_of
 from recpipe.dataset.support import take
 from recpipe.errors import RecpipeError
 from recpipe.lake.reader import Reader
+from recpipe.metrics.ranking import told_apart
 from recpipe.models.base import ItemSpace, Learner, score_users
 from recpipe.pipeline.blocks import blocks_of, shard_of, users_a_block
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.ranking.exploration import Lists, Pool, explore, new_items
 from recpipe.ranking.exposure import Quotas, expose, raised, read_quotas
 from recpipe.ranking.fallback import KINDS, Fallback, open_fallback
-from recpipe.ranking.order import category_codes, rank, told_apart
+from recpipe.ranking.order import category_codes, rank
 from recpipe.ranking.reasons import because, brought_by_any
 from recpipe.registry.encoders import foreign_encoder
 from recpipe.registry.serving import require_content

@@ -9,7 +9,7 @@ from typing import Final
 
 from recpipe.config.table_settings import ReviewSettings
 from recpipe.errors import BadSetting
-from recpipe.files import sha256_of
+from recpipe.files import existing, sha256_of
 
 OVERALL: Final = "overall"
 """The aspect of a whole review; no aspect of a file may be called so."""
@@ -55,10 +55,7 @@ def aspects_file(reviews: ReviewSettings) -> Path:
     BadSetting
         If there is no such file.
     """
-    file = Path(reviews.review_aspects) if reviews.review_aspects else SHIPPED
-    if not file.is_file():
-        raise BadSetting(f"RECPIPE_REVIEW_ASPECTS: there is no file {file}.")
-    return file
+    return existing(Path(reviews.review_aspects) if reviews.review_aspects else SHIPPED, "RECPIPE_REVIEW_ASPECTS")
 
 
 def aspects_hash(reviews: ReviewSettings) -> str:

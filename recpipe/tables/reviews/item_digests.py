@@ -17,6 +17,7 @@ from recpipe.lake.reader import Reader
 from recpipe.pipeline.blocks import stable_hash
 from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.table import Facts, Metric, Task
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.tables.reviews.aspects import OVERALL
 from recpipe.tables.reviews.reviews import Review, read_reviews
 from recpipe.text.encoder import Encoder, load_encoder
@@ -246,11 +247,7 @@ def _given(reviews: list[Review]) -> dict[str, list[float]]:
 
 
 def _metric(settings: Settings, day: date, name: str, values: np.ndarray[Any, np.dtype[np.float64]], by: str = "") -> Metric:
-    from recpipe.metrics.intervals import mean_interval, seed_of
-
-    rng = seed_of(settings.training.seed, day, ITEM_DIGESTS.name, name)
-    found = mean_interval(values, settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
-    return Metric(name, found.value, found.low, found.high, found.users, by=by)
+    return mean_metric(settings, name, values, day, ITEM_DIGESTS.name, name, by=by)
 
 
 DIGESTS: Final = Task(

@@ -12,6 +12,7 @@ from recpipe.config.settings import Settings
 from recpipe.contract import POLARITIES, REVIEW_INSIGHTS
 from recpipe.lake.reader import Reader, window
 from recpipe.pipeline.table import Metric
+from recpipe.pipeline.task_outcomes import mean_metric
 from recpipe.tables.reviews.aspects import OVERALL
 from recpipe.tables.reviews.reviews import Review, read_reviews
 
@@ -67,8 +68,4 @@ def _measured(
 
 
 def _metric(settings: Settings, day: date, name: str, values: NDArray[Any], by: str = "") -> Metric:
-    from recpipe.metrics.intervals import mean_interval, seed_of
-
-    rng = seed_of(settings.training.seed, day, REVIEW_INSIGHTS.name, name)
-    found = mean_interval(values.astype(np.float64), settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
-    return Metric(name, found.value, found.low, found.high, found.users, by=by)
+    return mean_metric(settings, name, values, day, REVIEW_INSIGHTS.name, name, by=by)

@@ -268,9 +268,9 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
     One a user and text, from the user's first such search to the end of ``day``; a user's texts are averaged first. Beside
     it, on the same searches: the lists by words alone, and the best sellers, inside the same filters.
     """
-    from recpipe.pipeline.task_outcomes import interval
+    from recpipe.pipeline.task_outcomes import mean_metric
 
-    k = settings.evaluation.metric_k
+    k, name = settings.evaluation.metric_k, f"hit_rate@{settings.evaluation.metric_k}"
     lists: dict[str, set[str]] = {}
     for row in reader.read(SEARCH_RECOMMENDATIONS.name, made_on, made_on).to_pylist():
         if row["rank"] <= k:
@@ -284,7 +284,7 @@ def measure(settings: Settings, reader: Reader, made_on: date, day: date) -> lis
         for user, text in sorted(met):
             of_user.setdefault(user, []).append(bool(own.get(text, set()) & met[user, text]))
         values = np.array([np.mean(of_user[user]) for user in sorted(of_user)], np.float64)
-        found.append(interval(settings, day, f"hit_rate@{k}", values, by))
+        found.append(mean_metric(settings, name, values, day, name, by, by=by))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from recpipe.config.table_settings import SearchSettings
 from recpipe.errors import BadSetting
-from recpipe.files import sha256_of
+from recpipe.files import existing, sha256_of
 from recpipe.text.lexical import RUN, fold
 
 SHIPPED: Final = Path(__file__).with_name("search_words.yaml")
@@ -62,9 +62,7 @@ def words_file(searches: SearchSettings) -> Path:
         If there is no such file.
     """
     file = Path(searches.search_words) if searches.search_words else SHIPPED
-    if not file.is_file():
-        raise BadSetting(f"RECPIPE_SEARCH_WORDS: there is no file {file}. Name a YAML file of words, or leave the setting empty.")
-    return file
+    return existing(file, "RECPIPE_SEARCH_WORDS", " Name a YAML file of words, or leave the setting empty.")
 
 
 def words_hash(searches: SearchSettings) -> str:

@@ -1,4 +1,4 @@
-"""What the training loop asks of a learner; nothing else in the loop knows which one it is."""
+"""The interface of a learner to the training loop, where nothing else knows which learner it is."""
 
 from __future__ import annotations
 

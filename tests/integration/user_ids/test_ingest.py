@@ -176,7 +176,7 @@ def test_an_error_of_a_library_is_not_quoted(keyed: Settings, monkeypatch: pytes
         raise ValueError(f"cannot parse '{WHO}'")
 
     deliver(keyed, event(0))
-    monkeypatch.setattr("recpipe.tables.ingest.rows.row_checks.judge", fails)
+    monkeypatch.setattr("recpipe.tables.ingest.stage.judge", fails)
     with pytest.raises(RecpipeError, match=r"ValueError in .*test_ingest.py, line \d+. Its text is kept back") as error:
         ingest_day(keyed, DAY)
     assert error.value.__suppress_context__

@@ -139,3 +139,11 @@ def lake_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RECPIPE_HOME", ".recpipe")
     return fill(load_settings())
+
+
+@pytest.fixture
+def shown(read_only: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of the filled home that is only read, in a working directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECPIPE_HOME", str(read_only.places.home))
+    return load_settings()

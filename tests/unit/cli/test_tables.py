@@ -40,8 +40,8 @@ def run(*arguments: str) -> str:
     return result.output
 
 
-def test_a_list_is_shown_with_titles_and_reasons_in_words(lake_settings: Settings) -> None:
-    shown = read_list(lake_settings, "few")
+def test_a_list_is_shown_with_titles_and_reasons_in_words(shown: Settings) -> None:
+    shown = read_list(shown, "few")
     assert (shown.day, shown.cohort, shown.model_version) == (DAY, "few", "3")
     assert (shown.support, shown.query_texts) == (("WHITE HANGING HEART",), ("night light",))
     assert shown.entries == (
@@ -50,30 +50,30 @@ def test_a_list_is_shown_with_titles_and_reasons_in_words(lake_settings: Setting
     )
 
 
-def test_a_long_known_users_support_is_what_was_met_last(lake_settings: Settings) -> None:
-    shown = read_list(lake_settings, "warm")
+def test_a_long_known_users_support_is_what_was_met_last(shown: Settings) -> None:
+    shown = read_list(shown, "warm")
     assert shown.support == ("CAKESTAND [3 TIER]", "WHITE HANGING HEART")  # newest first, without what was sent back
 
 
-def test_a_list_of_an_earlier_day_knows_nothing_later(lake_settings: Settings) -> None:
-    shown = read_list(lake_settings, "zero", DAY - timedelta(days=1))
+def test_a_list_of_an_earlier_day_knows_nothing_later(shown: Settings) -> None:
+    shown = read_list(shown, "zero", DAY - timedelta(days=1))
     assert (shown.model_version, shown.support) == ("2", ())
     assert shown.entries == (Entry(1, "85123A", "", 0.125, "popular these days"),)  # the title came a day later
 
 
-def test_profile_prints_the_tags_of_a_user(lake_settings: Settings) -> None:
+def test_profile_prints_the_tags_of_a_user(shown: Settings) -> None:
     text = run("profile", "few")
     assert "User few on 2011-09-01: 2 tags" in text
     assert "topic:lantern" in text
     assert "0.50" in text
     assert "Came in the evening 4 of 5 times" in text
     with pytest.raises(RecpipeError, match="has no tags on 2011-09-01"):
-        read_profile(lake_settings, "zero")
+        read_profile(shown, "zero")
     with pytest.raises(MissingDay):
-        read_profile(lake_settings, "few", DAY - timedelta(days=1))
+        read_profile(shown, "few", DAY - timedelta(days=1))
 
 
-def test_show_prints_a_list(lake_settings: Settings) -> None:
+def test_show_prints_a_list(shown: Settings) -> None:
     text = run("show", "few", "--day", "2011-09-01")
     assert "User few on 2011-09-01: cohort few, model version 3" in text
     assert "Met before, newest first: WHITE HANGING HEART" in text
@@ -96,11 +96,11 @@ def test_show_does_not_take_a_lapsed_user_for_an_unknown_one(lake_settings: Sett
     assert "Nothing is known" not in shown
 
 
-def test_show_refuses_what_is_not_there(lake_settings: Settings) -> None:
+def test_show_refuses_what_is_not_there(shown: Settings) -> None:
     with pytest.raises(RecpipeError, match="User nobody has no list on 2011-09-01"):
-        read_list(lake_settings, "nobody")
+        read_list(shown, "nobody")
     with pytest.raises(MissingDay, match="Day 2011-09-02 of table recommendations does not stand in the register"):
-        read_list(lake_settings, "few", date(2011, 9, 2))
+        read_list(shown, "few", date(2011, 9, 2))
 
 
 def test_an_empty_lake_is_said_to_be_empty(settings: Settings) -> None:
@@ -109,7 +109,7 @@ def test_an_empty_lake_is_said_to_be_empty(settings: Settings) -> None:
     assert freshness(settings) == []
 
 
-def test_a_day_is_exported_as_parquet(lake_settings: Settings) -> None:
+def test_a_day_is_exported_as_parquet(shown: Settings) -> None:
     assert "4 rows of recommendations of 2011-09-01 stand in recommendations-2011-09-01.parquet" in run(
         "export", "--day", "2011-09-01"
     )
@@ -120,7 +120,7 @@ def test_a_day_is_exported_as_parquet(lake_settings: Settings) -> None:
     ]  # fmt: skip
 
 
-def test_a_day_is_exported_as_csv(lake_settings: Settings) -> None:
+def test_a_day_is_exported_as_csv(shown: Settings) -> None:
     run("export", "--day", "2011-09-01", "--format", "csv", "--out", "lists.csv")
     header, first, *others = Path("lists.csv").read_text().splitlines()
     assert header == (
@@ -130,7 +130,7 @@ def test_a_day_is_exported_as_csv(lake_settings: Settings) -> None:
     assert len(others) == 3
 
 
-def test_a_day_is_exported_as_json_lines(lake_settings: Settings) -> None:
+def test_a_day_is_exported_as_json_lines(shown: Settings) -> None:
     run("export", "--day", "2011-09-01", "--format", "jsonl", "--out", "lists.jsonl")
     rows = [json.loads(line) for line in Path("lists.jsonl").read_text().splitlines()]
     assert len(rows) == 4
@@ -193,9 +193,9 @@ def test_a_failed_export_leaves_the_old_file(lake_settings: Settings, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == [".recpipe", "lists.csv"]
 
 
-def test_tables_shows_how_far_each_table_has_come(lake_settings: Settings) -> None:
-    Lake.from_settings(lake_settings).mark_open("recommendations", DAY + timedelta(days=1))
-    found = {entry.table: (entry.newest.day, entry.newest.rows, entry.days, entry.missing) for entry in freshness(lake_settings)}
+def test_tables_shows_how_far_each_table_has_come(shown: Settings) -> None:
+    Lake.from_settings(shown).mark_open("recommendations", DAY + timedelta(days=1))
+    found = {entry.table: (entry.newest.day, entry.newest.rows, entry.days, entry.missing) for entry in freshness(shown)}
     assert found["recommendations"] == (DAY, 4, 2, ())
     assert found["events"] == (DAY, 4, 1, ())
     text = run("tables")

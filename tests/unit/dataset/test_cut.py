@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recpipe.dataset.episodes import as_of, choose, cut_as_new, cut_episodes, shorten, without_users
 from recpipe.dataset.history import History
 from recpipe.dataset.support import build_support, support_weights, take
-from recpipe.training.quality import measure_in, top
+from recpipe.training.quality import measure_in
 
 CUT = np.datetime64("2011-08-01", "us")
 
@@ -169,9 +169,27 @@ def test_what_is_known_as_of_an_instant_forgets_what_came_later(evidence):
 
 
 def test_the_greatest_scores_come_first_and_ties_follow_the_catalogue():
+    from recpipe.metrics.ranking import top_k
+
     scores = np.array([[0, 2, 1, 2, 5, 0], [1, 1, 1, 1, 1, 1]], np.float32)
-    assert top(scores, 3).tolist() == [[4, 1, 3], [0, 1, 2]]
-    assert top(scores[:, :2], 3).tolist() == [[1, 0], [0, 1]]
+    free = np.zeros(scores.shape, bool)
+    assert top_k(scores, free, 3).tolist() == [[4, 1, 3], [0, 1, 2]]
+    assert top_k(scores[:, :2], free[:, :2], 3).tolist() == [[1, 0], [0, 1]]
+    free[0, [1, 2, 4, 5]] = True
+    assert top_k(scores, free, 3).tolist() == [[3, 0, -1], [0, 1, 2]]
+
+
+def test_training_measures_lists_in_the_order_of_the_night():
+    """Scores that differ by rounding count as ties for both."""
+    from recpipe.metrics.ranking import top_k
+    from recpipe.ranking.order import rank
+
+    random = np.random.default_rng(0)
+    scores = np.repeat(random.standard_normal((30, 8)), 5, axis=1) + 1e-9 * random.standard_normal((30, 40))
+    barred = random.random(scores.shape) < 0.3
+    found = top_k(scores, barred, 10)
+    np.testing.assert_array_equal(found, rank(scores, barred, 10, np.full(40, -1), 0)[0])
+    assert (found != np.argsort(np.where(barred, np.inf, -scores), axis=1)[:, :10]).any()
 
 
 def test_ndcg_and_recall_by_hand(evidence):
@@ -187,12 +205,14 @@ def test_ndcg_and_recall_by_hand(evidence):
     np.testing.assert_allclose(quality.ndcg, [(1 + 1 / 2) / ideal, 0])
     np.testing.assert_allclose(quality.recall, [1.0, 0.0])
     assert measure_in(Popularity(), space, available & (np.arange(6) > 2), found, 3).ndcg[1] == 1
+    nothing = ItemSpace(space.vectors, np.full(6, np.nan, np.float32))  # the nights refuse to rank this
+    assert measure_in(Popularity(), nothing, available, found, 3).ndcg.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("k", [3, 10])
 def test_measures_are_those_of_the_evaluation(evidence, k):
     from recpipe.metrics.ndcg import ndcg
-    from recpipe.metrics.ranking import Truth, hits, recall
+    from recpipe.metrics.ranking import Truth, hits, recall, top_k
     from recpipe.models.base import score
     from recpipe.models.item_knn import ItemKNN
     from recpipe.training.quality import measure_in
@@ -203,9 +223,10 @@ def test_measures_are_those_of_the_evaluation(evidence, k):
     space = learner.items(as_of(evidence, cutoff, np.datetime64("2011-08-14")))
     found = measure_in(learner, space, evidence.catalogue.available, episodes, k)
     scores = score(space, learner.adapt(space, episodes.support))
-    scores[np.repeat(np.arange(len(episodes)), np.diff(episodes.seen_indptr)), episodes.seen_item] = -np.inf
+    seen = np.zeros(scores.shape, bool)
+    seen[np.repeat(np.arange(len(episodes)), np.diff(episodes.seen_indptr)), episodes.seen_item] = True
     truth = Truth(episodes.query_indptr, episodes.query_item)
-    hit = hits(top(scores, k), truth)
+    hit = hits(top_k(scores, seen, k), truth)
     np.testing.assert_allclose(found.ndcg, ndcg(hit, truth.size, k))
     np.testing.assert_allclose(found.recall, recall(hit, truth.size, k))
     assert 0 < found.ndcg.mean() < 1

@@ -7,15 +7,17 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from small_shop import event, item, user
+from small_shop import event, item, open_shop, user
 
 from recpipe.dataset.export import export_training
 from recpipe.dataset.folder import read_episodes_folder
 from recpipe.errors import MissingDay
 
 
-@pytest.fixture
-def weeks(shop):
+@pytest.fixture(scope="module")
+def weeks(tmp_path_factory):
+    """Ten days; exports write beside the lake, and change nothing in it."""
+    shop = open_shop(tmp_path_factory.mktemp("weeks"))
     for n in range(1, 11):
         day = f"2026-03-{n:02d}"
         shop.deliver(

@@ -81,14 +81,14 @@ def test_a_link_that_is_corrected_moves_and_ends(shop):
 
 
 def test_a_learner_sees_one_person(shop):
-    evidence = read_known(shop.places.lake.reader(), shop.settings, LINKED).evidence
+    evidence = read_known(shop.lake.reader(), shop.settings, LINKED).evidence
     assert list(evidence.history.user_ids) == ["app"]
     assert list(evidence.catalogue.item_ids[evidence.history.item]) == ["a", "b"]
     assert [evidence.history.country_names[code] for code in evidence.history.country] == ["France"]
 
 
 def test_returns_and_country_are_the_persons(shop):
-    found = users_of(read_known(shop.places.lake.reader(), shop.settings, LINKED), shop.settings, LINKED)
+    found = users_of(read_known(shop.lake.reader(), shop.settings, LINKED), shop.settings, LINKED)
     assert list(found.user_ids) == ["app", "old", "web"]
     assert list(found.person_ids) == ["app", "old", "app"]
     assert list(found.country) == ["France", "", "France"]
@@ -96,7 +96,7 @@ def test_returns_and_country_are_the_persons(shop):
 
 
 def test_without_labels_everything_is_as_it_was(shop):
-    known = read_known(shop.places.lake.reader(), shop.settings, BEFORE)
+    known = read_known(shop.lake.reader(), shop.settings, BEFORE)
     assert link_accounts(known.users) is None
     found = users_of(known, shop.settings, BEFORE)
     assert found.person_ids is found.user_ids
@@ -136,7 +136,7 @@ def test_who_stands_for_whom_is_what_a_dictionary_says(labels):
 
 
 def test_the_supports_of_accounts_are_copies_in_their_order(shop):
-    found = users_of(read_known(shop.places.lake.reader(), shop.settings, LINKED), shop.settings, LINKED)
+    found = users_of(read_known(shop.lake.reader(), shop.settings, LINKED), shop.settings, LINKED)
     assert found.support.indptr.tolist() == [0, 2, 2, 4]
     assert np.array_equal(found.support_ts[:2], found.support_ts[2:])
     assert np.array_equal(found.support.weight[:2], found.support.weight[2:])

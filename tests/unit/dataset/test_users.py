@@ -158,7 +158,7 @@ def known_shop(shop):
 
 
 def of_day(shop, day=DAY):
-    known = read_known(shop.places.lake.reader(), shop.settings, day)
+    known = read_known(shop.lake.reader(), shop.settings, day)
     return known, users_of(known, shop.settings, day)
 
 

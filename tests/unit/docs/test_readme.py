@@ -56,3 +56,10 @@ def test_prose_is_wrapped_at_80_columns(page):
 
 def test_the_readme_is_short():
     assert len(re.findall(r"\w+", " ".join(prose("README.md")))) <= 700
+
+
+def test_each_decision_and_each_protocol_is_in_its_index():
+    for folder in ("decisions", "benchmarks"):
+        index = (ROOT / "docs" / folder / "index.md").read_text()
+        pages = {page.name for page in (ROOT / "docs" / folder).glob("*.md")} - {"index.md"}
+        assert pages <= set(re.findall(r"\]\(([^)#]+)\)", index)), folder

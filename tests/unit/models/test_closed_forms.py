@@ -168,11 +168,11 @@ def test_only_the_best_neighbours_stay():
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch, evidence):
-    from recpipe.evidence import trends
+    from recpipe.evidence import knn
 
     matrix = interactions(evidence.history, 70)
     whole = similar_items(matrix, neighbours=7, shrinkage=2.0)
-    monkeypatch.setattr(trends, "CELLS_A_BLOCK", 70 * 9)
+    monkeypatch.setattr(knn, "CELLS_A_BLOCK", 70 * 9)
     parts = similar_items(matrix, neighbours=7, shrinkage=2.0)
     assert (whole != parts).nnz == 0
 

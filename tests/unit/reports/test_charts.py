@@ -97,13 +97,13 @@ def test_names_of_others_are_no_markup_and_no_formula():
     @styled()
     def drawn() -> str:
         figure, axes = figure_of(2.0)
-        draw_dots(axes, {("x", "lists"): Point(0.5, 0.4, 0.6, 30)}, {"x": '<b>$x$ & style="more"'}, {"lists": "nDCG"})
+        draw_dots(axes, {("x", "lists"): Point(0.5, 0.4, 0.6, 30)}, {"x": '<b>$x$\u202e & style="more"'}, {"lists": "nDCG"})
         return str(svg_of(figure, "groups"))
 
     found = drawn()
     assert "<b>" not in found
-    assert '>&lt;b&gt;$x$ &amp; style="more"</text>' in found
-    assert "<title>nDCG, &lt;b&gt;$x$ &amp; style=&quot;more&quot;: 0.5000 (0.4000 to 0.6000), 30 users</title>" in found
+    assert '>&lt;b&gt;$x$\\u202e &amp; style="more"</text>' in found
+    assert "<title>nDCG, &lt;b&gt;$x$\\u202e &amp; style=&quot;more&quot;: 0.5000 (0.4000 to 0.6000), 30 users</title>" in found
 
 
 def test_a_chart_is_the_same_when_drawn_again():

@@ -41,7 +41,7 @@ def publish(shop, first, days, **tables):
         schema = TABLES[name].schema
         full = [{column: {**row, "day": day}.get(column) for column in schema.names} for day, row in rows]
         every = [first + timedelta(days=offset) for offset in range(days)]
-        shop.places.lake.publish(name, every, pa.Table.from_pylist(full, schema=schema))
+        shop.lake.publish(name, every, pa.Table.from_pylist(full, schema=schema))
     shop.know(*sorted({row["title"] for _, row in tables["items"]}))
 
 

@@ -38,7 +38,7 @@ TRAINING = {"steps": 4, "warmup_steps": 1, "valid_weeks": 1, "new_user_cuts": 2,
 
 
 def newcomers(shop, day=LAST, trained_until=BEFORE):
-    reader = shop.places.lake.reader()
+    reader = shop.lake.reader()
     at_cut = open_stage(reader, shop.settings, str(trained_until)).known.evidence
     return at_cut, read_newcomers(reader, shop.settings, at_cut, trained_until, day)
 
@@ -186,9 +186,9 @@ def test_a_replay_that_cannot_be_is_refused_in_a_sentence(shop, day, cut, error,
 def test_the_lists_are_those_that_the_night_would_make(shop):
     model = shop.folder(TextPrototype())
     plan = shop.plan(TextPrototype(), BEFORE)
-    night = open_night(shop.settings, plan, shop.places.lake.reader(plan["versions"]))
+    night = open_night(shop.settings, plan, shop.lake.reader(plan["versions"]))
     made = rank_blocks(night, 0, 1).to_pylist()
-    reader = shop.places.lake.reader()
+    reader = shop.lake.reader()
     stage = with_users(open_stage(reader, shop.settings, str(BEFORE)), reader, night.users)
     lists = stage.lists_of(Path(model), night.users)
     ids = stage.known.evidence.catalogue.item_ids
@@ -200,7 +200,7 @@ def test_the_lists_are_those_that_the_night_would_make(shop):
 
 def test_what_is_known_of_others_changes_no_list(shop):
     _, found = newcomers(shop)
-    reader = shop.places.lake.reader()
+    reader = shop.lake.reader()
     stage = open_stage(reader, shop.settings, str(BEFORE))
     lists = stage.lists_of(Path(shop.folder(TextPrototype())), found.users)
     few = replace_support_of_first(found)
@@ -216,7 +216,7 @@ def replace_support_of_first(found):
 def test_who_likes_a_colour_is_served_better_with_items_known(shop):
     """By likeness of texts alone: after one item of a colour the list is of that colour, and popularity's is not."""
     model = shop.folder(TextPrototype(popularity_weight=0.1))
-    rows = measure(shop.settings, shop.places.lake.reader(), BEFORE, LAST, Path(model)).rows.to_pylist()
+    rows = measure(shop.settings, shop.lake.reader(), BEFORE, LAST, Path(model)).rows.to_pylist()
     value = {(row["group"], row["name"]): row["value"] for row in rows if row["metric"] == "ndcg@3"}
     assert value["k>=1", "text_prototype"] > 1.5 * value["k>=1", "popularity"]
     sizes = [value[f"k={size}", "text_prototype"] for size in (1, 3, 5)]
@@ -239,14 +239,14 @@ def test_a_replay_is_published_whole_and_the_same_again(shop):
     )
     plan = plan_replay(shop.settings, LAST)
     done = publish_replay(shop.settings, plan, str(model))
-    rows = shop.places.lake.reader().read("replays", LAST, LAST)
+    rows = shop.lake.reader().read("replays", LAST, LAST)
     assert rows.schema.equals(REPLAYS.schema)
     # three names by three metrics and two ratios in each group; a closed form that is a baseline is measured as one
     assert rows.num_rows == done["rows"] == len(GROUPS) * (3 * 3 + 2)
     assert set(rows["users"].to_pylist()) <= set(range(13))
     publish_replay(shop.settings, plan, str(model))
-    assert shop.places.lake.reader().read("replays", LAST, LAST).equals(rows)
-    record = shop.places.lake.day("replays", LAST)
+    assert shop.lake.reader().read("replays", LAST, LAST).equals(rows)
+    record = shop.lake.day("replays", LAST)
     assert {one.table for one in record.inputs} == {"events", "items", "users"}
     assert record.model_version.startswith("replay-")
     page = Path(done["report"])
@@ -292,7 +292,7 @@ def test_nobody_came_and_the_replay_says_so(shop):
     plan = plan_replay(shop.settings, LAST, cut=LAST)
     done = publish_replay(shop.settings, plan, model)
     assert done["came"] == 0
-    rows = shop.places.lake.reader().read("replays").to_pylist()
+    rows = shop.lake.reader().read("replays").to_pylist()
     assert {(row["value"], row["users"]) for row in rows} == {(None, 0)}
     assert "0 persons are too few" in Path(done["report"]).read_text()
 
@@ -303,7 +303,7 @@ def test_the_command_does_it_all(shop, tmp_path, monkeypatch):
     settings = shop.settings.changed(replay_options=["--settings", str(options)])
     done = replay_day(settings, LAST)
     assert done["came"] == 12
-    names = {row["name"] for row in shop.places.lake.reader().read("replays").to_pylist()}
+    names = {row["name"] for row in shop.lake.reader().read("replays").to_pylist()}
     assert {"pair_network", "popularity", "item_knn"} <= names
     left = settings.places.work.glob("train*/replay-*")
     assert {path.parent.name for path in left} == {"train", "training"}  # where an erasure and `recpipe maintain` look
@@ -322,5 +322,5 @@ def test_a_weekly_table_is_late_after_its_sunday_alone(shop):
 def test_datetimes_of_the_replay_are_the_shops(shop):
     """A shop whose midnight is not that of UTC: who registered before its own midnight was there before the cut."""
     settings = shop.settings.changed(timezone="Asia/Tokyo")
-    at_cut = open_stage(shop.places.lake.reader(), settings, str(BEFORE)).known.evidence
+    at_cut = open_stage(shop.lake.reader(), settings, str(BEFORE)).known.evidence
     assert at_cut.until == np.datetime64(datetime(2026, 3, 10, 15, tzinfo=UTC).replace(tzinfo=None), "us")

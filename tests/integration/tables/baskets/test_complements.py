@@ -127,7 +127,7 @@ def test_what_became_of_it(shop):
         run_day(settings, task, DAY)
     bought = (("c", "6", POT, TEA), ("d", "7", POT, COLA), ("e", "8", MUG, POT), ("a", "9", COLA))
     shop.deliver("2026-03-03", events=tuple(line for who, *held in bought for line in order(who, "2026-03-03", *held)))
-    later, reader = date(2026, 3, 3), shop.places.lake.reader()
+    later, reader = date(2026, 3, 3), shop.lake.reader()
     value = {row["name"]: row["value"] for row in measure_task(settings, ITEM_COMPLEMENTS, reader, later).to_pylist()}
     assert value == {RULE: pytest.approx((1 + 1 / 3 + 0) / 3), "popularity": pytest.approx((1 + 2 / 3 + 1) / 3)}
     value = {row["name"]: row["value"] for row in measure_task(settings, CARTS, reader, later).to_pylist()}
@@ -231,7 +231,7 @@ MODULES = {"complements": complements, "cart_recommendations": cart_recommendati
 def test_a_row_that_is_amiss_is_counted(shop, task, fact, change):
     shop.deliver("2026-03-02", items=(item("gone", available=False),))
     plan = plan_day(shop.settings, task, DAY)
-    state = task.open(shop.settings, plan, shop.places.lake.reader(plan.versions))
+    state = task.open(shop.settings, plan, shop.lake.reader(plan.versions))
     state = state[0] if isinstance(state, tuple) else state
     count, good = MODULES[task.name].count_faults, GOOD[task.name]
     assert set(count(state, [good]).values()) == {0}

@@ -129,7 +129,7 @@ def test_a_cap_refuses_a_day_whose_earlier_days_are_missing(shop):
     shorter = capped.settings.changed(campaign_cap_days=1)
     assert run_day(shorter, AUDIENCES, DAY)["rows"] > 0
     run_day(capped.settings, AUDIENCES, date(2026, 3, 1))
-    (stale,) = stale_days(shop.places.lake)
+    (stale,) = stale_days(shop.lake)
     assert (stale.table, stale.day, stale.source_day) == ("campaign_audiences", DAY, date(2026, 3, 1))
     assert run_day(capped.settings, AUDIENCES, DAY)["rows"] == 0  # all were addressed by the first
 

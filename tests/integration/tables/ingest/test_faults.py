@@ -128,7 +128,7 @@ def test_an_error_of_a_library_names_table_file_and_day(settings, deliver, an_ev
         raise pa.ArrowInvalid("Could not convert \x1b[31m'x'\nwith a second line")
 
     deliver(settings, **a_day(an_event))
-    monkeypatch.setattr("recpipe.tables.ingest.rows.row_checks.judge", fails)
+    monkeypatch.setattr("recpipe.tables.ingest.stage.judge", fails)
     with pytest.raises(BadDelivery) as refused:
         ingest_day(settings, DAY)
     assert str(refused.value) == (

@@ -59,7 +59,7 @@ def test_every_item_without_a_category_gets_its_class(shop):
     assert found["x4"]["class_path"] == ["paint"]  # half of each: no more than that is certain
     assert [found["x1"][name] for name in ("level", "abstained", "scheme")] == [2, False, "category"]
     assert set(found["x1"]["because_item_ids"]) <= {f"red{n}" for n in range(4)}
-    record = shop.places.lake.day("item_classes", DAY)
+    record = shop.lake.day("item_classes", DAY)
     assert (
         record.model_version
         == f"classes-2+{load_encoder(shop.settings.text.encoder).fingerprint[:12]}"
@@ -106,12 +106,12 @@ def test_classes_that_the_shop_makes_up_stand_beside_the_categories(shop, tmp_pa
     settings = shop.settings.changed(labels=str(file))
     shop.know(*(f"{name} {' '.join(path)}" for name, path in (("red", WARM), ("blue", COLD), ("green", ["tools"]))))
     run_day(settings, CLASSES, DAY)
-    found = shop.places.lake.reader().read("item_classes", DAY, DAY).to_pylist()
+    found = shop.lake.reader().read("item_classes", DAY, DAY).to_pylist()
     own = {row["item_id"] for row in found if row["scheme"] == "labels"}
     assert own == {f"{name}{n}" for name in ("red", "blue", "green") for n in range(4)} - {"red0", "blue0", "green0"} | {
         "x1", "x2", "x3", "x4"
     }  # fmt: skip
-    assert shop.places.lake.day("item_classes", DAY).model_version.count("+") == 2
+    assert shop.lake.day("item_classes", DAY).model_version.count("+") == 2
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_became_of_the_classes(shop):
     run_day(shop.settings, CLASSES, DAY)
     confidence = {name: row["confidence"] for name, row in rows(shop).items()}
     later = shop.deliver("2026-03-09", items=(item("x1", "red", WARM), item("x2", "blue", WARM), item("x4", "red blue", COLD)))
-    found = measure_task(shop.settings, CLASSES, shop.places.lake.reader(), later).to_pylist()
+    found = measure_task(shop.settings, CLASSES, shop.lake.reader(), later).to_pylist()
     by_name = {row["metric"]: row for row in found}
     assert by_name["accuracy:category"]["value"] == pytest.approx(2 / 3)
     assert by_name["coverage:category"]["value"] == 1.0
@@ -163,9 +163,9 @@ def test_what_became_of_the_classes(shop):
 
 
 def test_an_unmeasured_day_has_no_outcome(shop):
-    assert measured_rows(shop.settings, [CLASSES], shop.places.lake.reader(), date(2026, 3, 9)) == []
+    assert measured_rows(shop.settings, [CLASSES], shop.lake.reader(), date(2026, 3, 9)) == []
     with pytest.raises(MissingDay):
-        measure_task(shop.settings, CLASSES, shop.places.lake.reader(), date(2026, 3, 9))
+        measure_task(shop.settings, CLASSES, shop.lake.reader(), date(2026, 3, 9))
 
 
 # --- the suite ----------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ BREAKS = [
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     plan = plan_day(shop.settings, CLASSES, DAY)
-    state = item_classes.open_classes(shop.settings, plan, shop.places.lake.reader(plan.versions))
+    state = item_classes.open_classes(shop.settings, plan, shop.lake.reader(plan.versions))
     assert set(item_classes.count_faults(state, [GOOD], [("category", "x1")]).values()) == {0}
     assert item_classes.count_faults(state, [GOOD | change], [])[fact] == 1
     assert item_classes.count_faults(state, [], [("category", "x1")])["items_without_row"] == 1

@@ -198,7 +198,7 @@ def test_reviews_say_how_strict_a_user_is_and_what_for(shop):
         "abstained": False, "model_version": "x",
     }  # fmt: skip
     rows = pa.Table.from_pylist([insight, insight | {"aspect": "overall"}], schema=TABLES["review_insights"].schema)
-    shop.places.lake.publish("review_insights", [date(2026, 3, 3)], rows)
+    shop.lake.publish("review_insights", [date(2026, 3, 3)], rows)
     shop.deliver("2026-03-04")
     day = date(2026, 3, 4)
     run_day(shop.settings, PROFILES, day)
@@ -246,10 +246,10 @@ def test_attributes_of_users_change_nothing(shop):
     once = tags(shop)
     told = [user(f"u{n}", "2026-03-01") | {"attributes": [("age", f"{20 * n}")], "country": "France"} for n in range(1, 4)]
     rows = [{name: ({"day": DAY} | one).get(name) for name in TABLES["users"].schema.names} for one in told]
-    shop.places.lake.publish("users", [DAY], pa.Table.from_pylist(rows, schema=TABLES["users"].schema))
+    shop.lake.publish("users", [DAY], pa.Table.from_pylist(rows, schema=TABLES["users"].schema))
     run_day(shop.settings, PROFILES, DAY)
     assert tags(shop) == once
-    assert "users" not in {one.table for one in shop.places.lake.day("user_profiles", DAY).inputs}
+    assert "users" not in {one.table for one in shop.lake.day("user_profiles", DAY).inputs}
 
 
 # --- the weights --------------------------------------------------------------------------------------------------
@@ -449,9 +449,9 @@ def test_what_became_of_the_tags(shop):
     moved = tuple(one | {"ts": moment("2026-03-05 10:00"), "event_id": f"later{n}"} for n, one in enumerate(since))
     shop.deliver("2026-03-05", events=moved)
     shop.deliver(str(later))
-    rows = measure_task(shop.settings, PROFILES, shop.places.lake.reader(), later).to_pylist()
+    rows = measure_task(shop.settings, PROFILES, shop.lake.reader(), later).to_pylist()
     value = {(row["metric"], row["name"]): row["value"] for row in rows}
-    own = shop.places.lake.day("user_profiles", DAY).model_version
+    own = shop.lake.day("user_profiles", DAY).model_version
     assert value["tag_recall@10:category", own] == pytest.approx((1 / 3 + 1) / 2)
     assert value["tag_recall@10:category", "popular_tags"] == pytest.approx(1.0)
     assert value["tag_recall_gain@10:category", own] == pytest.approx((1 / 3 + 1) / 2 - 1)
@@ -506,7 +506,7 @@ BREAKS = [
 
 @pytest.fixture
 def state(shop) -> user_profiles.State:
-    return user_profiles.open_profiles(shop.settings, {"day": DAY.isoformat(), "model_version": "x"}, shop.places.lake.reader())
+    return user_profiles.open_profiles(shop.settings, {"day": DAY.isoformat(), "model_version": "x"}, shop.lake.reader())
 
 
 @pytest.mark.parametrize(("fact", "change"), BREAKS)

@@ -152,7 +152,7 @@ def test_the_written_probabilities_are_those_of_the_draw(shop):
     times: dict[tuple[str, str], int] = {}
     written: dict[tuple[str, str], float] = {}
     seeds = 60
-    reader = shop.places.lake.reader()
+    reader = shop.lake.reader()
     plan = plan_day(shop.settings, LISTS, DAY, "1")
     for seed in range(seeds):
         settings = shop.settings.changed(seed=seed)

@@ -69,7 +69,7 @@ def test_the_country_is_an_input_until_the_shop_says_no(tmp_path):
             shop = fill(tmp_path / f"{name}-{use}", sexes, country, use_country=use)
             shop.model(CountryPopularity(least_customers=1))
             recommend_day(shop.settings, DAY, "1")
-            lists[use, name] = shop.places.lake.reader().read("recommendations", DAY, DAY).to_pylist()
+            lists[use, name] = shop.lake.reader().read("recommendations", DAY, DAY).to_pylist()
     assert lists[False, "as is"] == lists[False, "moved"]
     assert lists[True, "as is"] != lists[True, "moved"]
     kinds = {use: {row["reason"]["kind"] for row in lists[use, "as is"] if row["user_id"] == "u0"} for use in (True, False)}
@@ -78,14 +78,14 @@ def test_the_country_is_an_input_until_the_shop_says_no(tmp_path):
 
 def test_a_task_sees_the_attributes_that_are_named_and_no_others(tmp_path):
     shop = fill(tmp_path, {name: name.upper() for name in PEOPLE}, COUNTRY, use_attributes=["sex", "age"])
-    found = read_attributes(shop.places.lake.reader(), shop.settings, DAY).to_pylist()
+    found = read_attributes(shop.lake.reader(), shop.settings, DAY).to_pylist()
     assert found[:1] == [{"user_id": "u0", "sex": "U0", "age": None}]
     assert len(found) == 8
     nothing = shop.settings.changed(use_attributes=[])
-    reader = shop.places.lake.reader()
+    reader = shop.lake.reader()
     assert read_attributes(reader, nothing, DAY).column_names == ["user_id"]
     assert reader.inputs == []
-    assert read_attributes(shop.places.lake.reader(), shop.settings, date(2026, 2, 1)).num_rows == 0
+    assert read_attributes(shop.lake.reader(), shop.settings, date(2026, 2, 1)).num_rows == 0
 
 
 def test_nobody_else_asks_for_attributes():
@@ -112,7 +112,7 @@ def test_a_night_gives_a_group_its_places_and_says_so(tmp_path, share):
     shop = fill(tmp_path, dict.fromkeys(PEOPLE, "f"), COUNTRY, least_exposure={"category:0=green": share})
     shop.model(CountryPopularity(least_customers=1))
     recommend_day(shop.settings, DAY, "1")
-    rows = shop.places.lake.reader().read("recommendations", DAY, DAY).to_pylist()
+    rows = shop.lake.reader().read("recommendations", DAY, DAY).to_pylist()
     wanted = int(3 * share)
     for name in PEOPLE:
         mine = sorted((row for row in rows if row["user_id"] == name), key=lambda row: row["rank"])

@@ -121,7 +121,7 @@ def test_the_demo_shows_a_long_known_user_of_whom_something_is_known(tmp_path):
     bought = tuple(event(name, "a", "purchase", "2026-03-04 10:00") for name in ("u3", "u9"))
     day = shop.deliver("2026-03-04", users=(user("u9", "2021-01-01 00:00"),), events=bought)
     recommend_day(shop.settings, day, Path(shop.model(TEXT, "1")).name)
-    assert three_users(shop.places.lake.reader(), day) == ["u3", "u9"]
+    assert three_users(shop.lake.reader(), day) == ["u3", "u9"]
 
 
 def test_items_of_later_days_and_items_taken_off_sale_are_not_listed(three):

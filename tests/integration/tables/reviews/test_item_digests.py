@@ -69,7 +69,7 @@ def test_the_table_of_a_day(shop):
     run_day(shop.settings, DIGESTS, DAY)
     cup, mug, size = rows(shop)
     low, high = difference(3, 4, 1, 2)[1:]
-    version = shop.places.lake.day("item_digests", DAY).model_version
+    version = shop.lake.day("item_digests", DAY).model_version
     assert mug == {
         "day": DAY, "item_id": "mug", "aspect": "overall", "reviews": 5, "reviews_before": 2, "positive": 3, "negative": 1,
         "positive_share": 0.75, "mean_rating": 4.5, "mean_expected_rating": pytest.approx((3 * 4 + 3 + 2) / 5), "trend": 0.25,
@@ -97,7 +97,7 @@ def test_rows_do_not_depend_on_shards_or_on_later_days(shop):
 def test_the_reviews_that_are_named_are_what_the_share_rests_on(shop):
     """Faithful: without the review of the praise the share of positive ones falls the furthest, without the complaint's it rises."""
     plan = plan_day(shop.settings, DIGESTS, DAY)
-    state = item_digests.open_digests(shop.settings, plan, shop.places.lake.reader(plan.versions))
+    state = item_digests.open_digests(shop.settings, plan, shop.lake.reader(plan.versions))
     key = ("mug", "overall")
     whole = item_digests._digest(state, key)
     left = {}
@@ -113,12 +113,12 @@ def test_a_day_of_insights_that_is_corrected_or_comes_in_later_makes_the_digest_
     run_day(shop.settings, DIGESTS, DAY)
     for day in (DAY - timedelta(55), DAY - timedelta(27), DAY):
         publish(shop, day, insight("r9", "mug", "negative", "blue"))
-        (found,) = stale_days(shop.places.lake)
+        (found,) = stale_days(shop.lake)
         assert (found.table, found.day, found.source, found.source_day) == ("item_digests", DAY, "review_insights", day)
         run_day(shop.settings, DIGESTS, DAY)
-        assert stale_days(shop.places.lake) == []
+        assert stale_days(shop.lake) == []
     publish(shop, DAY - timedelta(56), insight("r0", "mug", "negative", "blue"))  # before both windows
-    assert stale_days(shop.places.lake) == []
+    assert stale_days(shop.lake) == []
 
 
 def test_a_shop_without_reviews_has_an_empty_day(tmp_path):
@@ -159,7 +159,7 @@ def test_what_became_of_the_digests(shop):
         event("u", item, "review", "2026-04-05 10:00", name) | {"text": "red", "rating": stars} for name, item, stars in given
     ]
     shop.deliver(str(later), events=tuple(reviews))
-    found = measure_task(shop.settings, DIGESTS, shop.places.lake.reader(), later).to_pylist()
+    found = measure_task(shop.settings, DIGESTS, shop.lake.reader(), later).to_pylist()
     value = {(row["metric"], row["name"] == "shop_mean"): (row["value"], row["users"]) for row in found}
     assert value["next_rating_mae", False] == (pytest.approx(1.1), 1)
     assert value["next_rating_mae", True] == (pytest.approx(1.1), 1)
@@ -182,7 +182,7 @@ BREAKS = [
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     plan = plan_day(shop.settings, DIGESTS, DAY)
-    state = item_digests.open_digests(shop.settings, plan, shop.places.lake.reader(plan.versions))
+    state = item_digests.open_digests(shop.settings, plan, shop.lake.reader(plan.versions))
     good = item_digests._digest(state, ("mug", "overall"))
     assert set(item_digests.count_faults(state, [good], [("mug", "overall")]).values()) == {0}
     assert item_digests.count_faults(state, [good | change], [])[fact] == 1

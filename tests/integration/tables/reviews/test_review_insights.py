@@ -74,7 +74,7 @@ def test_every_review_has_its_stars_and_every_aspect_its_span(shop):
         positive = row["confidence"] if row["expected_rating"] >= 3 else 1 - row["confidence"]
         assert row["expected_rating"] == pytest.approx(1 + 4 * positive, abs=1e-5)
         assert row["abstained"] == (row["confidence"] < 0.6) == (row["polarity"] is None)
-    record = shop.places.lake.day("review_insights", DAY)
+    record = shop.lake.day("review_insights", DAY)
     assert record.model_version.startswith(load_encoder(shop.settings.text.encoder).fingerprint[:12] + "+")
     assert {entry.table for entry in record.inputs} == {"events"}
 
@@ -122,7 +122,7 @@ def test_nothing_is_said_that_is_not_likely_enough(shop):
 def test_a_day_without_reviews_is_empty(shop):
     later = shop.deliver("2026-03-03")
     assert run_day(shop.settings, INSIGHTS, later)["rows"] == 0
-    assert shop.places.lake.day("review_insights", later).status == "empty"
+    assert shop.lake.day("review_insights", later).status == "empty"
     with pytest.raises(MissingDay, match="events"):
         run_day(shop.settings, INSIGHTS, date(2026, 3, 9))
 
@@ -177,7 +177,7 @@ def test_what_became_of_the_reviews(shop):
     run_day(shop.settings, INSIGHTS, DAY)
     said = {event_id: row for (event_id, aspect), row in rows(shop).items() if aspect == "overall"}
     later = shop.deliver("2026-03-09", events=(review("r1", "mug", MIXED, 3.0), review("r3", "cup", TURN, 5.0)))
-    found = measure_task(shop.settings, INSIGHTS, shop.places.lake.reader(), later).to_pylist()
+    found = measure_task(shop.settings, INSIGHTS, shop.lake.reader(), later).to_pylist()
     value = {(row["metric"], row["name"]): row["value"] for row in found}
     version = said["r1"]["model_version"]
     truth = {"r1": 3.0, "r2": 2.0, "r3": 5.0}
@@ -226,7 +226,7 @@ BREAKS = [
 @pytest.mark.parametrize(("fact", "change"), BREAKS)
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     plan = plan_day(shop.settings, INSIGHTS, DAY)
-    state = review_insights.open_reviews(shop.settings, plan, shop.places.lake.reader(plan.versions))
+    state = review_insights.open_reviews(shop.settings, plan, shop.lake.reader(plan.versions))
     assert set(review_insights.count_faults(state, [GOOD], []).values()) == {0}
     assert review_insights.count_faults(state, [GOOD | change], [state.reviews[0]])[fact] == 1
 

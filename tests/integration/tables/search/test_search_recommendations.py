@@ -165,7 +165,7 @@ def test_rows_do_not_depend_on_shards_nor_on_later_days(shop, monkeypatch):
     )
     run_day(shop.settings, SEARCHES, DAY, shards=3)
     again: dict[str, list[dict]] = {}
-    for row in shop.places.lake.reader().read("search_recommendations", DAY, DAY).to_pylist():
+    for row in shop.lake.reader().read("search_recommendations", DAY, DAY).to_pylist():
         again.setdefault(row["query"], []).append(row)
     assert again == once
 
@@ -173,7 +173,7 @@ def test_rows_do_not_depend_on_shards_nor_on_later_days(shop, monkeypatch):
 def test_a_day_without_searches_is_empty(shop):
     shop.deliver("2026-03-02")
     assert run_day(shop.settings, SEARCHES, DAY)["rows"] == 0
-    assert shop.places.lake.day("search_recommendations", DAY).status == "empty"
+    assert shop.lake.day("search_recommendations", DAY).status == "empty"
 
 
 def test_a_shop_without_items_answers_nothing(tmp_path):
@@ -236,7 +236,7 @@ def test_a_night_learns_from_the_searches_before_it(shop, monkeypatch):
     shop.deliver("2026-03-01", items=(), events=tuple(searches))
     shop.know("", "cup")
     shop.deliver("2026-03-02", items=tuple(item(str(n), "cup", ["Home", "Cups"]) for n in range(1, 4)))
-    reader, words = shop.places.lake.reader(), load_words(shop.settings.searches)
+    reader, words = shop.lake.reader(), load_words(shop.settings.searches)
     goods = read_goods(reader, shop.settings, DAY, words)
     sales = np.array([0.0, 1.0, 0.0])
     learned = learn_weights(shop.settings, reader, DAY, goods, words, sales)
@@ -352,7 +352,7 @@ BREAKS = [
 def test_a_row_that_is_amiss_is_counted(shop, fact, change):
     shop.deliver("2026-03-02")
     plan = plan_day(shop.settings, SEARCHES, DAY)
-    state = SEARCHES.open(shop.settings, plan, shop.places.lake.reader(plan.versions))
+    state = SEARCHES.open(shop.settings, plan, shop.lake.reader(plan.versions))
     assert set(search_recommendations.count_faults(state, [GOOD]).values()) == {0}
     assert search_recommendations.count_faults(state, [GOOD | change])[fact] == 1
 
@@ -384,7 +384,7 @@ def test_what_became_of_it(shop):
             event("c", "5", "view", "2026-03-03 10:01"),
         ),
     )
-    rows = measure_task(own, SEARCHES, shop.places.lake.reader(), date(2026, 3, 3)).to_pylist()
+    rows = measure_task(own, SEARCHES, shop.lake.reader(), date(2026, 3, 3)).to_pylist()
     assert {row["metric"] for row in rows} == {"hit_rate@1"}
     value = {row["name"]: (row["value"], row["users"]) for row in rows}
     mine = next(name for name in value if name not in ("words", "popularity"))

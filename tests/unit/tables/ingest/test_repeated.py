@@ -157,7 +157,7 @@ def test_a_day_whose_repeated_rows_cannot_be_found_is_marked_open(settings, deli
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("recpipe.tables.ingest.duplicates.write_fates", fail)
+    monkeypatch.setattr("recpipe.tables.ingest.repeated.write_fates", fail)
     deliver(settings, events=[an_event(), an_event()])
     with pytest.raises(RecpipeError, match="no"):
         stage(settings)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from recpipe.config.settings import Settings, load_settings
+from recpipe.config.settings import Settings, settings_of
 from recpipe.days import parse_day
 
 
@@ -58,8 +58,8 @@ class Shop:
 
 
 def open_shop(home: str | Path = ".recpipe", **settings: Any) -> Shop:
-    """Open a shop by its home; settings are named as their environment variables, without ``RECPIPE_`` and in small letters."""
-    return Shop(load_settings(home=Path(home), **settings))
+    """Open a shop by its home, whose ``recpipe.env`` is read; settings are named as their environment variables, without ``RECPIPE_`` and in small letters."""
+    return Shop(settings_of(Path(home), **settings))
 
 
 def _day(day: str | date) -> date:
