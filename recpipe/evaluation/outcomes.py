@@ -129,7 +129,7 @@ def measure_day(settings: Settings, day: date) -> Outcomes:
     lists = dict(_all_lists(case, users, rows, rules, quotas))
     found = [*_measured(case, lists), _drift_row(case, drift), *_explored(case, lists_rows)]
     table = pa.Table.from_pylist(
-        [outcome_row(settings, RECOMMENDATIONS.name, day, *entry) for entry in found], schema=OUTCOMES.schema
+        [outcome_row(settings.evaluation, RECOMMENDATIONS.name, day, *entry) for entry in found], schema=OUTCOMES.schema
     )
     groups = _of_groups(case, lists_day, rules.categories, reader)
     newcomers = _of_newcomers(case, users.support.k[rows], lists)
@@ -199,7 +199,7 @@ def _of_groups(case: _Case, lists_day: date, categories: Sequence[tuple[str, ...
     quality = _quality(hits(case.made.lists, case.truth), case.truth.size, case.k)
     shown = Shown(case.settings, case.day, lists_day, case.known.evidence, categories, case.made, case.truth, quality)
     rows = [
-        outcome_row(case.settings, RECOMMENDATIONS.name, case.day, ALL, row.metric, case.made.model_version, row.found)
+        outcome_row(case.settings.evaluation, RECOMMENDATIONS.name, case.day, ALL, row.metric, case.made.model_version, row.found)
         | {"group": row.group}
         for row in measure_groups(shown, reader)
     ]

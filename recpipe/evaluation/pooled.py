@@ -75,5 +75,5 @@ def _of_window(settings: Settings, day: date, window: int, rows: pa.Table, perso
                     values, person[mine], settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users
                 )
                 pooled = f"pooled_{metric}@{settings.evaluation.metric_k}"
-                row = outcome_row(settings, RECOMMENDATIONS.name, day, cohort, pooled, name, found)
+                row = outcome_row(settings.evaluation, RECOMMENDATIONS.name, day, cohort, pooled, name, found)
                 yield row | {"window_days": window, "nights": nights}

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recpipe.config.outcome_settings import EvaluationSettings
 from recpipe.config.settings import Settings
 from recpipe.contract import OUTCOMES
 from recpipe.errors import BadSetting
@@ -56,17 +57,17 @@ def measured_rows(settings: Settings, tasks: list[Task[Any]], reader: Reader, da
 
 def _row(settings: Settings, task: Task[Any], day: date, name: str, metric: Metric) -> dict[str, Any]:
     found = Interval(metric.value, metric.low, metric.high, metric.count)
-    return outcome_row(settings, task.name, day, metric.group, metric.name, metric.by or name, found)
+    return outcome_row(settings.evaluation, task.name, day, metric.group, metric.name, metric.by or name, found)
 
 
 def outcome_row(
-    settings: Settings, table: str, day: date, cohort: str, metric: str, name: str, found: Interval
+    evaluation: EvaluationSettings, table: str, day: date, cohort: str, metric: str, name: str, found: Interval
 ) -> dict[str, Any]:
     """Return one row of ``outcomes``.
 
     Parameters
     ----------
-    settings
+    evaluation
         Say how many days lie between what was made and what is measured.
     table, name
         Whose rows are measured, and who made them.
@@ -75,7 +76,7 @@ def outcome_row(
     """
     return {
         "day": day,
-        "horizon_days": settings.evaluation.horizon_days,
+        "horizon_days": evaluation.horizon_days,
         "cohort": cohort,
         "metric": metric,
         "value": found.value,
