@@ -18,9 +18,18 @@ DAY = date(2011, 9, 1)
 TABLES = ("events", "items", "users", "quarantine")
 
 
+IMPORTS = """
+from datetime import date
+from recpipe.config import load_settings
+from recpipe.tables.ingest.day_commit import publish_day
+from recpipe.tables.ingest.days_in import ingest_day
+from recpipe.tables.ingest.stage import stage_day
+"""
+
+
 def start(settings, code):
     environment = {**os.environ, "RECPIPE_HOME": str(settings.places.home), "RECPIPE_BATCH_ROWS": "200"}
-    script = f"from datetime import date\nfrom recpipe.config import load_settings\nfrom recpipe.tables.ingest import *\n{code}"
+    script = f"{IMPORTS}{code}"
     return subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
 
 
