@@ -21,6 +21,7 @@ from recpipe.contract import TABLES
 from recpipe.errors import AuditFailed, BadSetting, MissingDay
 from recpipe.lake.lake import Lake
 from recpipe.pipeline.publish import run_day
+from recpipe.pipeline.run_plan import RunPlan
 from recpipe.pipeline.task_outcomes import measure_task
 from recpipe.tables.campaigns.campaign_audiences import AUDIENCES
 from recpipe.tables.campaigns.campaigns import read_campaigns
@@ -506,7 +507,7 @@ BREAKS = [
 
 @pytest.fixture
 def state(shop) -> user_profiles.State:
-    return user_profiles.open_profiles(shop.settings, {"day": DAY.isoformat(), "model_version": "x"}, shop.lake.reader())
+    return user_profiles.open_profiles(shop.settings, RunPlan(DAY, "x", {}, 1), shop.lake.reader())
 
 
 @pytest.mark.parametrize(("fact", "change"), BREAKS)

@@ -239,7 +239,7 @@ def test_a_night_before_its_day_was_taken_in_is_refused(three):
 def test_the_plan_of_a_night_says_what_it_reads(three):
     folder = three.model(TEXT, "5")
     plan = plan_night(three.settings, DAY, "5")
-    assert plan == {
+    assert plan.as_json() == {
         "day": "2026-03-02",
         "model_version": "5",
         "model_folder": folder,
