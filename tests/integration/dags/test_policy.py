@@ -138,7 +138,7 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
     written = {dag.dag_id: sorted(asset.name for task in dag.tasks for asset in task.outlets) for dag in bag.dags.values()}
     assert written == {
         "ingest_clickstream": ["recpipe.events", "recpipe.items", "recpipe.quarantine", "recpipe.users"],
-        "recommend_nightly": ["recpipe.dataset", "recpipe.recommendations"],
+        "recommend_nightly": ["recpipe.episodes", "recpipe.recommendations"],
         "evaluate_recommendations": ["recpipe.newcomer_outcomes", "recpipe.outcomes"],
         "replay_newcomers": ["recpipe.replays"],
         "train_meta_model": ["recpipe.model", "recpipe.model"],
