@@ -93,7 +93,7 @@ def test_a_lake_under_another_key_is_refused(settings: Settings) -> None:
     before = rows(settings)
     for key in (OTHER, ""):
         with pytest.raises(BadSetting, match="key"):
-            ingest_day(load_settings(**{**dict(settings), "user_key": key}), LAST)
+            ingest_day(load_settings(**{**settings.flat(), "user_key": key}), LAST)
     assert rows(settings) == before
 
 

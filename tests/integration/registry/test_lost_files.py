@@ -53,7 +53,7 @@ def test_a_version_whose_files_were_deleted_says_so_and_what_to_do(served, lose)
     whole = content_hash(Path(fetch(served, "1")))
     lose(model_of(served))
     assert content_hash(Path(fetch(served, "1"))) == whole  # what is here still serves
-    shutil.rmtree(served.work / "models")
+    shutil.rmtree(served.places.work / "models")
     with pytest.raises(
         MissingModel, match=r"The files of recpipe version 1 are .* recpipe withdraw 1 --reason 'its files are lost'"
     ):
@@ -70,7 +70,7 @@ def test_a_night_is_not_planned_with_it(served):
 def test_the_gate_says_which_of_the_two_it_is(served, neighbours, ask):
     candidate = register(served, neighbours, WEEK)
     shutil.rmtree(model_of(served))
-    shutil.rmtree(served.work / "models", ignore_errors=True)
+    shutil.rmtree(served.places.work / "models", ignore_errors=True)
     with pytest.raises(MissingModel, match="version 1 are gone"):
         ask(served, candidate, WEEK)
 

@@ -39,14 +39,14 @@ def test_landing_twice_leaves_the_same_files(shops):
 
     def landed():
         return {
-            str(path.relative_to(shops.landing_root)): path.read_bytes()
-            for path in shops.landing_root.rglob("*")
+            str(path.relative_to(shops.places.landing_root)): path.read_bytes()
+            for path in shops.places.landing_root.rglob("*")
             if path.is_file()
         }
 
-    rows = shop.land(shops.landing_root, first, last)
+    rows = shop.land(shops.places.landing_root, first, last)
     files = landed()
-    assert shop.land(shops.landing_root, first, last) == rows
+    assert shop.land(shops.places.landing_root, first, last) == rows
     assert landed() == files
     assert [day for day in days_between(first, last) if not find_delivery(shops, day).files["events"]] == [
         date(2010, 12, 24), date(2010, 12, 25), date(2010, 12, 26),
@@ -55,17 +55,17 @@ def test_landing_twice_leaves_the_same_files(shops):
 
 
 def test_every_row_is_landed_once(shops):
-    assert shop.land(shops.landing_root, shop.FIRST_DAY, shop.LAST_DAY) == 848_212 + 4_568 + 5_394
+    assert shop.land(shops.places.landing_root, shop.FIRST_DAY, shop.LAST_DAY) == 848_212 + 4_568 + 5_394
 
 
 def test_days_the_shop_does_not_have(shops):
     with pytest.raises(BadSetting, match="The shipped shop has days 2009-11-30 to 2011-09-17"):
-        shop.land(shops.landing_root, date(2009, 1, 1), date(2009, 12, 1))
+        shop.land(shops.places.landing_root, date(2009, 1, 1), date(2009, 12, 1))
 
 
 def test_the_first_days_of_the_shop(shops, rows_of):
     last = date(2009, 12, 3)
-    landed = shop.land(shops.landing_root, shop.FIRST_DAY, last)
+    landed = shop.land(shops.places.landing_root, shop.FIRST_DAY, last)
     rows = ingest_history(shops, shop.FIRST_DAY, last)
     assert sum(rows.values()) == landed
     quarantined = rows_of(shops, "quarantine")
