@@ -116,6 +116,8 @@ def fit(choices: Sequence[Choice], prior: Sequence[float] = PRIOR, strength: flo
         How strongly: half the sum of squared relative distances from it, times this, is added to the loss.
     """
     centre = np.asarray(prior, np.float64)
+    if not choices:
+        return np.round(centre, 4)
     size = np.array([len(candidates) for candidates, _ in choices])
     start = np.cumsum(size) - size
     chosen = start + np.array([place for _, place in choices])

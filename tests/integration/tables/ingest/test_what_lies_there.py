@@ -153,7 +153,7 @@ def test_names_are_cut_and_free_of_control_signs(settings, deliver):
         (folder(settings) / f"z{number:02}.csv").write_text("x")
     said = refusal(settings)
     assert said.isprintable()
-    assert r"'evil\x1b[31m name.csv'" in said
+    assert r"evil\x1b[31m name.csv'" in said
     assert "and 18 more" in said
     assert len(said) < 1200
     assert "has a name that is not UTF-8" in said
@@ -201,7 +201,8 @@ def test_a_day_in_another_spelling_refuses_the_day(settings, deliver, an_event, 
     deliver(settings, events=None if empty else [an_event()])
     write(folder(settings, day=beside) / "part-0.parquet", [an_event(user="u2")])
     said = refusal(settings)
-    assert f"events/{beside} may hold rows of events that nothing reads" in said
+    assert f"events/{beside}" in said
+    assert "may hold rows of events that nothing reads" in said
     assert ("events/day=2011-09-01 holds no file" in said) == empty
     assert "RECPIPE_LANDING_LAYOUT" in said
 
