@@ -5,6 +5,7 @@ What serves a night is the same: the same training, the same learners, the same 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,15 +28,16 @@ from recpipe.ranking.reasons import because, brought_by_any
 USERS_AT_ONCE = 256
 
 
-class Estimator:
+class Estimator(ABC):
     """A learner that is fitted on a data set."""
 
     learner: Learner
     space: ItemSpace
     data: Dataset
 
+    @abstractmethod
     def _learn(self, data: Dataset) -> Learner:
-        raise NotImplementedError
+        """Return the learner of a data set."""
 
     def fit(self, data: Dataset) -> Self:
         """Learn, and place the items as of the end of the data set."""

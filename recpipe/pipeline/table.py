@@ -50,7 +50,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Task(Generic[State]):
-    """What one day of a table is made of. The rails do everything else (`recpipe.pipeline`).
+    """What one day of a table is made of. The pipeline does everything else (`recpipe.pipeline`).
 
     Attributes
     ----------

@@ -6,6 +6,7 @@ from typing import Any
 
 
 def low_rank(network: Any, method: str, rank: int, steps: int) -> Any:
+    """Return the network with small matrices beside its linear layers; AdaLoRA gives up rank as the steps go by."""
     from peft import AdaLoraConfig, LoraConfig, TaskType, get_peft_model
 
     task = TaskType.FEATURE_EXTRACTION
@@ -30,6 +31,7 @@ def low_rank(network: Any, method: str, rank: int, steps: int) -> Any:
 
 
 def merged(network: Any, method: str) -> Any:
+    """Return the network with its small matrices added to those that they lie beside."""
     if method in ("lora", "adalora"):
         return network.merge_and_unload()
     return network.get_base_model() if method == "prefix" else network
