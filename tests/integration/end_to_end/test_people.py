@@ -71,6 +71,9 @@ def states(call: Call) -> dict[str, str]:
 
 def answer(call: Call, option: str) -> None:
     wait_until(lambda: states(call)["approve"] == "awaiting_input")
+    # As a person does, who reads first. Airflow's supervisor may take five seconds to note that the task has paused; one that is
+    # answered before counts as lost ("finished with state success, but the task instance's state attribute is queued"), and asks again.
+    time.sleep(8)
     call("PATCH", f"{APPROVE}/taskInstances/approve/-1/hitlDetails", {"chosen_options": [option], "params_input": {}})
     # the whole run: `approve` skips `promote` before it has ended itself, and a task that runs cannot be cleared to ask again
     wait_until(lambda: call("GET", APPROVE)["state"] in ("success", "failed"))
