@@ -18,6 +18,11 @@ class TextSettings(Part):
         description="folder that transformers' AutoModel loads, or 'multilingual', which `recpipe install-encoder` makes; "
         "all-MiniLM-L6-v2 from its wheel if empty",
     )
+    tuned_encoder: str = Field(
+        "",
+        description="folder of an encoder that was fine-tuned on the shop's episodes; its vectors stand beside the other's as evidence. "
+        "If empty, nights and trainings take the promoted one of their day from the registry",
+    )
 
 
 class TrainingSettings(Part):

@@ -28,6 +28,11 @@ class Catalogue:
         (items,) float32, the shop's currency; NaN if unknown.
     categories
         (items,) path in the category tree, root first; empty if unknown.
+    brands
+        (items,) brand as delivered, empty if unknown; None where nobody asked for them.
+    tuned
+        (items, tuned dimensions) float32, unit length: what the encoder that was fine-tuned on the shop's own episodes
+        makes of the texts; None where there is no such encoder.
     """
 
     item_ids: NDArray[np.object_]
@@ -37,6 +42,8 @@ class Catalogue:
     available: NDArray[np.bool_]
     price: NDArray[np.float32]
     categories: list[tuple[str, ...]]
+    brands: list[str] | None = None
+    tuned: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.item_ids)

@@ -63,15 +63,19 @@ def read_catalogue(reader: Reader, settings: Settings, day: date) -> Catalogue:
     last = np.flatnonzero(np.concatenate([changes, [True]])[: len(ids)])
     newest = rows.take(pa.array(last))
     categories = [tuple(level for level in path or () if level) for path in newest["category"].to_pylist()]
-    texts = item_texts(newest["title"].to_pylist(), categories, newest["brand"].to_pylist())
+    brands = newest["brand"].to_pylist()
+    texts = item_texts(newest["title"].to_pylist(), categories, brands)
+    cache, tuned = settings.places.work / "encoder", settings.text.tuned_encoder
     return Catalogue(
         item_ids=ids[last].astype(object),
         texts=texts,
-        vectors=load_encoder(settings.text.encoder, settings.places.work / "encoder").encode(texts),
+        vectors=load_encoder(settings.text.encoder, cache).encode(texts),
         first_day=rows["day"].to_numpy()[first].astype("datetime64[D]"),
         available=_flags(newest["available"]),
         price=newest["price"].to_numpy().astype(np.float32),
         categories=categories,
+        brands=[brand or "" for brand in brands],
+        tuned=load_encoder(tuned, cache).encode(texts) if tuned else None,
     )
 
 

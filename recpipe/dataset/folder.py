@@ -134,6 +134,8 @@ def _arrays(evidence: Evidence) -> dict[str, np.ndarray[Any, Any]]:
         arrays["returned_at"] = history.returned_at.astype("datetime64[us]").astype(np.int64)
     if history.country is not None:
         arrays["country"] = history.country
+    if catalogue.tuned is not None:
+        arrays["tuned"] = catalogue.tuned
     return {name: np.ascontiguousarray(value) for name, value in arrays.items()}
 
 
@@ -144,6 +146,7 @@ def _texts(evidence: Evidence) -> dict[str, Any]:
         "item_ids": [str(item) for item in catalogue.item_ids],
         "texts": list(catalogue.texts),
         "categories": [list(path) for path in catalogue.categories],
+        **({"brands": list(catalogue.brands)} if catalogue.brands is not None else {}),
     }
 
 
@@ -156,6 +159,8 @@ def _evidence(arrays: Mapping[str, Any], texts: Mapping[str, Any]) -> Evidence:
         available=arrays["available"],
         price=arrays["price"],
         categories=[tuple(path) for path in texts["categories"]],
+        brands=texts.get("brands"),
+        tuned=arrays.get("tuned"),
     )
     rows = int(arrays["users"][0])
     history = History(

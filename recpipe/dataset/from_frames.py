@@ -195,10 +195,12 @@ def _catalogue(items: pd.DataFrame, ids: NDArray[np.object_], encode: Any, event
         return [None if _null(value) else value for value in rows[name]] if name in rows else [None] * len(rows)
 
     categories = [tuple(map(str, path)) if path is not None else () for path in column("categories")]
-    texts = item_texts(column("title"), categories, column("brand"))
+    brands = [None if name is None else str(name) for name in column("brand")]
+    texts = item_texts(column("title"), categories, brands)
     first = _moments(events["ts"]).min().astype("datetime64[D]") - DAY
     price = np.array([np.nan if value is None else float(value) for value in column("price")], np.float32)
-    return Catalogue(ids, texts, encode(texts), np.full(len(ids), first), np.ones(len(ids), np.bool_), price, categories)
+    known = (ids, texts, encode(texts), np.full(len(ids), first), np.ones(len(ids), np.bool_), price, categories)
+    return Catalogue(*known, brands=[name or "" for name in brands])
 
 
 def _null(value: Any) -> bool:

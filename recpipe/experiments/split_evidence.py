@@ -67,6 +67,7 @@ def split_catalogue(split: Split, encode: Encode) -> Catalogue:
         available=np.ones(len(items), np.bool_),
         price=np.array([_number(value) for value in _column(items, "price")], np.float32),
         categories=categories,
+        brands=[name or "" for name in brands],
     )
 
 
