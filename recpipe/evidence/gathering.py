@@ -1,4 +1,4 @@
-"""What supports say for their candidates: the evidence of pairs, aggregated over the items of a support."""
+"""The evidence of supports for their candidates: that of pairs, aggregated over the items of a support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen of the items as of an instant: evidence of one item for another, of several kinds, and what sells."""
+"""Items as seen at an instant: evidence of one item for another, of several kinds, and what sells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recpipe.evidence.layout import FORMER, KINDS, TRENDS, layout_of, used
 from recpipe.evidence.trends import SEASONS_AHEAD, faded_counts, faded_users, season_counts
 
 RECENT = [TRENDS.index(name) for name in ("14 days", "30 days", "90 days")]
-"""Trends that count for such a user, too, in a weighted sum that fades by halves in `FADE_DAYS` the list lies ahead."""
+"""Trends that count for a user with a support, too, in a weighted sum that fades by halves in `FADE_DAYS` the list lies ahead."""
 FADE_DAYS = 14.0
 
 SETTINGS: Mapping[str, Any] = {
