@@ -18,7 +18,7 @@ after it; a night always reads with the encoders that its model was trained with
 - `register` failed: MLflow does not answer; clear it, the same encoder is registered once.
 - `propose`, `approve` (with RECPIPE_APPROVAL_HOURS alone): somebody has to answer on the page "Required Actions".
 - `promote` succeeded and moved nothing: that is no failure. Its log says why the gate stayed shut.
-- `encode` failed: the nights encode what is missing themselves, only slower. Clear it.
+- `served`, `encode` failed: the nights encode what is missing themselves, only slower. Clear it.
 - A bad encoder: `recpipe withdraw-encoder VERSION --reason TEXT`, then train the recommender of the week anew. The version of the
   recommender that was trained with it is withdrawn by itself: `recpipe withdraw`.
 
@@ -30,6 +30,7 @@ Step by step: docs/operations.md (a wrong model).
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, dag, task
@@ -52,7 +53,7 @@ ENCODER = Asset(name="recpipe.encoder", uri=f"recpipe://models/{SETTINGS.promoti
     max_active_runs=1,
     **run_limit(SETTINGS.promotion.approval_hours),
     params={"day": day_param()},
-    default_args=default_args(SETTINGS, minutes=480),
+    default_args=default_args(SETTINGS, minutes=120),
 )
 def finetune_encoder() -> None:
     wait_for_days = DaySensor(task_id="wait_for_days", needs={"events": (max(7, SETTINGS.promotion.gate_days) - 1, 0)})
@@ -98,6 +99,7 @@ def finetune_encoder() -> None:
             *("--out", exported["out"], "--live-run", exported["run"], *SETTINGS.training.finetune_options),
         ],
         makes=f"{exported['out']}/summary.json",
+        execution_timeout=timedelta(hours=8),  # a full course on processors alone takes hours
         pool="gpu",
         queue=SETTINGS.training.train_queue,
     )

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from recpipe.config.settings import Settings
+from recpipe.errors import BadSetting
 from recpipe.promotion.decision import Decision
 from recpipe.promotion.gate import record
 from recpipe.registry.encoders import keep_encoders, unreadable
@@ -42,7 +43,11 @@ def register(settings: Settings, folder: str, day: date) -> str:
     ------
     MissingModel
         If the folder is no model folder.
+    BadSetting
+        If an encoder that it was trained with is neither that of the settings nor registered.
     """
+    if why := unreadable(settings, folder):
+        raise BadSetting(f"The model in {folder} cannot be registered, for no night could use it. {why}")
     keep_encoders(settings, folder)
     closed_form = Path(folder) / CLOSED_FORM
     if closed_form.is_dir():

@@ -192,7 +192,8 @@ def _download(settings: Settings, fingerprint: str, place: Path) -> None:
     name = f"{settings.promotion.registered_encoder} version {found.number}"
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as scratch:
-        there = download(f"runs:/{found.run_id}/{FOLDER}", scratch, name, place, REMEDY)
+        uri = str(client(settings).get_run(found.run_id).info.artifact_uri)
+        there = download(f"{uri}/{FOLDER}", scratch, name, place, REMEDY)
         if not _whole(there, fingerprint):
             raise MissingModel(f"The files of {name} are not those that were registered (its fingerprint differs). {REMEDY}")
         swap(there, place, lambda folder: _whole(folder, fingerprint))
