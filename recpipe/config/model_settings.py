@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from recpipe.config import checks
-from recpipe.config.command_options import option_of
 from recpipe.config.part import Part
 from recpipe.printable import named as shown
 
@@ -42,10 +43,25 @@ LEARNERS = Literal[
 """Every learner that can be trained; the page docs/learners.md says what each does."""
 
 
+def option_of(words: Sequence[str], name: str) -> str:
+    """Return the value that words give an option, ``--learner maml`` or ``--learner=maml``; of several the last, else empty.
+
+    Examples
+    --------
+    >>> option_of(["--steps", "3", "--learner=maml"], "--learner")
+    'maml'
+    """
+    apart = [(place, value) for place, (word, value) in enumerate(itertools.pairwise(words)) if word == name]
+    joined = [(place, word.split("=", 1)[1]) for place, word in enumerate(words) if word.startswith(f"{name}=")]
+    return max([*apart, *joined], default=(0, ""))[1]
+
+
 class TrainingSettings(Part):
     """How models are trained."""
 
-    learner: LEARNERS = Field("pair_network", description="learner that train_meta_model trains; docs/learners.md says what each does")
+    learner: LEARNERS = Field(
+        "pair_network", description="learner that train_meta_model trains; docs/learners.md says what each does"
+    )
     seed: int = Field(20_110_829, ge=0, le=4_294_967_295, description="seed of everything random")
     train_options: list[str] = Field(
         default_factory=list, description="further options of `recpipe train` in train_meta_model, such as --batch-users and 32"

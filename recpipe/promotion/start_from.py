@@ -10,8 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from recpipe.config.command_options import option_of
-from recpipe.config.model_settings import PromotionSettings
+from recpipe.config.model_settings import PromotionSettings, option_of
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting, MissingModel
 from recpipe.registry.encoders import foreign_encoder
