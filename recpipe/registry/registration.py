@@ -19,6 +19,7 @@ from recpipe.config.model_settings import PromotionSettings
 from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.registry.catalogue_snapshot import write_snapshot
+from recpipe.registry.encoders import of_model
 from recpipe.registry.model_folder import (
     CLOSED_FORM,
     CONFIG,
@@ -32,7 +33,7 @@ from recpipe.registry.model_folder import (
     read_json,
     summary_of,
 )
-from recpipe.registry.store import client, experiment_id
+from recpipe.registry.store import LONGEST_PARAM, METRICS_AT_ONCE, client, experiment_id
 from recpipe.registry.versions import CANDIDATE, all_versions, point_alias
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REQUIREMENTS: Final = ("numpy", "pandas", "safetensors", "scipy", "threadpoolctl", "torch")
-LONGEST_PARAM: Final = 500
-METRICS_AT_ONCE: Final = 1000
 FROM: Final = "from"
 """Tag and fact of a version that was adopted: sha256 of the other shop's model folder."""
 CODE: Final = (
@@ -80,7 +79,7 @@ def _log_run(settings: Settings, store: MlflowClient, folder: Path, day: date, c
         run_id = str(run.info.run_id)
         _log_facts(settings.places, store, run_id, folder, config)
         with tempfile.TemporaryDirectory() as scratch:
-            source = _log_model(settings, folder, day, Path(scratch))
+            source = _log_model(of_model(settings, folder), folder, day, Path(scratch))
     log.info("Logged as MLflow run %s (%s).", name, run_id)
     return run_id, source
 
