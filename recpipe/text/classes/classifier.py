@@ -1,11 +1,11 @@
 """Few-shot text classes over what an encoder and character n-grams make of the texts, and of the labels: a ridge or a logistic regression.
 
-A label that is a word says something before the first text does. The ridge explains what likeness between text and label leaves
-unexplained; the logistic regression has the label's words as one further text of its class. Every choice (which of the two, how
-much of which kernel, how much a label's own words count, how much regularisation, the temperature of the confidence) is made by
-leaving one text of every class out at a time, which a ridge gives in closed form and a logistic regression fits by parts. One of
-every class, since leaving out a single text of a balanced set tells its class by the one that is short; and nothing is centred
-beforehand, since a mean that the text took part in tells it as well.
+A label that is a word says something before the first text does: its words are some further texts of the class for a logistic
+regression. Labels that are numbers, as stars are, say nothing, and a ridge serves them: where the classes lie along a line it was
+right more often. Every choice (how much of which kernel, how much a label's own words count, how much regularisation, the
+temperature of the confidence) is made by leaving one text of every class out at a time, which a ridge gives in closed form and a
+logistic regression fits by parts. One of every class, since leaving out a single text of a balanced set tells its class by the one
+that is short; and nothing is centred beforehand, since a mean that the text took part in tells it as well.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def fit(texts: Sequence[str], labels: Sequence[Any], encode: Encode | None, *, s
     texts, labels = _some(texts, labels, seed)
     number = np.searchsorted(np.array(classes, dtype=object), np.array(labels, dtype=object))
     known = read_shots(texts, classes, encode)
-    head = min(fit_ridge(known, number), fit_logistic(known, number), key=lambda one: one.setting.loss)
+    head = fit_logistic(known, number) if known.name_terms.nnz else fit_ridge(known, number)
     vectors, names = known.vectors, known.names
     if head.setting.share == 0:
         encode, vectors, names = None, vectors[:, :1] * 0, names[:, :1] * 0

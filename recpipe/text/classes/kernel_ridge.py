@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recpipe.text.classes.left_out import TEMPERATURES, cross_entropy, deal
+from recpipe.text.classes.left_out import TEMPERATURES, cross_entropies, cross_entropy, deal
 from recpipe.text.classes.shots import Shots
 
 Vectors = NDArray[np.float64]
@@ -28,7 +28,7 @@ class Setting:
     share
         Of the encoder's likeness beside that of n-grams.
     words
-        Weight of the likeness between a text and a label's own words; 0 for a logistic regression, which has them as texts.
+        Weight of the likeness between a text and a label's own words; of a logistic regression, as how many texts they count.
     strength
         Regularisation.
     temperature
@@ -37,6 +37,8 @@ class Setting:
         Of the training texts, each predicted when it was left out.
     head
         ``ridge`` or ``logistic``.
+    losses
+        (texts,) of which ``loss`` is the mean.
     """
 
     share: float
@@ -46,6 +48,7 @@ class Setting:
     loss: float
     accuracy: float
     head: str = "ridge"
+    losses: Vectors | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,21 @@ def choose(kernels: dict[float, Vectors], said: dict[float, Vectors], number: ND
                 for temperature in TEMPERATURES:
                     loss = cross_entropy(whole / temperature, number)
                     if loss < best.loss - 1e-12:
-                        accuracy = float((whole.argmax(1) == number).mean())
-                        best = Setting(share, words, strength, float(temperature), loss, accuracy)
+                        accuracy, losses = float((whole.argmax(1) == number).mean()), cross_entropies(whole / temperature, number)
+                        best = Setting(share, words, strength, float(temperature), loss, accuracy, losses=losses)
     return best
+
+
+def clearly_better(some: Setting, other: Setting) -> Setting:
+    """Return the first of two settings where its loss is lower by more than a standard error over texts, else the second.
+
+    Ten texts left out say little, and the least of two losses then is chance: the rule of one standard error (Breiman et al. 1984,
+    "Classification and regression trees", section 3.4.3), on the difference.
+    """
+    if some.losses is None or other.losses is None:
+        raise ValueError("these settings do not say what was lost on each text")
+    gain = other.losses - some.losses
+    return some if gain.mean() > gain.std() / np.sqrt(len(gain)) else other
 
 
 def leave_out(values: Vectors, basis: Vectors, wanted: Vectors, strength: float, fold: NDArray[np.intp]) -> Vectors:

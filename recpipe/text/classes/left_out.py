@@ -28,6 +28,11 @@ def softmax(scores: Vectors) -> Vectors:
 
 def cross_entropy(scores: Vectors, number: NDArray[np.intp]) -> float:
     """Return the mean of −log softmax at the classes."""
+    return float(cross_entropies(scores, number).mean())
+
+
+def cross_entropies(scores: Vectors, number: NDArray[np.intp]) -> Vectors:
+    """Return (texts,) −log softmax at the classes."""
     top = scores.max(1)
     total = np.log(np.exp(scores - top[:, None]).sum(1)) + top
-    return float((total - scores[np.arange(len(scores)), number]).mean())
+    return np.asarray(total - scores[np.arange(len(scores)), number])

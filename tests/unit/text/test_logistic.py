@@ -1,5 +1,7 @@
 """Promises of the logistic regression on a kernel, against a library and refits by hand."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -37,60 +39,87 @@ def test_a_text_is_scored_by_a_fit_that_never_saw_it_and_the_words_of_labels_tea
     words = np.eye(6)[:3]
     every, classes = np.vstack([features, words]), np.concatenate([number, np.arange(3)])
     fold = left_out.deal(number)
-    found = logistic.left_out(every, classes, 3, 0.3, fold)
+    found = logistic.left_out(every, classes, 0.3, fold)
     for one in np.unique(fold):
         rest = np.concatenate([fold != one, np.ones(3, np.bool_)])
         weights = logistic.learn(every[rest], classes[rest], 3, 0.3)
         np.testing.assert_allclose(found[fold == one], features[fold == one] @ weights[:-1] + weights[-1], atol=1e-8)
 
 
-def made_encoder(seed=0, classes=40, d=32):
-    """Texts ``<class> <number>`` around a direction of their class; a label alone lies nearer to it than any text."""
-    centres = np.random.default_rng(seed).standard_normal((classes, d))
+class Made:
+    """Texts that share no word, around a direction of their class, and labels nearer to it than most texts.
 
-    def encode(texts):
-        rows = []
-        for text in texts:
-            name, _, number = text.partition(" ")
-            noise = np.random.default_rng([int(name[1:]), int(number or 0)]).standard_normal(d) * (1.1 if number else 0.5)
-            rows.append(centres[int(name[1:])] + noise)
-        vectors = np.array(rows)
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    There are many more classes than directions, so that a line hides some of them behind others.
+    """
 
-    return encode
+    def __init__(self, classes=40, directions=4, seed=0):
+        self.random = np.random.default_rng(seed)
+        self.centres = self.random.standard_normal((classes, directions))
+        self.known = {}
+        self.labels = [self.text(one, 0.3) for one in range(classes)]
+
+    def text(self, one, noise=0.5):
+        name = hashlib.sha256(str(len(self.known)).encode()).hexdigest()[:10]
+        vector = self.centres[one] + noise * self.random.standard_normal(self.centres.shape[1])
+        self.known[name] = vector / np.linalg.norm(vector)
+        return name
+
+    def texts(self, number):
+        """Return so many texts of each class, and their labels."""
+        classes = [one for one in range(len(self.centres)) for _ in range(number)]
+        return [self.text(one) for one in classes], [self.labels[one] for one in classes]
+
+    def encode(self, texts):
+        return np.stack([self.known[text] for text in texts]).astype(np.float32)
+
+
+def whole(made, texts, labels, fit_head):
+    classes = tuple(sorted(set(labels)))
+    known, number = read_shots(texts, classes, made.encode), np.searchsorted(np.array(classes), np.array(labels))
+    head = fit_head(known, number)
+    parts = (classes, made.encode, known.vectors, known.vocabulary, known.terms, known.names, known.name_terms)
+    return known, number, classifier.Classifier(*parts, head.setting, head.weights, head.named, head.constant)
 
 
 def test_of_many_classes_the_logistic_regression_is_chosen_and_right_more_often():
-    encode = made_encoder()
-    labels = [f"c{one}" for one in range(40) for _ in range(4)]
-    texts = [f"{label} {place % 4 + 1}" for place, label in enumerate(labels)]
-    fitted = classifier.fit(texts, labels, encode)
+    made = Made()
+    texts, labels = made.texts(5)
+    asked, truth = made.texts(6)
+    fitted = classifier.fit(texts, labels, made.encode)
     assert fitted.setting.head == "logistic"
-    asked = [f"c{one} {number}" for one in range(40) for number in range(10, 16)]
-    truth = [text.split(" ")[0] for text in asked]
-    known = read_shots(texts, fitted.classes, encode)
-    number = np.searchsorted(np.array(fitted.classes), np.array(labels))
-    ridge = kernel_ridge.fit_ridge(known, number)
-    parts = (fitted.classes, encode, known.vectors, known.vocabulary, known.terms, known.names, known.name_terms)
-    other = classifier.Classifier(*parts, ridge.setting, ridge.weights, ridge.named, ridge.constant)
-    right = [np.mean(np.array(one.predict(asked)[0]) == truth) for one in (fitted, other)]
+    _, _, ridge = whole(made, texts, labels, kernel_ridge.fit_ridge)
+    right = [np.mean(np.array(one.predict(asked)[0]) == truth) for one in (fitted, ridge)]
     assert right[0] > right[1] + 0.02
 
 
 def test_the_dual_form_says_what_the_features_say():
-    encode = made_encoder(1, classes=5)
-    labels = [f"c{one}" for one in range(5) for _ in range(3)]
-    texts = [f"{label} {place % 3 + 1}" for place, label in enumerate(labels)]
-    classes = tuple(sorted(set(labels)))
-    known, number = read_shots(texts, classes, encode), np.repeat(np.arange(5), 3)
-    head = logistic.fit_logistic(known, number)
-    parts = (classes, encode, known.vectors, known.vocabulary, known.terms, known.names, known.name_terms)
-    whole = classifier.Classifier(*parts, head.setting, head.weights, head.named, head.constant)
-    every = np.concatenate([number, np.arange(5)])
-    axes = logistic.axes_of(logistic._whole(known, head.setting.share, worded=True))
-    weights = logistic.learn(axes.features, every, 5, head.setting.strength)
+    made = Made(classes=5, seed=1)
+    texts, labels = made.texts(3)
+    known, number, fitted = whole(made, texts, labels, logistic.fit_logistic)
+    axes = logistic.axes_of(logistic._whole(known, fitted.setting.share, worded=True))
+    counts = np.concatenate([np.ones(15), np.full(5, fitted.setting.words)])
+    weights = logistic.learn(axes.features, np.concatenate([number, np.arange(5)]), 5, fitted.setting.strength, counts)
     scores = axes.features[:15] @ weights[:-1] + weights[-1]
-    np.testing.assert_allclose(whole.probabilities(texts), left_out.softmax(scores / head.setting.temperature), atol=1e-5)
+    expected = left_out.softmax(scores / fitted.setting.temperature)
+    np.testing.assert_allclose(fitted.probabilities(texts), expected, atol=1e-5)
+
+
+def test_a_text_that_counts_thrice_is_three_texts():
+    features, number = drawn(4, texts=8)
+    counts = np.array([3.0] + [1.0] * 7)
+    found = logistic.learn(features, number, 4, 0.3, counts)
+    thrice = np.concatenate([[0, 0], np.arange(8)])
+    np.testing.assert_allclose(found, logistic.learn(features[thrice], number[thrice], 4, 0.3), atol=1e-3)
+
+
+def test_the_first_of_two_settings_needs_more_than_a_standard_error():
+    def setting(*losses):
+        return kernel_ridge.Setting(1, 0, 1, 1, float(np.mean(losses)), 1, losses=np.array(losses))
+
+    usual, chance, clear = setting(1.0, 1.0, 1.0, 1.0), setting(2.5, 0.1, 0.6, 0.7), setting(0.9, 0.8, 0.8, 0.9)
+    assert chance.loss < usual.loss
+    assert kernel_ridge.clearly_better(chance, usual) is usual
+    assert kernel_ridge.clearly_better(clear, usual) is clear
 
 
 @pytest.mark.parametrize(("label", "words"), [("card_arrival", "card arrival"), ("Nägel", "Nägel"), (3, "")])
