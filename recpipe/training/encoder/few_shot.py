@@ -208,6 +208,33 @@ def adapt_with_unlabelled(
     return {**adapt(upper, [both], course), "pseudo_labels": float(len(rows))}
 
 
+def adapt_folder(
+    source: Path, texts: Sequence[str], labels: Sequence[str | None], out: Path, course: Course = DEFAULTS
+) -> dict[str, float]:
+    """Adapt an encoder folder to texts of which some have a label, and write another folder.
+
+    Parameters
+    ----------
+    labels
+        One a text; None, where a text has none.
+
+    Raises
+    ------
+    BadSetting
+        If the labels do not name two classes, or the source is no BERT.
+    """
+    known = [row for row, label in enumerate(labels) if label is not None]
+    lesson = Lesson([texts[row] for row in known], [labels[row] for row in known])
+    if len(set(lesson.labels)) < 2:
+        raise BadSetting(
+            f"An encoder adapts to two classes or more; the {len(known)} labelled texts name {len(set(lesson.labels))}."
+        )
+    upper, rest = UpperLayers(source, course), [text for text, label in zip(texts, labels, strict=True) if label is None]
+    facts = adapt_with_unlabelled(upper, lesson, rest, course) if rest else adapt(upper, [lesson], course)
+    save(upper, out)
+    return facts
+
+
 def save(upper: UpperLayers, folder: Path) -> None:
     """Write the adapted encoder as a folder that `recpipe.text.encoder.load_encoder` loads."""
     save_encoder(upper.network.eval(), "top_layers", Sizes(), upper.folder, folder)

@@ -1,9 +1,12 @@
 """Promises of the adaptation to a few labelled texts, on a tiny encoder of random weights."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from recpipe.cli import app
 from recpipe.errors import BadSetting
 from recpipe.text.encoder import load_encoder
 from recpipe.training.encoder import few_shot
@@ -51,7 +54,7 @@ def test_the_same_seed_teaches_the_same(tiny_encoder, texts):
 
 
 def test_supervised_contrast_is_the_formula_by_hand():
-    vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0]]), dim=1)
+    vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.4], [1.0, 0.5]]), dim=1)
     alike = (vectors @ vectors.T / few_shot.TEMPERATURE).numpy()
     expected = np.mean([-(alike[i, j] - np.log(np.exp(alike[i, j]) + np.exp(alike[i, 2]))) for i, j in ((0, 1), (1, 0))])
     assert float(few_shot._supervised_contrast(vectors, torch.tensor([0, 0, 1]))) == pytest.approx(expected, rel=1e-4)
@@ -67,6 +70,25 @@ def test_texts_without_labels_take_part_where_the_classifier_is_sure(tiny_encode
         UpperLayers(tiny_encoder, COURSE), lesson(known), rest, Course(**{**COURSE.__dict__, "sure": 1.1})
     )
     assert none["pseudo_labels"] == 0
+
+
+def test_the_command_writes_a_folder_that_parts_the_classes(tiny_encoder, texts, tmp_path):
+    table = pd.DataFrame({"text": texts, "label": lesson(texts).labels})
+    table.loc[::4, "label"] = None
+    table.to_csv(tmp_path / "texts.csv", index=False)
+    options = ["--texts", str(tmp_path / "texts.csv"), "--encoder", str(tiny_encoder), "--layers", "1", "--rounds", "20"]
+    done = CliRunner().invoke(app, ["adapt-encoder", *options, "--learning-rate", "3e-3", "--out", str(tmp_path / "adapted")])
+    assert done.exit_code == 0, done.output
+    assert "pseudo_labels" in done.output
+    before, after = (
+        gap(load_encoder(str(one)).encode(texts), lesson(texts).labels) for one in (tiny_encoder, tmp_path / "adapted")
+    )
+    assert after > before + 0.1
+
+
+def test_one_class_is_a_sentence(tiny_encoder, tmp_path):
+    with pytest.raises(BadSetting, match="the 2 labelled texts name 1"):
+        few_shot.adapt_folder(tiny_encoder, ["a", "b", "c"], ["x", "x", None], tmp_path / "out", COURSE)
 
 
 def test_what_is_no_stack_of_layers_is_a_sentence(tiny_encoder, monkeypatch):
