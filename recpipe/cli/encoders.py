@@ -72,12 +72,17 @@ def finetune_encoder(
     average: Annotated[float | None, typer.Option(help="Decay of the weights' average; 0: plain mean.")] = None,
     evaluate_every: Annotated[int | None, typer.Option(min=0, help="Updates between checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is drawn.")] = None,
+    live_run: Annotated[str, typer.Option(help="MLflow run that the curves are streamed to; none if empty.")] = "",
 ) -> None:
     """Teach an encoder on the texts of episodes; a killed run goes on from its checkpoint.
 
     Shows what text prototypes reach on the last window, with the vectors before and after.
     """
-    given = {name: value for name, value in locals().items() if value is not None and name not in ("episodes", "out", "encoder")}
+    given = {
+        name: value
+        for name, value in locals().items()
+        if value is not None and name not in ("episodes", "out", "encoder", "live_run")
+    }
     from recpipe.training.encoder.before_after import table
     from recpipe.training.encoder.finetune import finetune
     from recpipe.training.encoder.finetune_config import Config
@@ -85,6 +90,22 @@ def finetune_encoder(
 
     with alone(out, say):
         say(table(finetune(episodes, encoder, out, Config(**given))))
+
+
+@app.command(name="encode-texts")
+def encode_texts(
+    texts: Annotated[Path, typer.Option(help="JSON file with a list of texts.")],
+    encoder: Annotated[str, typer.Option(help="Folder of the encoder; all-MiniLM-L6-v2 if empty.")] = "",
+) -> None:
+    """Fill the cache of vectors ahead of a night: texts that the encoder has not read yet are read now."""
+    import json
+
+    from recpipe.config.settings import load_settings
+    from recpipe.text.encoder import load_encoder
+
+    opened = load_encoder(encoder, load_settings().places.work / "encoder")
+    read = opened.encode(json.loads(texts.read_text()))
+    say(f"{len(read)} texts are in the cache of encoder {opened.fingerprint[:12]}")
 
 
 @app.command(name="distill-encoder")
