@@ -29,6 +29,8 @@ def models() -> None:
         say(f"version {row['version']}  {row['learner']}  {fitted}  {row['aliases']}".rstrip())
         promoted = f"promoted on {row['promoted_on']}" if row["promoted_on"] else "not promoted"
         say(f"    {promoted}. {row['reason']}".rstrip())
+        if read_by := " and ".join(row[name] for name in ("encoder_version", "tuned_encoder_version") if row[name]):
+            say(f"    reads texts with encoder version {read_by}")
 
 
 @app.command(name="encoders")

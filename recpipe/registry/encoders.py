@@ -9,7 +9,7 @@ from pathlib import Path
 from recpipe.config.model_settings import TextSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import MissingModel
-from recpipe.registry.encoder_versions import fetch_encoder, register_frozen, tuned_folder
+from recpipe.registry.encoder_versions import encoders, fetch_encoder, register_frozen, tuned_folder
 from recpipe.registry.model_folder import CONFIG, read_json
 from recpipe.text.encoder import load_encoder
 
@@ -63,6 +63,13 @@ def encoders_of(settings: Settings, folder: str | Path) -> dict[str, str]:
     wanted = fingerprints_of(folder)
     plain = fetch_encoder(settings, wanted[PLAIN]) if wanted[PLAIN] else settings.text.encoder
     return {PLAIN: plain, TUNED: fetch_encoder(settings, wanted[TUNED]) if wanted[TUNED] else ""}
+
+
+def encoder_versions(settings: Settings, folder: str | Path) -> dict[str, str]:
+    """Return the versions of the registered encoders that a model was trained with, as tags of its own version."""
+    numbers = {version.content: str(version.number) for version in encoders(settings)}
+    wanted = fingerprints_of(folder)
+    return {f"{name}_version": numbers[print_] for name, print_ in wanted.items() if print_ in numbers}
 
 
 def of_model(settings: Settings, folder: str | Path) -> Settings:
