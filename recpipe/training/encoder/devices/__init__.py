@@ -1,0 +1,1 @@
+"""The processes and devices of a fine-tuning run."""
