@@ -79,10 +79,8 @@ def run_ranks(processes: int, work: Callable[..., None], arguments: Sequence[Any
     context: Any = spawn(work, (processes, _free_port(), *arguments), nprocs=processes, join=False)  # type: ignore[no-untyped-call]
     ranks = list(context.processes)
     try:
-        while all(rank.exitcode in (None, 0) for rank in ranks) and any(rank.is_alive() for rank in ranks):
-            wait([rank.sentinel for rank in ranks if rank.is_alive()])
-            for rank in ranks:
-                rank.join(0)
+        while not any(rank.exitcode for rank in ranks) and (alive := [rank.sentinel for rank in ranks if rank.is_alive()]):
+            wait(alive)
         bad = _first_bad([rank.exitcode for rank in ranks])
     finally:
         _stop(ranks)

@@ -98,7 +98,9 @@ def find_place(device: str, precision: str) -> Place:
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     PartialState._reset_state()  # a run before this one in the same process may have had another device
     state = PartialState(cpu=on_cpu, timeout=PATIENCE) if _several() else PartialState(cpu=on_cpu)
-    return Place(state.device, state.process_index, state.num_processes, precision)
+    # accelerate numbers CPUs by the process; to torch and safetensors there is one
+    where = torch.device("cpu") if state.device.type == "cpu" else state.device
+    return Place(where, state.process_index, state.num_processes, precision)
 
 
 def _several() -> bool:
