@@ -67,6 +67,7 @@ def test_the_command_writes_the_same_files_wherever_it_is_told(weeks, tmp_path, 
 
     assert command.__doc__
     monkeypatch.setenv("RECPIPE_HOME", str(weeks.settings.places.home))
+    monkeypatch.setenv("RECPIPE_ENCODER", weeks.settings.text.encoder)
     monkeypatch.setenv("RECPIPE_TIMEZONE", weeks.settings.shop.timezone)
     found = CliRunner().invoke(
         app, ["export-training", "--day", "2026-03-10", "--out", str(tmp_path / "out")], catch_exceptions=False

@@ -34,7 +34,7 @@ def stepped_users(
     barred = on(vectors, batch.blocked).clone()
     barred[torch.arange(len(barred)), on(vectors, batch.target)] = True  # the query is not known when the user is served
     users = functional.normalize(support @ vectors, dim=1)
-    if not learns:
+    if not (learns and users.requires_grad):
         users = users.detach().requires_grad_(True)
     for _ in range(steps):
         unit = functional.normalize(users, dim=1)

