@@ -128,6 +128,22 @@ def finetune_encoder(
         say(table(summary))
 
 
+@app.command(name="encode-texts")
+def encode_texts(
+    texts: Annotated[Path, typer.Option(help="JSON file with a list of texts.")],
+    encoder: Annotated[str, typer.Option(help="Folder of the encoder; all-MiniLM-L6-v2 if empty.")] = "",
+) -> None:
+    """Fill the cache of vectors ahead of a night: texts that the encoder has not read yet are read now."""
+    import json
+
+    from recpipe.config.settings import load_settings
+    from recpipe.text.encoder import load_encoder
+
+    opened = load_encoder(encoder, load_settings().places.work / "encoder")
+    read = opened.encode(json.loads(texts.read_text()))
+    say(f"{len(read)} texts are in the cache of encoder {opened.fingerprint[:12]}")
+
+
 @app.command(name="distill-encoder")
 def distill_encoder(
     episodes: Episodes,

@@ -42,6 +42,10 @@ class TrainingSettings(Part):
         min_length=1,
         description="queue of the workers that train, where workers take queues (Celery); the others' if left alone",
     )
+    finetune_options: list[str] = Field(
+        default_factory=list,
+        description="further options of `recpipe finetune-encoder` in finetune_encoder, such as --method and full",
+    )
     train_weeks: int = Field(52, gt=0, le=5_200, description="weeks of history that a training run sees")
 
 
@@ -49,6 +53,7 @@ class PromotionSettings(Part):
     """Under which name models are registered, and when one is promoted."""
 
     registered_model: str = Field("recpipe", description="name in the model registry")
+    registered_encoder: str = Field("recpipe-encoder", description="name of the text encoders in the model registry")
     promotion_margin: float = Field(
         -0.05,
         ge=-100,
@@ -64,7 +69,7 @@ class PromotionSettings(Part):
     )
     gate_days: int = Field(7, gt=0, le=366, description="days before the promotion on which candidate and champion are compared")
 
-    @field_validator("registered_model")
+    @field_validator("registered_model", "registered_encoder")
     @classmethod
     def _model(cls, value: str) -> str:
         checks.name_of_model(value)

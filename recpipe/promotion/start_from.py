@@ -14,7 +14,7 @@ from typing import Final
 from recpipe.config.model_settings import PromotionSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting, MissingModel
-from recpipe.registry.encoders import foreign_encoder
+from recpipe.registry.encoders import PLAIN, foreign_encoder
 from recpipe.registry.model_folder import CONFIG
 from recpipe.registry.serving import champion, fetch, fetch_named
 from recpipe.registry.store import client
@@ -148,7 +148,8 @@ def _others(known: list[Version], learner: str, serves: Version | None) -> Itera
 def _usable(settings: Settings, version: Version) -> Path | None:
     """Return the local folder of a version; None if it was trained with another encoder."""
     folder = Path(fetch(settings, str(version.number)))
-    return None if foreign_encoder(settings.text, folder) else folder
+    # numbers weigh kinds of evidence, or axes of the plain encoder's vectors: the fine-tuned one may be another
+    return None if foreign_encoder(settings.text, folder, (PLAIN,)) else folder
 
 
 def folder_of(settings: Settings, text: str) -> Path:

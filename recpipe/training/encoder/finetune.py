@@ -90,7 +90,7 @@ def finetune(episodes_dir: Path, encoder: str, out_dir: Path, config: Config = D
         "source": source.fingerprint,
         "fingerprint": fingerprint_of(out_dir),
         "trained_parameters": course.count,
-        "facts": {name: facts[name] for name in OF_THE_INPUT if name in facts},
+        **{name: facts[name] for name in OF_THE_INPUT if name in facts},
         **({"best_step": progress.best_step, "steps_made": progress.step} if config.patience else {}),
         **({"inner_steps": inner} if inner else {}),
         "before": without_users(before),
