@@ -58,7 +58,7 @@ class Curves:
             self._live.close()
 
     def _show(self, row: Mapping[str, Any]) -> None:
-        scalars = {f"encoder/{name}": float(value) for name, value in row.items() if name != "step"}
+        scalars = {name: float(value) for name, value in row.items() if name != "step"}
         self._events.add(int(row["step"]), scalars)
         if self._live:
             self._live.add(int(row["step"]), scalars)

@@ -111,8 +111,8 @@ def test_curves_grow_while_a_run_learns(tiny_encoder, shop, tmp_path, monkeypatc
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     events = read_events(next((tmp_path / "events").iterdir()))
     assert [step for step, _ in events] == [row["step"] for row in rows] == [10, 20]
-    assert [scalars["encoder/loss"] for _, scalars in events] == pytest.approx([row["loss"] for row in rows])
-    assert all(scalars["encoder/tokens_per_second"] > 0 for _, scalars in events)
+    assert [scalars["loss"] for _, scalars in events] == pytest.approx([row["loss"] for row in rows])
+    assert all(scalars["tokens_per_second"] > 0 for _, scalars in events)
     assert set(rows[0]) == {"step", "loss"}  # paces differ from run to run
 
 
@@ -133,9 +133,9 @@ def test_points_reach_the_mlflow_run_while_it_learns(tiny_encoder, shop, tmp_pat
 
     def watched(lesson, step):
         until = time.monotonic() + 60
-        while step == 15 and not store.get_metric_history(run, "encoder/loss") and time.monotonic() < until:
+        while step == 15 and not store.get_metric_history(run, "loss") and time.monotonic() < until:
             time.sleep(0.2)
-        seen.append(len(store.get_metric_history(run, "encoder/loss")))
+        seen.append(len(store.get_metric_history(run, "loss")))
         return add(lesson, step)
 
     monkeypatch.setattr(encoder_loop, "add_gradients", watched)
@@ -143,7 +143,7 @@ def test_points_reach_the_mlflow_run_while_it_learns(tiny_encoder, shop, tmp_pat
     assert seen[15] == 1  # in the middle of the run
     rows = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
     for name in ("loss", "look_ndcg"):
-        points = sorted((point.step, point.value) for point in store.get_metric_history(run, f"encoder/{name}"))
+        points = sorted((point.step, point.value) for point in store.get_metric_history(run, name))
         assert points == [(row["step"], row[name]) for row in rows if name in row]
         assert points
 
