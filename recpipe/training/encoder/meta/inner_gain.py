@@ -16,13 +16,14 @@ from recpipe.metrics.intervals import ends, mean_draws
 from recpipe.training.encoder.augmentation import tokens_of
 from recpipe.training.encoder.finetune_config import Config
 from recpipe.training.encoder.meta.head_steps import stepped_users
-from recpipe.training.encoder.meta.inner_steps import Encode, Task, copies, go_down, put_back, support_loss
+from recpipe.training.encoder.meta.inner_steps import Task, copies, go_down, put_back, support_loss
 from recpipe.training.encoder.objectives import unit_vectors
 from recpipe.training.encoder.pair_batches import Batch
 from recpipe.training.encoder.state import Course
+from recpipe.training.encoder.updates.looks import vectors_of
 from recpipe.training.model_selection import Window
 
-EPISODES, CANDIDATES, NEGATIVES = 300, 100, 31
+EPISODES, CANDIDATES, NEGATIVES = 300, 50, 16
 """Users that are measured; items that each one's is ranked among; items that the inner steps tell the support from, which are
 not among them."""
 DRAWS = 1000
@@ -55,9 +56,13 @@ def measure_inner_steps(course: Course, window: Window, titles: Sequence[str], c
     Each user's item is ranked among `CANDIDATES` that nobody says the user knows. The steps are those that the run learned for: on
     the head, or on the parameters that its method teaches.
     """
-    users = served_users(window, config)
     course.network.eval()
-    pairs = np.array([_both(course, user, titles, config) for user in users]).reshape(-1, 2)
+    users = served_users(window, config)
+    rows = np.unique(np.concatenate([user.rows for user in users])) if users else np.zeros(0, np.int64)
+    known = torch.from_numpy(vectors_of(course.network, course.tokenizer, [titles[row] for row in rows], course.place))
+    places = [torch.from_numpy(np.searchsorted(rows, user.rows)) for user in users]
+    found = [_both(course, user, known[place], titles, config) for user, place in zip(users, places, strict=True)]
+    pairs = np.array(found).reshape(-1, 2)
     low, high = ends(mean_draws(pairs[:, 1] - pairs[:, 0], DRAWS, np.random.default_rng(0))) if len(pairs) else (0.0, 0.0)
     without, with_steps = pairs.mean(0) if len(pairs) else (0.0, 0.0)
     gain = {"mean": float(with_steps - without), "low": low, "high": high}
@@ -100,8 +105,17 @@ def _one(window: Window, episodes: Episodes, user: int, random: np.random.Genera
     return Served(np.r_[support, negatives, query[:1], others].astype(np.int64), task)
 
 
-def _both(course: Course, user: Served, titles: Sequence[str], config: Config) -> tuple[float, float]:
-    """Return nDCG@10 of a user without and with inner steps."""
+def _both(course: Course, user: Served, vectors: torch.Tensor, titles: Sequence[str], config: Config) -> tuple[float, float]:
+    """Return nDCG@10 of a user without and with inner steps, by the vectors of ``user.rows``."""
+    without = _ndcg(_prototype(vectors, user), vectors, user)
+    if config.maml_order != "second-on-head":
+        return without, _after_steps(course, user, titles, config)
+    steps = (config.temperature, config.inner_steps, config.rate_of_inner_steps)
+    return without, _ndcg(stepped_users(vectors, _batch(user), *steps, learns=False)[0].detach(), vectors, user)
+
+
+def _after_steps(course: Course, user: Served, titles: Sequence[str], config: Config) -> float:
+    """Return nDCG@10 by parameters that went down the user's support; they are put back."""
     tokens = tokens_of(course.tokenizer, [titles[row] for row in user.rows], config).to(course.place.device)
 
     def encode(rows: NDArray[np.int64]) -> torch.Tensor:
@@ -109,19 +123,6 @@ def _both(course: Course, user: Served, titles: Sequence[str], config: Config) -
         with course.place.autocast():
             return unit_vectors(course.network, some)
 
-    with torch.no_grad():
-        vectors = encode(np.arange(len(user.rows)))
-    without = _ndcg(_prototype(vectors, user), vectors, user)
-    if config.maml_order == "second-on-head":
-        stepped = stepped_users(
-            vectors, _batch(user), config.temperature, config.inner_steps, config.rate_of_inner_steps, learns=False
-        )
-        return without, _ndcg(stepped[0].detach(), vectors, user)
-    return without, _after_steps(course, user, encode, config)
-
-
-def _after_steps(course: Course, user: Served, encode: Encode, config: Config) -> float:
-    """Return nDCG@10 by parameters that went down the user's support; they are put back."""
     start = copies(course.parameters)
     go_down(
         course.parameters,

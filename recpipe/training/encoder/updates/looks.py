@@ -61,8 +61,9 @@ def vectors_of(network: Any, tokenizer: Any, texts: Sequence[str], place: Place)
             some = [texts[row] for row in order[start : start + TEXTS_AT_ONCE]]
             tokens = tokenizer(some, truncation=True, max_length=_limit(network), padding=True, return_tensors="pt")
             parts.append(unit_vectors(network, tokens.to(place.device)).float().cpu().numpy())
-    out = np.empty((len(texts), parts[0].shape[1]), np.float32)
-    out[order] = np.concatenate(parts)
+    out = np.empty((len(texts), parts[0].shape[1] if parts else 0), np.float32)
+    if parts:
+        out[order] = np.concatenate(parts)
     return out
 
 
