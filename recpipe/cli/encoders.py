@@ -119,8 +119,8 @@ def finetune_encoder(
     beside = ("episodes", "out", "encoder", "processes", "live_run")
     given = {name: value for name, value in locals().items() if value is not None and name not in (*beside, "beside")}
     from recpipe.training.encoder.before_after import table
-    from recpipe.training.encoder.devices.launch import claimed, fine_tuned
     from recpipe.training.encoder.finetune_config import Config
+    from recpipe.training.encoder.processes.launch import claimed, fine_tuned
 
     with claimed(out, say):
         summary = fine_tuned(processes, episodes, encoder, out, Config(**given), live_run)

@@ -133,7 +133,7 @@ def _learn(
 
 def _inner(course: Course, windows: CourseWindows, config: Config, told: Say) -> dict[str, Any]:
     """Return what inner steps are worth when a user is served, where the run learned for them."""
-    from recpipe.training.encoder.meta import inner_gain
+    from recpipe.training.encoder.updates import inner_gain
 
     if config.objective != "maml":
         return {}

@@ -12,8 +12,8 @@ from recpipe.files import to_json
 from recpipe.text.encoder import Encoder
 from recpipe.training.encoder.devices.place import Place
 from recpipe.training.encoder.finetune_config import Config
-from recpipe.training.encoder.updates import optimisers
-from recpipe.training.encoder.updates.rank_plan import plan_of, restore_plan
+from recpipe.training.encoder.optimisation import optimisers
+from recpipe.training.encoder.optimisation.rank_plan import plan_of, restore_plan
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""The processes and devices of a fine-tuning run."""
+"""The device of a fine-tuning run, and its pace there."""

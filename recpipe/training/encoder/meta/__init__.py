@@ -1,1 +1,1 @@
-"""The meta-learning of an encoder: a few steps on a support, and what they are worth."""
+"""The meta-learning of an encoder: a few steps on a support."""

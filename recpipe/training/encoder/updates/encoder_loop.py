@@ -13,10 +13,10 @@ from recpipe.training.encoder.augmentation import spread
 from recpipe.training.encoder.devices.pace import pace_in_words, shape_of, share_of_peak, work
 from recpipe.training.encoder.live.encoder_curves import Curves
 from recpipe.training.encoder.meta.inner_steps import put_back
+from recpipe.training.encoder.optimisation.optimisers import share_of_rate
 from recpipe.training.encoder.state import Course, Progress, keep
 from recpipe.training.encoder.updates.gradients import Lesson, add_gradients
 from recpipe.training.encoder.updates.looks import look
-from recpipe.training.encoder.updates.optimisers import share_of_rate
 from recpipe.training.model_selection import Window
 
 REPORT_EVERY = 10

@@ -12,7 +12,7 @@ from recpipe.training.encoder.devices.pace import Pace, Shape, share_of_peak, wo
 from recpipe.training.encoder.devices.place import find_place
 from recpipe.training.encoder.finetune import finetune
 from recpipe.training.encoder.finetune_config import Config
-from recpipe.training.encoder.updates import optimisers
+from recpipe.training.encoder.optimisation import optimisers
 
 QUICK = Config(steps=12, temperature=0.1, batch_users=12, windows=3, rank=2, dropout=0.0, method="lora", learning_rate=1e-2)
 

@@ -15,8 +15,8 @@ from recpipe.training.encoder.course_windows import frozen_temperature
 from recpipe.training.encoder.ema import Average
 from recpipe.training.encoder.finetune_config import Config
 from recpipe.training.encoder.objectives import contrastive_loss, pairs_of, unit_vectors, views_loss
+from recpipe.training.encoder.optimisation.optimisers import share_of_rate
 from recpipe.training.encoder.pair_batches import Batch, draw_batch, windows_back
-from recpipe.training.encoder.updates.optimisers import share_of_rate
 from recpipe.training.encoder.word_views import back_translate, drop_words, read_synonyms, replace_synonyms
 
 RANDOM = np.random.default_rng

@@ -13,11 +13,12 @@ from recpipe.training.encoder.course_windows import cut_windows
 from recpipe.training.encoder.devices.place import find_place
 from recpipe.training.encoder.finetune import finetune
 from recpipe.training.encoder.finetune_config import MAML_ORDERS, Config
-from recpipe.training.encoder.meta import inner_gain, inner_steps
+from recpipe.training.encoder.meta import inner_steps
 from recpipe.training.encoder.meta.head_steps import head_loss, stepped_users
 from recpipe.training.encoder.objectives import contrastive_loss, prototypical_loss
 from recpipe.training.encoder.pair_batches import Batch
 from recpipe.training.encoder.state import begin
+from recpipe.training.encoder.updates import inner_gain
 
 QUICK = Config(
     objective="maml", steps=10, temperature=0.2, batch_users=6, windows=3, rank=2, dropout=0.0, learning_rate=1e-2, inner_steps=2

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from recpipe.errors import TrainingFailed, Trouble
-from recpipe.training.encoder.devices.launch import as_rank, run_ranks, together
 from recpipe.training.encoder.finetune import finetune
 from recpipe.training.encoder.finetune_config import Config
+from recpipe.training.encoder.processes.launch import as_rank, run_ranks, together
 
 QUICK = Config(steps=8, temperature=0.1, batch_users=12, windows=3, rank=2, learning_rate=1e-2, device="cpu", evaluate_every=4)
 WAYS = {

@@ -59,7 +59,7 @@ def measure_inner_steps(course: Course, window: Window, titles: Sequence[str], c
     course.network.eval()
     users = served_users(window, config)
     rows = np.unique(np.concatenate([user.rows for user in users])) if users else np.zeros(0, np.int64)
-    known = torch.from_numpy(vectors_of(course.network, course.tokenizer, [titles[row] for row in rows], course.place))
+    known = torch.from_numpy(vectors_of(course.network, course.tokenizer, [titles[int(row)] for row in rows], course.place))
     places = [torch.from_numpy(np.searchsorted(rows, user.rows)) for user in users]
     found = [_both(course, user, known[place], titles, config) for user, place in zip(users, places, strict=True)]
     pairs = np.array(found).reshape(-1, 2)
