@@ -18,6 +18,7 @@ after it; a night always reads with the encoders that its model was trained with
 - `register` failed: MLflow does not answer; clear it, the same encoder is registered once.
 - `propose`, `approve` (with RECPIPE_APPROVAL_HOURS alone): somebody has to answer on the page "Required Actions".
 - `promote` succeeded and moved nothing: that is no failure. Its log says why the gate stayed shut.
+- `make_small`, `judge_small` (with RECPIPE_SMALL_ENCODER alone) failed: the promoted encoder serves as it is; the error says why.
 - `served`, `encode` failed: the nights encode what is missing themselves, only slower. Clear it.
 - A bad encoder: `recpipe withdraw-encoder VERSION --reason TEXT`, then train the recommender of the week anew. The version of the
   recommender that was trained with it is withdrawn by itself: `recpipe withdraw`.
@@ -45,6 +46,38 @@ SETTINGS = load_settings()
 ENCODER = Asset(name="recpipe.encoder", uri=f"recpipe://models/{SETTINGS.promotion.registered_encoder}")
 
 
+def made_small(exported: Any, encoder: Any) -> Any:
+    """Make the small form of the encoder that serves, hold it against that one, and return the folder of the one that serves then."""
+    out = exported["small"]
+    made = {
+        "distil": ["distill-encoder", "--episodes", exported["episodes"], "--layers", "2"],
+        "int8": ["export-encoder", "--format", "int8"],
+    }
+
+    @task(outlets=[ENCODER])
+    def judge_small(parent: str, folder: str, texts: str) -> str:
+        """Register the small form, promote it if it is nearly as good and twice as fast; returns the folder that serves."""
+        from recpipe.promotion.encoder_export import folder_to_encode
+        from recpipe.promotion.encoder_small import promote_small, read_texts_file, register_small
+
+        with run_day() as (settings, day):
+            number = register_small(settings, folder, parent, settings.training.small_encoder)
+            promote_small(settings, number, parent, read_texts_file(texts), day)
+            return folder_to_encode(settings, day)
+
+    small = job(
+        SETTINGS,
+        task_id="make_small",
+        command=["recpipe", *made[SETTINGS.training.small_encoder], "--encoder", encoder, "--out", out],
+        makes=f"{out}/config.json",
+        pool="gpu",
+        queue=SETTINGS.training.train_queue,
+    )
+    judged = judge_small(encoder, out, exported["texts"])
+    small >> judged
+    return judged
+
+
 @dag(
     **schedule(SETTINGS, MONTHLY, days=28),
     doc_md=__doc__,
@@ -64,7 +97,8 @@ def finetune_encoder() -> None:
         from recpipe.promotion.encoder_export import export_finetuning
 
         with run_day() as (settings, day):
-            return {**export_finetuning(settings, day), "out": run_folder(settings, "training", day)}
+            out = run_folder(settings, "training", day)
+            return {**export_finetuning(settings, day), "out": out, "small": f"{out}-small"}
 
     @task(outlets=[ENCODER])
     def register(folder: str, run: str) -> str:
@@ -109,10 +143,13 @@ def finetune_encoder() -> None:
     promoted = promote(registered)
     if SETTINGS.promotion.approval_hours:
         ask_before(SETTINGS, promoted, registered, of_encoder=True)
+    encoder = served(promoted)
+    if SETTINGS.training.small_encoder:
+        encoder = made_small(exported, encoder)
     job(
         SETTINGS,
         task_id="encode",
-        command=["recpipe", "encode-texts", "--texts", exported["texts"], "--encoder", served(promoted)],
+        command=["recpipe", "encode-texts", "--texts", exported["texts"], "--encoder", encoder],
         pool="gpu",
         queue=SETTINGS.training.train_queue,
     )

@@ -7,7 +7,7 @@ weight of popularity that each did best with on a window before these days.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -98,19 +98,28 @@ def _compare(settings: Settings, store: MlflowClient, candidate: Version, curren
 def _weights(store: MlflowClient, candidate: Version, current: Version) -> tuple[float, float]:
     """Return the weights of popularity of candidate and current encoder, each as its own training found it."""
     mine = store.get_run(candidate.run_id).data.metrics
-    theirs = store.get_run(current.run_id).data.metrics
-    return float(mine.get(WEIGHT_AFTER, 0.0)), float(theirs.get(WEIGHT_AFTER, mine.get(WEIGHT_BEFORE, 0.0)))
+    return weight_of(store, candidate), weight_of(store, current, float(mine.get(WEIGHT_BEFORE, 0.0)))
+
+
+def weight_of(store: MlflowClient, version: Version, otherwise: float = 0.0) -> float:
+    """Return the weight of popularity that served an encoder best when it was taught."""
+    return float(store.get_run(version.run_id).data.metrics.get(WEIGHT_AFTER, otherwise))
 
 
 def _decide(settings: Settings, candidate: Version, current: Version, day: date, gain: Gain) -> Decision:
     promoted, reason = judge(gain, settings, f"encoder version {current.number}")
+    return replace(decision_of(settings, candidate, current, day, gain), promoted=promoted, reason=reason)
+
+
+def decision_of(settings: Settings, candidate: Version, current: Version, day: date, gain: Gain) -> Decision:
+    """Return what was measured of two encoders as a decision that promotes nothing."""
     return Decision(
         version=str(candidate.number),
         champion=str(current.number),
         day=day.isoformat(),
         first_day=(day - timedelta(days=settings.promotion.gate_days - 1)).isoformat(),
-        promoted=promoted,
-        reason=reason,
+        promoted=False,
+        reason="",
         metric=f"ndcg@{settings.evaluation.metric_k} of text prototypes",
         candidate_value=gain.candidate,
         champion_value=gain.champion,

@@ -271,3 +271,16 @@ def test_a_person_is_asked_where_the_shop_wants_it(monkeypatch: pytest.MonkeyPat
     assert approve.execution_timeout is None
     assert approve.downstream_task_ids == {"promote"}
     assert found.get_task("propose").downstream_task_ids == {"approve", "promote"}
+
+
+def test_a_small_form_of_the_encoder_is_made_where_a_setting_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECPIPE_SMALL_ENCODER", "distil")
+    monkeypatch.setenv("RECPIPE_APPROVAL_HOURS", "2")
+    monkeypatch.setenv("RECPIPE_FINETUNE_OPTIONS", '["--steps", "7"]')
+    found = DagBag(REPOSITORY / "dags" / "finetune_encoder.py").dags["finetune_encoder"]
+    before = {task.task_id: sorted(task.upstream_task_ids) for task in found.tasks}
+    assert before["approve"] == ["propose"]
+    assert before["promote"] == ["approve", "propose", "register"]
+    assert before["judge_small"] == ["export", "make_small", "served"]
+    assert before["encode"] == ["export", "judge_small"]
+    assert list(found.get_task("finetune").command[-2:]) == ["--steps", "7"]

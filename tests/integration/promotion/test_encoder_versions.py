@@ -207,3 +207,24 @@ def test_changed_files_of_an_encoder_are_fetched_anew(shop, two_weeks):
     place = Path(fetch_encoder(shop, wanted))
     (place / "vocab.txt").write_text("nothing")
     assert fingerprint_of(Path(fetch_encoder(shop, wanted))) == wanted
+
+
+@pytest.mark.parametrize(("kept", "times", "promoted"), [(0.99, 2.0, True), (1e9, 2.0, False), (0.99, 1e9, False)])
+def test_a_small_form_is_a_child_that_needs_quality_and_pace(shop, tiny_encoder, tmp_path, monkeypatch, kept, times, promoted):
+    """The form is the parent itself with one layer: as good for texts of few words, and faster. The bounds decide."""
+    from recpipe.promotion import encoder_small
+    from recpipe.training.encoder.compress.distil import Student, distill
+
+    tuned(shop, tiny_encoder, tmp_path / "a", MONTH, 0.01)
+    parent = tuned_folder(shop, LATER)
+    texts = [f"{colour} cup {n}" for colour in ("red", "blue", "green", "gold") for n in range(8)]
+    distill(parent, texts, tmp_path / "small", Student(layers=1, steps=2))
+    monkeypatch.setattr(encoder_small, "LEAST_QUALITY", kept if kept > 1 else 0.0)
+    monkeypatch.setattr(encoder_small, "LEAST_PACE", times if times > 2 else 0.0)
+    number = encoder_small.register_small(shop, str(tmp_path / "small"), parent, "distil")
+    child = encoders(shop)[-1]
+    assert (str(child.number), child.learner, child.trained_until) == (number, "distil", MONTH)
+    decision = encoder_small.promote_small(shop, number, parent, texts, MONTH)
+    assert decision.promoted is promoted
+    assert "of the nDCG of encoder version 2 (40 users) at" in decision.reason
+    assert (fingerprint_of(Path(folder_to_encode(shop, MONTH))) == child.content) is promoted
