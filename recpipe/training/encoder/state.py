@@ -71,7 +71,7 @@ def begin(config: Config, source: Encoder, place: Place) -> Course:
     from recpipe.text.loaders import open_model
     from recpipe.training.encoder import methods
     from recpipe.training.encoder.adversarial import EmbeddingNoise
-    from recpipe.training.encoder.ema import Average
+    from recpipe.training.encoder.optimisation.ema import Average
 
     model = open_model(source.folder)
     sizes = methods.Sizes(config.top_layers, config.rank, config.adapter_size, config.prefix_tokens)

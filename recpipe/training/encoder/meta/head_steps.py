@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch.nn import functional
 
@@ -46,5 +48,12 @@ def stepped_users(
 
 
 def head_loss(vectors: torch.Tensor, batch: Batch, temperature: float, steps: int, rate: float) -> torch.Tensor:
-    """Return the loss of the users' queries after their inner steps: second-order MAML on the head."""
+    """Return the loss of the users' queries after their inner steps: second-order MAML on the head.
+
+    Users of whose support nothing counts (all of it was sent back) have no start, and are left out.
+    """
+    known = batch.support.sum(1) > 0
+    if not known.any():
+        return vectors.sum() * 0.0
+    batch = replace(batch, support=batch.support[known], target=batch.target[known], blocked=batch.blocked[known])
     return user_loss(stepped_users(vectors, batch, temperature, steps, rate), vectors, batch, temperature)

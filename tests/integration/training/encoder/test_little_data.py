@@ -12,9 +12,9 @@ from recpipe.text.loaders import open_model
 from recpipe.training.encoder.adversarial import EmbeddingNoise
 from recpipe.training.encoder.before_after import measure_text_prototype
 from recpipe.training.encoder.course_windows import frozen_temperature
-from recpipe.training.encoder.ema import Average
 from recpipe.training.encoder.finetune_config import Config
 from recpipe.training.encoder.objectives import contrastive_loss, pairs_of, unit_vectors, views_loss
+from recpipe.training.encoder.optimisation.ema import Average
 from recpipe.training.encoder.optimisation.optimisers import share_of_rate
 from recpipe.training.encoder.pair_batches import Batch, draw_batch, windows_back
 from recpipe.training.encoder.word_views import back_translate, drop_words, read_synonyms, replace_synonyms

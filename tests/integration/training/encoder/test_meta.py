@@ -90,6 +90,18 @@ def test_the_head_learns_by_gradients_of_second_order():
     torch.testing.assert_close(head_loss(vectors, batch, 0.5, 0, 0.3), contrastive_loss(vectors, batch, 0.5))
 
 
+def test_a_user_of_whose_support_nothing_counts_is_left_out():
+    vectors = five().requires_grad_(True)
+    support = np.concatenate([BATCH.support, np.zeros((1, 5), np.float32)])
+    more = replace(BATCH, support=support, target=np.array([1, 2, 0]), blocked=np.concatenate([BATCH.blocked, [[False] * 3]]))
+    lost = head_loss(vectors, more, 0.5, 2, 0.3)
+    torch.testing.assert_close(lost, head_loss(vectors, BATCH, 0.5, 2, 0.3))
+    lost.backward()
+    assert vectors.grad.isfinite().all()
+    nobody = replace(BATCH, support=np.zeros((2, 5), np.float32))
+    assert float(head_loss(vectors, nobody, 0.5, 2, 0.3)) == 0.0
+
+
 class Scale(torch.nn.Module):
     """Vectors that two numbers turn."""
 
