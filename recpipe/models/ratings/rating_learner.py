@@ -19,6 +19,7 @@ from recpipe.models.ratings.ratings import Columns, Floats, Ratings, Task, level
 from recpipe.models.ratings.side_features import Side, build_side, refs
 
 log = logging.getLogger(__name__)
+RATINGS_A_FACTOR = 4
 WAYS = ("median", "mean", "gaussian")
 
 
@@ -114,7 +115,8 @@ def fit(ratings: Ratings, items: Columns, users: Columns, config: Config, encode
     centre, width = float(ratings.value.mean()), float(ratings.value.std()) or 1.0
     inner = replace(ratings, value=(ratings.value - centre) / width)
     kept_out = keep_out(ratings, config)
-    factors = fit_factors(inner.kept(~kept_out[inner.user]), config.factors, seed=config.seed)
+    known = inner.kept(~kept_out[inner.user])
+    factors = fit_factors(known, rank(known, config.factors), seed=config.seed)
     side = build_side(factors, blocks_of(items, encode), blocks_of(users), config.axes, config.seed)
     tasks, truth = simulate(inner, kept_out, config.seed)
     log.info("learning to adapt on %d simulated tasks", len(tasks))
@@ -131,6 +133,15 @@ def _levels(
     seen = stacked(look(head, side, tasks, scale, base), len(scale))
     answers = np.concatenate([np.zeros(0), *truth])
     return train_levels(seen, nearest_level(answers, scale), scale, seed=config.seed)
+
+
+def rank(ratings: Ratings, most: int) -> int:
+    """Return how many factors these ratings can teach: one for every four ratings of the average user or item, at least 1.
+
+    With more, each user and item can fit its few ratings by heart: the noise goes to 0, and new users are misread.
+    """
+    there = len(np.unique(ratings.user)) + len(np.unique(ratings.item))
+    return int(np.clip(len(ratings.value) // (RATINGS_A_FACTOR * there), 1, most))
 
 
 def keep_out(ratings: Ratings, config: Config) -> NDArray[np.bool_]:

@@ -1,17 +1,18 @@
-"""A convex combination of several parts' chances, drawn back to the best closed form unless it is clearly better."""
+"""A logarithmic pool of several parts' chances, drawn back to the best closed forms unless it is clearly better."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 
 from recpipe.metrics.probability import auc
 from recpipe.models.ratings.levels import answer
 from recpipe.models.ratings.ratings import Floats, Ints
 
-ROUNDS = 100
-STRENGTH = 20.0
+PULL = 10.0
 FOLDS = 5
 DRAWS = 100
 SEEDS = 92
@@ -23,22 +24,22 @@ class Rehearsed:
 
     Attributes
     ----------
-    chances
-        (parts, queries, levels).
+    logs
+        (parts, queries, levels) logarithms of chances.
     level, task
-        (queries,) the level that came; the task of each, numbers from 0.
+        (queries,) the level that came; the task of each.
     levels
         (levels,) of the scale.
     """
 
-    chances: Floats
+    logs: Floats
     level: Ints
     task: Ints
     levels: Floats
 
     def of(self, rows: Ints) -> Rehearsed:
         """Return some of the queries."""
-        return Rehearsed(self.chances[:, rows], self.level[rows], self.task[rows], self.levels)
+        return Rehearsed(self.logs[:, rows], self.level[rows], self.task[rows], self.levels)
 
 
 @dataclass(frozen=True)
@@ -48,65 +49,100 @@ class Choice:
     Attributes
     ----------
     weights
-        (parts,) 0 or more, sum 1.
-    anchor
-        The best closed form.
+        (parts,) 0 or more.
     trust
-        0 to 1: how far the weights are those of the combination; the rest is the anchor's.
+        0 to 1: how far the weights are those of the combination; the rest is the centre's.
     gain, error
-        How much better the combination is than the anchor on tasks that its weights were not fitted to, and the standard
+        How much better the combination is than the centre on tasks that its weights were not fitted to, and the standard
         error of that over tasks: of the area under the ROC curve on two levels, else of the mean absolute error.
     """
 
     weights: Floats
-    anchor: int
     trust: float
     gain: float
     error: float
 
 
-def choose(seen: Rehearsed, closed: int, seed: int = 0) -> Choice:
-    """Choose weights: those of the linear opinion pool (Stone 1961), shrunk to the best closed form.
+def pooled(logs: Floats, weights: Floats) -> Floats:
+    """Return (queries, levels) chances of the logarithmic pool, proportional to the product of chances to their weights.
 
-    The gain is measured on tasks that the weights were not fitted to; trust is the positive part of James and Stein,
-    1 − (error / gain)², so that a gain below its standard error counts as none.
+    Genest and Zidek 1986, section 3; on two levels it adds up log odds.
+    """
+    return np.asarray(softmax(np.tensordot(weights, logs, 1), axis=1))
+
+
+def choose(seen: Rehearsed, centre: Floats, rows: Ints, current: Floats, seed: int = 0) -> Choice:
+    """Choose the weights of some queries: those that are likeliest, shrunk to a centre.
+
+    The gain is that of all queries together, measured on tasks that the weights were not fitted to, fold by fold: answers of
+    different fits are never compared. Trust is the positive part of James and Stein, 1 − (error / gain)², so that a gain
+    below its standard error counts as none.
+
+    Parameters
+    ----------
+    centre
+        (parts,) weights, where nothing is clearly better.
+    rows
+        Positions of the queries that the weights are for.
+    current
+        (queries, levels) chances of all queries so far.
+    """
+    random = np.random.default_rng([seed, SEEDS])
+    tasks, place = np.unique(seen.task, return_inverse=True)
+    fold = (random.permutation(len(tasks)) % FOLDS)[place]
+    found = current.copy()
+    for one in range(FOLDS):
+        rest, out = rows[fold[rows] != one], rows[fold[rows] == one]
+        found[out] = pooled(seen.logs[:, out], fit_weights(seen.of(rest), centre))
+    gains = gains_of(seen, [current], found, random, fold)[0]
+    gain, error = float(gains[0]), float(np.std(gains[1:]))
+    trust = max(0.0, 1 - (error / gain) ** 2) if gain > 0 else 0.0
+    weights = trust * fit_weights(seen.of(rows), centre) + (1 - trust) * centre if trust else centre
+    return Choice(weights, trust, gain, error)
+
+
+def best_of(seen: Rehearsed, closed: int, seed: int = 0) -> Floats:
+    """Return the (parts,) weights of the closed forms that the best one is not clearly better than, all alike.
+
+    Clearly: by more than a standard error of the difference. Which of two such forms comes first later is a matter of
+    chance, and their mean is rarely worse than either.
 
     Parameters
     ----------
     closed
         The first so many parts are closed forms.
     """
-    parts = len(seen.chances)
-    anchor = int(np.argmin([loss(answer(seen.chances[part], seen.levels), seen) for part in range(closed)]))
-    centre = np.full(parts, 0.5 / parts) + 0.5 * (np.arange(parts) == anchor)
     random = np.random.default_rng([seed, SEEDS])
-    tasks = int(seen.task.max()) + 1
-    fold = (random.permutation(tasks) % FOLDS)[seen.task]
-    pooled = np.zeros_like(seen.chances[0])
-    for one in range(FOLDS):
-        rest, out = np.flatnonzero(fold != one), np.flatnonzero(fold == one)
-        pooled[out] = np.tensordot(fit_weights(seen.of(rest), centre), seen.chances[:, out], 1)
-    gain, error = _gain(seen, seen.chances[anchor], pooled, random)
-    trust = max(0.0, 1 - (error / gain) ** 2) if gain > 0 else 0.0
-    found = trust * fit_weights(seen, centre) + (1 - trust) * (np.arange(parts) == anchor)
-    return Choice(found, anchor, trust, gain, error)
+    chances = [np.exp(logs) for logs in seen.logs[:closed]]
+    best = int(np.argmin([loss(answer(one, seen.levels), seen) for one in chances]))
+    gains = gains_of(seen, chances, chances[best], random)
+    near = gains[:, 0] <= gains[:, 1:].std(1)
+    near[best] = True
+    return np.r_[near / near.sum(), np.zeros(len(seen.logs) - closed)]
 
 
-def fit_weights(seen: Rehearsed, centre: Floats, strength: float = STRENGTH) -> Floats:
-    """Return the (parts,) weights under which what came is likeliest, by expectation maximisation.
+def fit_weights(seen: Rehearsed, centre: Floats, pull: float = PULL) -> Floats:
+    """Return the (parts,) weights of 0 or more under which what came is likeliest, drawn to the centre.
 
-    The prior counts as ``strength`` queries that fell to the parts as ``centre`` says.
+    Parameters
+    ----------
+    pull
+        Of the squared distance from the centre, in units of the log-likelihood of one query.
     """
-    came = seen.chances[:, np.arange(len(seen.level)), seen.level]
-    weights = centre
-    for _ in range(ROUNDS):
-        share = weights[:, None] * came
-        counts = (share / share.sum(0)).sum(1) + strength * centre
-        weights = counts / counts.sum()
-    return weights
+    came = seen.logs[:, np.arange(len(seen.level)), seen.level]
+
+    def lost(weights: Floats) -> tuple[float, Floats]:
+        total = np.tensordot(weights, seen.logs, 1)
+        chances = softmax(total, axis=1)
+        gap = weights - centre
+        value = logsumexp(total, axis=1).sum() - weights @ came.sum(1) + pull * gap @ gap / 2
+        return float(value), np.einsum("ql,pql->p", chances, seen.logs) - came.sum(1) + pull * gap
+
+    bounds = [(0.0, None)] * len(centre)
+    return np.asarray(minimize(lost, centre, method="L-BFGS-B", jac=True, bounds=bounds).x)
 
 
-def loss(found: Floats, seen: Rehearsed, times: Ints | None = None) -> float:
+def loss(found: Floats, seen: Rehearsed, times: Ints | None = None, fold: Ints | None = None) -> float:
     """Return 1 − area under the ROC curve of all queries together on two levels, else the mean absolute error.
 
     Parameters
@@ -115,18 +151,28 @@ def loss(found: Floats, seen: Rehearsed, times: Ints | None = None) -> float:
         (queries,) answers.
     times
         (queries,) how often each counts; once if None.
+    fold
+        (queries,) numbers; only pairs of queries of one fold are compared. None: all pairs.
     """
-    if len(seen.levels) == 2:
-        area = auc(found, seen.level.astype(np.float64), times)
-        return 0.5 if np.isnan(area) else 1 - area
-    return float(np.average(np.abs(found - seen.levels[seen.level]), weights=times))
+    if len(seen.levels) > 2:
+        return float(np.average(np.abs(found - seen.levels[seen.level]), weights=times))
+    like, times = seen.level.astype(np.float64), np.ones(len(found), np.int64) if times is None else times
+    right = pairs = 0.0
+    for one in range(FOLDS) if fold is not None else [0]:
+        rows = np.arange(len(found)) if fold is None else np.flatnonzero(fold == one)
+        number = float(times[rows] @ like[rows]) * float(times[rows] @ (1 - like[rows]))
+        if number:
+            right, pairs = right + number * auc(found[rows], like[rows], times[rows]), pairs + number
+    return 1 - right / pairs if pairs else 0.5
 
 
-def _gain(seen: Rehearsed, one: Floats, other: Floats, random: np.random.Generator) -> tuple[float, float]:
-    """Return how much less the other's loss is than the one's, and the standard error over tasks, by the bootstrap."""
-    first, second = answer(one, seen.levels), answer(other, seen.levels)
-    _, task = np.unique(seen.task, return_inverse=True)
-    tasks = int(task.max()) + 1
-    draws = random.multinomial(tasks, np.full(tasks, 1 / tasks), DRAWS)
-    gains = [loss(first, seen, draw[task]) - loss(second, seen, draw[task]) for draw in draws]
-    return loss(first, seen) - loss(second, seen), float(np.std(gains))
+def gains_of(
+    seen: Rehearsed, chances: list[Floats], other: Floats, random: np.random.Generator, fold: Ints | None = None
+) -> Floats:
+    """Return (chances, 1 + draws) how much less the other's loss is: as it is, then in draws of tasks with replacement."""
+    first, second = [answer(one, seen.levels) for one in chances], answer(other, seen.levels)
+    tasks, place = np.unique(seen.task, return_inverse=True)
+    draws = random.multinomial(len(tasks), np.full(len(tasks), 1 / len(tasks)), DRAWS)
+    times = [None, *(draw[place] for draw in draws)]
+    second_loss = np.array([loss(second, seen, each, fold) for each in times])
+    return np.array([[loss(one, seen, each, fold) for each in times] for one in first]) - second_loss

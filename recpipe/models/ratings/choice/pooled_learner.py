@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from recpipe.errors import TrainingFailed
 from recpipe.models.ratings.bias_baselines import CANDIDATES, Predict
-from recpipe.models.ratings.choice.opinion_pool import Rehearsed, choose
+from recpipe.models.ratings.choice.opinion_pool import Rehearsed, best_of, choose, pooled
 from recpipe.models.ratings.choice.ordered_logit import OrderedLogit, fit_ordered_logit
 from recpipe.models.ratings.choice.rehearsal import LEAST_QUERIES, LEAST_TASKS, Mask, Rehearsal, rehearse
 from recpipe.models.ratings.levels import answer
@@ -23,7 +24,7 @@ Learn = Callable[[Ratings, Floats], Chances]
 Kind = tuple[str, ...]
 FEWEST_TASKS, FEWEST_QUERIES = 5, 50
 SMALL, MIDDLE = 3, 10
-LEAST_WEIGHT = 1e-3
+LEAST_WEIGHT, LEAST_CHANCE = 1e-3, 1e-6
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class PooledModel:
     maps
         What a closed form's number, or a learned part's expected level, stands for; by name.
     weights
-        (forms + 2 × learned,) by kind: the closed forms, then each learned part's chances as they are and by its map.
+        (forms + 2 × learned,) of a logarithmic pool by kind: the closed forms, then each learned part's chances as they
+        are and by its map.
     """
 
     forms: Mapping[str, Predict]
@@ -52,10 +54,9 @@ class PooledModel:
         if not len(tasks):
             return []
         edges = np.cumsum([len(task.query) for task in tasks])[:-1]
-        chances = _words(self.forms, self.learned, tasks, self.levels).by(self.maps)
-        places = [self.weights[_nearest(kind, self.weights)] for kind in kinds_of(tasks, self.rated)]
-        weights = np.array(places).reshape(-1, len(chances))
-        found = answer(np.einsum("qp,pql->ql", weights, chances), self.levels)
+        logs = _words(self.forms, self.learned, tasks, self.levels).logs(self.maps)
+        weights = np.array([self.weights[_nearest(kind, self.weights)] for kind in kinds_of(tasks, self.rated)])
+        found = answer(softmax(np.einsum("qp,pql->ql", weights, logs), axis=1), self.levels)
         return [np.asarray(part) for part in np.split(found, edges)]
 
 
@@ -71,12 +72,12 @@ class _Words:
         """Return (queries,) one number of every part."""
         return self.numbers | {name: chances @ self.levels for name, chances in self.chances.items()}
 
-    def by(self, maps: Mapping[str, OrderedLogit]) -> Floats:
-        """Return (parts, queries, levels) chances, in the order of `PooledModel.weights`."""
+    def logs(self, maps: Mapping[str, OrderedLogit]) -> Floats:
+        """Return (parts, queries, levels) logarithms of chances, in the order of `PooledModel.weights`."""
         expected = self.expected()
         mapped = {name: maps[name].chances(expected[name]) for name in expected}
         learned = [part for name, chances in self.chances.items() for part in (chances, mapped[name])]
-        return np.stack([*(mapped[name] for name in self.numbers), *learned])
+        return np.log(np.maximum(np.stack([*(mapped[name] for name in self.numbers), *learned]), LEAST_CHANCE))
 
 
 def fit_pooled(ratings: Ratings, learned: Mapping[str, Learn], seed: int = 0) -> PooledModel:
@@ -118,7 +119,7 @@ def _chosen(
     maps = {name: fit_ordered_logit(number, level, len(levels)) for name, number in words.expected().items()}
     tasks = [task for fold in folds for task in fold.tasks]
     task = np.repeat(np.arange(len(tasks)), [len(one.query) for one in tasks])
-    seen = Rehearsed(words.by(maps), level, task, levels)
+    seen = Rehearsed(words.logs(maps), level, task, levels)
     kinds = [
         kind for fold in folds for kind in kinds_of(fold.tasks, np.bincount(fold.ratings.item, minlength=fold.ratings.items) > 0)
     ]
@@ -126,24 +127,21 @@ def _chosen(
 
 
 def _weights(seen: Rehearsed, kinds: Sequence[Kind], forms: list[str], seed: int) -> dict[Kind, Floats]:
-    """Choose for all queries together, and for every kind that enough were asked of."""
+    """Choose for all queries together, then for every kind that enough were asked of: it departs from the wider kind."""
+    anchor = best_of(seen, len(forms), seed)
+    log.info("best closed forms: %s", ", ".join(name for name, weight in zip(forms, anchor, strict=False) if weight))
     found: dict[Kind, Floats] = {}
-    for kind in sorted({one[:depth] for one in kinds for depth in range(len(one) + 1)}):
+    current = pooled(seen.logs, anchor)
+    for kind in sorted({one[:depth] for one in kinds for depth in range(len(one) + 1)}, key=lambda one: (len(one), one)):
         rows = np.array([row for row, one in enumerate(kinds) if one[: len(kind)] == kind])
         if kind and (len(rows) < LEAST_QUERIES or len(np.unique(seen.task[rows])) < LEAST_TASKS):
             continue
-        choice = choose(seen.of(rows), len(forms), seed)
-        weights = np.where(choice.weights >= LEAST_WEIGHT, choice.weights, 0.0)
-        found[kind] = weights / weights.sum()
-        log.info(
-            "%s: %s; gain of the pool %.4f, error %.4f, trust %.2f; learned parts weigh %.2f",
-            ", ".join(kind) or "all queries",
-            forms[choice.anchor],
-            choice.gain,
-            choice.error,
-            choice.trust,
-            found[kind][len(forms) :].sum(),
-        )
+        choice = choose(seen, found[_nearest(kind, found)] if kind else anchor, rows, current, seed)
+        found[kind] = np.where(choice.weights >= LEAST_WEIGHT, choice.weights, 0.0)
+        current[rows] = pooled(seen.logs[:, rows], found[kind])
+        said = ", ".join(kind) or "all queries"
+        share = found[kind][len(forms) :].sum() / found[kind].sum()
+        log.info("%s: gain %.4f, error %.4f, trust %.2f; learned %.2f", said, choice.gain, choice.error, choice.trust, share)
     return found
 
 
