@@ -14,6 +14,7 @@ from recpipe.models.ratings.ratings import Floats, Ints
 
 PULL = 10.0
 FOLDS = 5
+SURE = 1.645
 DRAWS = 100
 SEEDS = 92
 
@@ -75,8 +76,8 @@ def choose(seen: Rehearsed, centre: Floats, rows: Ints, current: Floats, seed: i
     """Choose the weights of some queries: those that are likeliest, shrunk to a centre.
 
     The gain is that of all queries together, measured on tasks that the weights were not fitted to, fold by fold: answers of
-    different fits are never compared. Trust is the positive part of James and Stein, 1 − (error / gain)², so that a gain
-    below its standard error counts as none.
+    different fits are never compared. Trust is the positive part of James and Stein, 1 − (SURE error / gain)², so that
+    a gain whose one-sided 95 % interval holds 0 counts as none.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def choose(seen: Rehearsed, centre: Floats, rows: Ints, current: Floats, seed: i
         found[out] = pooled(seen.logs[:, out], fit_weights(seen.of(rest), centre))
     gains = gains_of(seen, [current], found, random, fold)[0]
     gain, error = float(gains[0]), float(np.std(gains[1:]))
-    trust = max(0.0, 1 - (error / gain) ** 2) if gain > 0 else 0.0
+    trust = max(0.0, 1 - (SURE * error / gain) ** 2) if gain > 0 else 0.0
     weights = trust * fit_weights(seen.of(rows), centre) + (1 - trust) * centre if trust else centre
     return Choice(weights, trust, gain, error)
 
