@@ -72,12 +72,28 @@ def pooled(logs: Floats, weights: Floats) -> Floats:
     return np.asarray(softmax(np.tensordot(weights, logs, 1), axis=1))
 
 
-def choose(seen: Rehearsed, centre: Floats, rows: Ints, current: Floats, seed: int = 0) -> Choice:
+def choose_part(seen: Rehearsed, anchor: Floats, closed: int, seed: int = 0) -> Choice:
+    """Lean from the best closed forms towards the learned part that fares best, as far as it is clearly better.
+
+    Parameters
+    ----------
+    anchor
+        (parts,) weights of the closed forms.
+    closed
+        The first so many parts are closed forms.
+    """
+    rest = range(closed, len(seen.logs))
+    best = min(rest, key=lambda part: loss(answer(np.exp(seen.logs[part]), seen.levels), seen))
+    alone = 1.0 * (np.arange(len(seen.logs)) == best)
+    gains = gains_of(seen, [pooled(seen.logs, anchor)], np.exp(seen.logs[best]), np.random.default_rng([seed, SEEDS]))[0]
+    return _believed(gains, alone, anchor)
+
+
+def choose_pool(seen: Rehearsed, centre: Floats, rows: Ints, current: Floats, seed: int = 0) -> Choice:
     """Choose the weights of some queries: those that are likeliest, shrunk to a centre.
 
     The gain is that of all queries together, measured on tasks that the weights were not fitted to, fold by fold: answers of
-    different fits are never compared. Trust is the positive part of James and Stein, 1 − (SURE error / gain)², so that
-    a gain whose one-sided 95 % interval holds 0 counts as none.
+    different fits are never compared.
 
     Parameters
     ----------
@@ -96,10 +112,17 @@ def choose(seen: Rehearsed, centre: Floats, rows: Ints, current: Floats, seed: i
         rest, out = rows[fold[rows] != one], rows[fold[rows] == one]
         found[out] = pooled(seen.logs[:, out], fit_weights(seen.of(rest), centre))
     gains = gains_of(seen, [current], found, random, fold)[0]
+    return _believed(gains, fit_weights(seen.of(rows), centre), centre)
+
+
+def _believed(gains: Floats, weights: Floats, centre: Floats) -> Choice:
+    """Believe the weights by the positive part of James and Stein, 1 − (SURE error / gain)².
+
+    A gain whose one-sided 95 % interval holds 0 counts as none.
+    """
     gain, error = float(gains[0]), float(np.std(gains[1:]))
     trust = max(0.0, 1 - (SURE * error / gain) ** 2) if gain > 0 else 0.0
-    weights = trust * fit_weights(seen.of(rows), centre) + (1 - trust) * centre if trust else centre
-    return Choice(weights, trust, gain, error)
+    return Choice(trust * weights + (1 - trust) * centre, trust, gain, error)
 
 
 def best_of(seen: Rehearsed, closed: int, seed: int = 0) -> Floats:

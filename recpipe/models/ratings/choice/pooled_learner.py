@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from recpipe.errors import TrainingFailed
 from recpipe.models.ratings.bias_baselines import CANDIDATES, Predict
-from recpipe.models.ratings.choice.opinion_pool import Rehearsed, best_of, choose, pooled
+from recpipe.models.ratings.choice.opinion_pool import Choice, Rehearsed, best_of, choose_part, choose_pool, pooled
 from recpipe.models.ratings.choice.ordered_logit import OrderedLogit, fit_ordered_logit
 from recpipe.models.ratings.choice.rehearsal import LEAST_QUERIES, LEAST_TASKS, Mask, Rehearsal, rehearse
 from recpipe.models.ratings.levels import answer
@@ -23,7 +23,6 @@ Learn = Callable[[Ratings, Floats], Chances]
 """Fits a learned part on ratings; it answers with (queries, levels) chances of the levels given."""
 Kind = tuple[str, ...]
 FEWEST_TASKS, FEWEST_QUERIES = 5, 50
-SMALL, MIDDLE = 3, 10
 LEAST_WEIGHT, LEAST_CHANCE = 1e-3, 1e-6
 
 
@@ -127,22 +126,31 @@ def _chosen(
 
 
 def _weights(seen: Rehearsed, kinds: Sequence[Kind], forms: list[str], seed: int) -> dict[Kind, Floats]:
-    """Choose for all queries together, then for every kind that enough were asked of: it departs from the wider kind."""
+    """Choose a part for all queries together, then a pool for every kind that enough were asked of.
+
+    A kind departs from the wider one: a pool of all kinds together would lend a new item the weights of rated ones.
+    """
     anchor = best_of(seen, len(forms), seed)
     log.info("best closed forms: %s", ", ".join(name for name, weight in zip(forms, anchor, strict=False) if weight))
-    found: dict[Kind, Floats] = {}
-    current = pooled(seen.logs, anchor)
-    for kind in sorted({one[:depth] for one in kinds for depth in range(len(one) + 1)}, key=lambda one: (len(one), one)):
+    choice = choose_part(seen, anchor, len(forms), seed)
+    found: dict[Kind, Floats] = {(): _said((), choice, len(forms))}
+    current = pooled(seen.logs, found[()])
+    for kind in sorted({one[:depth] for one in kinds for depth in (1, 2)}, key=lambda one: (len(one), one)):
         rows = np.array([row for row, one in enumerate(kinds) if one[: len(kind)] == kind])
-        if kind and (len(rows) < LEAST_QUERIES or len(np.unique(seen.task[rows])) < LEAST_TASKS):
+        if len(rows) < LEAST_QUERIES or len(np.unique(seen.task[rows])) < LEAST_TASKS:
             continue
-        choice = choose(seen, found[_nearest(kind, found)] if kind else anchor, rows, current, seed)
-        found[kind] = np.where(choice.weights >= LEAST_WEIGHT, choice.weights, 0.0)
+        choice = choose_pool(seen, found[_nearest(kind, found)], rows, current, seed)
+        found[kind] = _said(kind, choice, len(forms))
         current[rows] = pooled(seen.logs[:, rows], found[kind])
-        said = ", ".join(kind) or "all queries"
-        share = found[kind][len(forms) :].sum() / found[kind].sum()
-        log.info("%s: gain %.4f, error %.4f, trust %.2f; learned %.2f", said, choice.gain, choice.error, choice.trust, share)
     return found
+
+
+def _said(kind: Kind, choice: Choice, closed: int) -> Floats:
+    """Tell of a choice, and return its weights without those that are next to nothing."""
+    weights = np.where(choice.weights >= LEAST_WEIGHT, choice.weights, 0.0)
+    of, learned = ", ".join(kind) or "all queries", weights[closed:].sum() / weights.sum()
+    log.info("%s: gain %.4f, error %.4f, trust %.2f; learned %.2f", of, choice.gain, choice.error, choice.trust, learned)
+    return weights
 
 
 def _taught(
@@ -178,7 +186,7 @@ def _words(forms: Mapping[str, Predict], learned: Mapping[str, Chances], tasks: 
 
 
 def kinds_of(tasks: Sequence[Task], rated: Mask) -> list[Kind]:
-    """Return the kind of every query: whether anybody rated the item, whether the user was known, how much is known.
+    """Return the kind of every query: whether anybody rated the item, and whether the user was known.
 
     Parameters
     ----------
@@ -188,8 +196,7 @@ def kinds_of(tasks: Sequence[Task], rated: Mask) -> list[Kind]:
     found: list[Kind] = []
     for task in tasks:
         user = "known user" if len(task.given()) < len(task.value) else "new user"
-        size = "few" if len(task.item) < SMALL else "some" if len(task.item) < MIDDLE else "many"
-        found += [("rated item" if there else "new item", user, size) for there in rated[task.query]]
+        found += [("rated item" if there else "new item", user) for there in rated[task.query]]
     return found
 
 

@@ -106,8 +106,8 @@ def test_nothing_to_learn_from_is_refused_and_nothing_to_answer_is_answered():
 def test_the_kind_of_a_query():
     task = Task(0, np.arange(4), np.zeros(4), np.array([1, 2]), np.array([True, False, True, True]))
     assert kinds_of([task], np.array([True, True, False, True])) == [
-        ("rated item", "known user", "some"),
-        ("new item", "known user", "some"),
+        ("rated item", "known user"),
+        ("new item", "known user"),
     ]
 
 

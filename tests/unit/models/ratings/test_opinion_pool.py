@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
-from recpipe.models.ratings.choice.opinion_pool import Rehearsed, best_of, choose, fit_weights, loss, pooled
+from recpipe.models.ratings.choice.opinion_pool import Rehearsed, best_of, choose_part, choose_pool, fit_weights, loss, pooled
 
 
 def likes(part_odds: np.ndarray, level: np.ndarray, tasks: int) -> Rehearsed:
@@ -58,13 +58,22 @@ def test_the_weights_are_the_likeliest_within_the_pull():
 
 def test_a_clearly_better_learner_is_trusted_and_a_worse_one_is_not():
     better, worse = rehearsal((3.0, 0.2)), rehearsal((0.2, 6.0))
-    good = choose(better, *start(better, 1))
+    good = choose_pool(better, *start(better, 1))
     assert good.trust > 0.9
     assert good.gain > 3 * good.error
     assert loss(pooled(better.logs, good.weights)[:, 1], better) < loss(np.exp(better.logs[0, :, 1]), better)
-    bad = choose(worse, *start(worse, 1))
+    bad = choose_pool(worse, *start(worse, 1))
     kept = pooled(worse.logs, bad.weights)[:, 1]
     assert loss(kept, worse) <= loss(np.exp(worse.logs[0, :, 1]), worse) + 0.002
+
+
+def test_a_part_is_chosen_alone_where_it_is_clearly_better_and_else_not_at_all():
+    better, worse = rehearsal((3.0, 0.2, 1.0)), rehearsal((0.2, 3.0, 6.0))
+    anchor = np.array([1.0, 0, 0])
+    found = choose_part(better, anchor, 1)
+    assert found.trust > 0.95
+    np.testing.assert_allclose(found.weights, [1 - found.trust, found.trust, 0])
+    np.testing.assert_array_equal(choose_part(worse, anchor, 1).weights, anchor)
 
 
 def test_a_learner_of_pure_noise_leaves_the_order_of_the_closed_form():
@@ -72,7 +81,7 @@ def test_a_learner_of_pure_noise_leaves_the_order_of_the_closed_form():
     lost = []
     for seed in range(20):
         seen = rehearsal((1.0, np.inf), n=400, seed=seed)
-        choice = choose(seen, *start(seen, 1))
+        choice = choose_pool(seen, *start(seen, 1))
         other = rehearsal((1.0, np.inf), n=4000, seed=1000 + seed)
         lost.append(loss(pooled(other.logs, choice.weights)[:, 1], other) - loss(np.exp(other.logs[0, :, 1]), other))
     assert np.mean(lost) < 0.002
