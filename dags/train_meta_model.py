@@ -4,7 +4,7 @@
 **Reads** the tables up to the last day of the week, with the fine-tuned encoder that was promoted before it, if there is one. **Writes** a run and a version in MLflow; moves the aliases `candidate` and,
 if the gate opens, `champion`. The parameter `from` (or RECPIPE_TRAIN_FROM) names a model to go on from; another shop's is taken as it
 is while this shop has seen too little to learn from. Where `champion` is a closed form, the run goes on from the newest version of
-its own learner, or starts afresh; the log of `train` and summary.json say which.
+its own learner, or starts afresh; the log of `train` and summary.json say which. RECPIPE_LEARNER names what is trained (docs/learners.md).
 
 **What a late run means.** Nights go on with the version they have; a model some weeks old is fine. Nothing else waits for it.
 
@@ -86,7 +86,7 @@ def train_meta_model() -> None:
             shop = "--other-shop" if start and start.other_shop else "--same-shop"
             folders = {"episodes": export_training(settings, day), "model": run_folder(settings, "training", day)}
             # a folder, so that the job asks no registry, wherever it runs
-            begun = begin(settings, start.text if start else "", wanted_learner(settings.training.train_options), before=day)
+            begun = begin(settings, start.text if start else "", wanted_learner(settings.training.run_options), before=day)
             return {**folders, "start": str(begun.folder.resolve()) if begun.folder else "", "shop": shop, "note": begun.said}
 
     @task(outlets=[MODEL])
@@ -111,7 +111,7 @@ def train_meta_model() -> None:
         task_id="train",
         command=[
             *("recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]),
-            *("--from", exported["start"], exported["shop"], "--start-note", exported["note"], *SETTINGS.training.train_options),
+            *("--from", exported["start"], exported["shop"], "--start-note", exported["note"], *SETTINGS.training.run_options),
         ],
         makes=f"{exported['model']}/summary.json",
         pool="gpu",

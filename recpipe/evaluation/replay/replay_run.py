@@ -162,7 +162,7 @@ def replay_day(settings: Settings, day: date, cut: date | None = None, options: 
     """
     plan = plan_replay(settings, day, cut)
     episodes, model = export_replay(settings, plan), model_folder(settings, plan)
-    given = [*settings.training.train_options, *settings.replay.replay_options, *options]
+    given = [*settings.training.run_options, *settings.replay.replay_options, *options]
     words = ["train", "--episodes", episodes, "--out", str(model), *given]
     done = subprocess.run([sys.executable, "-m", "recpipe.cli", *words])  # memory and threads of training end with it
     if done.returncode != 0:
