@@ -17,22 +17,23 @@ from safetensors.numpy import save as save_tensors
 from recpipe.errors import MissingModel, RecpipeError
 from recpipe.files import to_json, write_whole
 from recpipe.models.base import Learner
+from recpipe.models.blend import Blend
 from recpipe.models.ease import EASE
 from recpipe.models.heads import HEADS
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.pair_network import NETWORK, STACK, PairNetwork
-from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity
+from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity, UserPopularity
 from recpipe.models.prototypical import Prototypical
 from recpipe.models.text_prototype import TextPrototype
 
 FORMAT = 1
 
 
+CLOSED_FORMS = (Popularity, UserPopularity, SeasonPopularity, CountryPopularity, ItemKNN, TextPrototype, EASE, Blend)
 LEARNERS: dict[str, Any] = {
-    **{kind.name: kind for kind in (Popularity, SeasonPopularity, CountryPopularity, ItemKNN, TextPrototype, Prototypical)},
+    **{kind.name: kind for kind in (*CLOSED_FORMS, Prototypical)},
     **HEADS,
     **dict.fromkeys((STACK, NETWORK), PairNetwork),
-    EASE.name: EASE,
 }
 """Every learner that can stand in a model folder, by its name."""
 

@@ -290,7 +290,7 @@ def look_back(given: Given) -> Lessons:
 
 def measure_bar(given: Given, lessons: Lessons) -> dict[str, tuple[Learner, Quality]]:
     """Measure what needs no network: the closed forms, and with the pair network their stack."""
-    found = measure_closed_forms(lessons.valid, given.metric_k)
+    found = measure_closed_forms(lessons.valid, given.metric_k, lessons.past, given.seed)
     if given.config.learner != NETWORK:  # the stack weighs the same evidence, which costs the most to gather
         return found
     from recpipe.training.networks.candidate_softmax import closed_forms_of, fit_stack

@@ -1,0 +1,139 @@
+"""The blend of closed forms: their scores on one scale, weighed by how much is known of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recpipe.dataset.history import Evidence
+from recpipe.dataset.support import Support
+from recpipe.evidence.trends import SEASONS_AHEAD
+from recpipe.models.base import ItemSpace, Learner, Matrix, score
+from recpipe.models.ease import EASE
+from recpipe.models.item_knn import ItemKNN
+from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity, UserPopularity
+from recpipe.models.text_prototype import TextPrototype
+
+SIZES = ((0, 0), (1, 1), (2, 3), (4, 7), (8, 1_000_000))
+"""Items in a support whose users share a row of weights."""
+KINDS: Mapping[str, Any] = {
+    kind.name: kind for kind in (EASE, ItemKNN, TextPrototype, Popularity, UserPopularity, SeasonPopularity, CountryPopularity)
+}
+"""What can be a part."""
+SPOKEN = 500
+"""Items that each item speaks for in a part; the first fifty of a list never lie as deep as that."""
+LEAST_SPREAD = 1e-9
+"""A part whose scores of a user differ by less says nothing of them."""
+
+Part = Mapping[str, Any]
+"""``learner``, its name, and ``parameters``; ``width``, the dimensions of texts, where it is about them."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    r"""Closed forms, each divided by the standard deviation of its scores over the catalogue, in a weighted sum.
+
+    .. math:: s_i = \sum_p \frac{w_{b(k), p}}{σ_p} (u_p \cdot e_{p,i} + b_{p,i})
+
+    The standard deviation :math:`σ_p` is the user's own: what one form says of a rare item counts as much as what it says
+    of one that everybody knows. A user's vector holds all :math:`w / σ`, so that the score is one product of vectors.
+
+    Parameters
+    ----------
+    parts
+        Closed forms of `KINDS`, as `part_of` writes them.
+    weights
+        (sizes, parts): a row for each of `SIZES`.
+    """
+
+    name: ClassVar[str] = "blend"
+    parts: Sequence[Part]
+    weights: Sequence[Sequence[float]]
+
+    def items(self, evidence: Evidence) -> ItemSpace:
+        """Place the items of a day: the vectors of all parts side by side, each followed by its bias; sparse."""
+        return self.place(self.look(evidence))
+
+    def look(self, evidence: Evidence) -> list[ItemSpace]:
+        """Place the items of a day for each part."""
+        return [place_part(learner, evidence) for learner in self.learners()]
+
+    def place(self, view: Sequence[ItemSpace]) -> ItemSpace:
+        """Lay the spaces of the parts side by side."""
+        blocks = [sp.csr_matrix(block) for space in view for block in (space.vectors, space.bias[:, None])]
+        vectors = sp.csr_matrix(sp.hstack(blocks, format="csr"), dtype=np.float32)
+        return ItemSpace(vectors, np.zeros(vectors.shape[0], np.float32))
+
+    def adapt(self, space: ItemSpace, support: Support) -> Matrix:
+        """Return (users, width of the space) sparse user vectors."""
+        weights, size = np.asarray(self.weights, np.float64), size_of(support.k)
+        blocks = []
+        for place, (learner, own) in enumerate(zip(self.learners(), self._apart(space), strict=True)):
+            users = learner.adapt(own, support)
+            scale = weights[size, place] * _inverse(spread(score(own, users)))
+            wide = sp.hstack([sp.csr_matrix(users), sp.csr_matrix(np.ones((len(support), 1), np.float32))], format="csr")
+            blocks.append(sp.csr_matrix(sp.diags(scale.astype(np.float32)) @ wide))
+        return sp.csr_matrix(sp.hstack(blocks, format="csr"), dtype=np.float32)
+
+    def learners(self) -> list[Learner]:
+        """Return the closed forms."""
+        return [KINDS[part["learner"]](**part["parameters"]) for part in self.parts]
+
+    def _apart(self, space: ItemSpace) -> list[ItemSpace]:
+        """Undo `place`. How many countries there are is what the other parts leave."""
+        items, total = sp.csr_matrix(space.vectors).shape
+        widths = [_width(part, items) for part in self.parts]
+        widths = [total - sum(widths) if width == 0 else width for width in widths]
+        ends, columns = np.cumsum(widths), sp.csc_matrix(space.vectors)
+        own = []
+        for part, start, stop in zip(self.parts, ends - widths, ends, strict=True):
+            vectors = sp.csr_matrix(columns[:, start : stop - 1])
+            dense = part["learner"] != EASE.name and part["learner"] != ItemKNN.name
+            bias = columns[:, stop - 1 : stop].toarray().ravel()
+            own.append(ItemSpace(vectors.toarray() if dense else vectors, bias))
+        return own
+
+
+def part_of(learner: Learner, width: int = 0) -> Part:
+    """Return a closed form as a part of a blend; without popularity of its own where it has evidence beside it."""
+    held = {field.name: getattr(learner, field.name) for field in fields(learner)}  # type: ignore[arg-type]
+    if "popularity_weight" in held:
+        held["popularity_weight"] = 0.0
+    return {"learner": learner.name, "parameters": held, **({"width": width} if learner.name == TextPrototype.name else {})}
+
+
+def place_part(learner: Learner, evidence: Evidence) -> ItemSpace:
+    """Place the items of a day, each speaking for the `SPOKEN` items that it says most of."""
+    return learner.brief(evidence, SPOKEN) if isinstance(learner, EASE) else learner.items(evidence)
+
+
+def scaled(learner: Learner, space: ItemSpace, support: Support) -> NDArray[np.float32]:
+    """Return (users, items) scores of a part, in standard deviations over the catalogue."""
+    found = score(space, learner.adapt(space, support))
+    return np.asarray(found * _inverse(spread(found))[:, None], dtype=np.float32)
+
+
+def spread(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return (users,) the standard deviation of scores over the catalogue."""
+    return np.asarray(scores.std(axis=1, dtype=np.float64))
+
+
+def size_of(k: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the row of `SIZES` for supports of so many items."""
+    return np.searchsorted([low for low, _ in SIZES], k, side="right") - 1
+
+
+def _inverse(spread: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > LEAST_SPREAD)
+
+
+def _width(part: Part, items: int) -> int:
+    """Return the columns of a part and its bias; 0 where they are one a country."""
+    own = {Popularity.name: 1, UserPopularity.name: 1, SeasonPopularity.name: SEASONS_AHEAD, CountryPopularity.name: -1}
+    name = str(part["learner"])
+    return 1 + (own[name] if name in own else int(part.get("width", items)))
