@@ -27,8 +27,8 @@ KINDS: Mapping[str, Any] = {
 """What can be a part."""
 SPOKEN = 500
 """Items that each item speaks for in a part; the first fifty of a list never lie as deep as that."""
-LEAST_SPREAD = 1e-9
-"""A part whose scores of a user differ by less says nothing of them."""
+PROBES = 256
+"""Items whose scores, each alone a support, say how large the numbers of a part are."""
 
 Part = Mapping[str, Any]
 """``learner``, its name, and ``parameters``; ``width``, the dimensions of texts, where it is about them."""
@@ -36,12 +36,12 @@ Part = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Blend:
-    r"""Closed forms, each divided by the standard deviation of its scores over the catalogue, in a weighted sum.
+    r"""Closed forms, each divided by the usual spread of its scores, in a weighted sum.
 
     .. math:: s_i = \sum_p \frac{w_{b(k), p}}{σ_p} (u_p \cdot e_{p,i} + b_{p,i})
 
-    The standard deviation :math:`σ_p` is the user's own: what one form says of a rare item counts as much as what it says
-    of one that everybody knows. A user's vector holds all :math:`w / σ`, so that the score is one product of vectors.
+    The spread :math:`σ_p` is the mean, over supports of one item, of the standard deviation over the catalogue. It is one
+    number a day and a part: what is said of an item that hardly anybody met stays small beside what everybody buys.
 
     Parameters
     ----------
@@ -71,13 +71,11 @@ class Blend:
 
     def adapt(self, space: ItemSpace, support: Support) -> Matrix:
         """Return (users, width of the space) sparse user vectors."""
-        weights, size = np.asarray(self.weights, np.float64), size_of(support.k)
-        blocks = []
+        weights, size = np.asarray(self.weights, np.float32), size_of(support.k)
+        blocks, one = [], sp.csr_matrix(np.ones((len(support), 1), np.float32))
         for place, (learner, own) in enumerate(zip(self.learners(), self._apart(space), strict=True)):
-            users = learner.adapt(own, support)
-            scale = weights[size, place] * _inverse(spread(score(own, users)))
-            wide = sp.hstack([sp.csr_matrix(users), sp.csr_matrix(np.ones((len(support), 1), np.float32))], format="csr")
-            blocks.append(sp.csr_matrix(sp.diags(scale.astype(np.float32)) @ wide))
+            wide = sp.hstack([sp.csr_matrix(learner.adapt(own, support)), one], format="csr")
+            blocks.append(sp.csr_matrix(sp.diags(weights[size, place]) @ wide))
         return sp.csr_matrix(sp.hstack(blocks, format="csr"), dtype=np.float32)
 
     def learners(self) -> list[Learner]:
@@ -108,28 +106,24 @@ def part_of(learner: Learner, width: int = 0) -> Part:
 
 
 def place_part(learner: Learner, evidence: Evidence) -> ItemSpace:
-    """Place the items of a day, each speaking for the `SPOKEN` items that it says most of."""
-    return learner.brief(evidence, SPOKEN) if isinstance(learner, EASE) else learner.items(evidence)
+    """Place the items of a day in units of the spread of scores, each speaking for the `SPOKEN` items that it says most of."""
+    space = learner.brief(evidence, SPOKEN) if isinstance(learner, EASE) else learner.items(evidence)
+    unit = np.float32(1 / (_spread(learner, space) or 1.0))
+    return ItemSpace(space.vectors * unit, space.bias * unit)
 
 
-def scaled(learner: Learner, space: ItemSpace, support: Support) -> NDArray[np.float32]:
-    """Return (users, items) scores of a part, in standard deviations over the catalogue."""
-    found = score(space, learner.adapt(space, support))
-    return np.asarray(found * _inverse(spread(found))[:, None], dtype=np.float32)
-
-
-def spread(scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return (users,) the standard deviation of scores over the catalogue."""
-    return np.asarray(scores.std(axis=1, dtype=np.float64))
+def _spread(learner: Learner, space: ItemSpace) -> float:
+    """Return the mean over single items of the standard deviation of scores, 0 where none says anything."""
+    rows = np.unique(np.linspace(0, len(space.bias) - 1, PROBES).astype(np.int32))
+    ones = np.ones(len(rows), np.float32)
+    alone = Support(np.arange(len(rows) + 1), rows, ones, ones, np.zeros_like(ones))
+    found = score(space, learner.adapt(space, alone)).std(axis=1, dtype=np.float64)
+    return float(found[found > 0].mean()) if (found > 0).any() else 0.0
 
 
 def size_of(k: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the row of `SIZES` for supports of so many items."""
     return np.searchsorted([low for low, _ in SIZES], k, side="right") - 1
-
-
-def _inverse(spread: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > LEAST_SPREAD)
 
 
 def _width(part: Part, items: int) -> int:

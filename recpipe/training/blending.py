@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from recpipe.dataset.episodes import Episodes, choose
 from recpipe.metrics.ndcg import ndcg
-from recpipe.models.base import ItemSpace, Learner
-from recpipe.models.blend import SIZES, Blend, part_of, place_part, scaled, size_of
+from recpipe.models.base import ItemSpace, Learner, score_users
+from recpipe.models.blend import SIZES, Blend, part_of, place_part, size_of
 from recpipe.training.quality import Window
 
 DEPTH = 40
@@ -33,7 +33,7 @@ class Table:
     Attributes
     ----------
     value
-        (users, candidates, parts) float32 scores in standard deviations; one that is no candidate has `NOBODY` throughout.
+        (users, candidates, parts) float32 scores in the units of the blend; one that is no candidate has `NOBODY` throughout.
     hit
         (users, candidates) whether it is in the query.
     taken
@@ -95,7 +95,7 @@ def table_of(forms: Sequence[Learner], spaces: Sequence[ItemSpace], available: N
 def _block(
     forms: Sequence[Learner], spaces: Sequence[ItemSpace], available: NDArray[np.bool_], episodes: Episodes
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    scores = [scaled(learner, space, episodes.support) for learner, space in zip(forms, spaces, strict=True)]
+    scores = [score_users(learner, space, episodes.support) for learner, space in zip(forms, spaces, strict=True)]
     user = np.arange(len(episodes))
     barred, wanted = np.repeat(~available[None, :], len(user), axis=0), np.zeros(scores[0].shape, bool)
     barred[np.repeat(user, np.diff(episodes.seen_indptr)), episodes.seen_item] = True
@@ -120,6 +120,8 @@ def search(
 ) -> NDArray[np.float64]:
     """Return (parts,) the mean of the best mixtures, of sum 1; without episodes the start, or all parts alike.
 
+    Without a start, the best ones of those drawn from everywhere are drawn around once more.
+
     Parameters
     ----------
     tables
@@ -135,9 +137,12 @@ def search(
     """
     if not tables:
         return np.full(parts, 1 / parts) if start is None else start
-    tried = mixtures(parts, seed, start)
-    quality = np.array([np.mean([ndcg_of(table, weights, metric_k).mean() for table in tables]) for weights in tried])
-    return np.asarray(tried[np.argsort(-quality, kind="stable")[:KEPT]].mean(0))
+    found = start
+    for turn in range(1 if start is not None else 2):
+        tried = mixtures(parts, seed + turn, found)
+        quality = np.array([np.mean([ndcg_of(table, weights, metric_k).mean() for table in tables]) for weights in tried])
+        found = np.asarray(tried[np.argsort(-quality, kind="stable")[:KEPT]].mean(0))
+    return np.full(parts, 1 / parts) if found is None else found
 
 
 def mixtures(parts: int, seed: int, start: NDArray[np.float64] | None) -> NDArray[np.float64]:

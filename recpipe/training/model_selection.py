@@ -29,6 +29,8 @@ from recpipe.training.quality import Window as Window
 POPULARITIES: tuple[Learner, ...] = tuple(Popularity(half_life) for half_life in (7.0, 14.0, 30.0, 90.0, 365.0))
 EVERYBODY: tuple[Learner, ...] = (*POPULARITIES, UserPopularity(90.0), UserPopularity(365.0))
 """What can be shown to somebody of whom nothing is known."""
+BESIDE: tuple[Learner, ...] = (Popularity(14.0), Popularity(90.0), UserPopularity(365.0))
+"""What a blend knows of sales beside what served newcomers best."""
 ITEM_KNNS: tuple[ItemKNN, ...] = (
     ItemKNN(),
     ItemKNN(neighbours=200, shrinkage=10.0, candidate_power=0.5, popularity_weight=0.02),
@@ -86,8 +88,9 @@ def choose_forms(before: Sequence[Window], k: int, seed: int) -> list[Learner]:
     everybody = EVERYBODY + _knowing(before)
     first = best_for_nobody(everybody, before, k)
     paired = [best_beside_popularity(kind, some, k) for kind in (EASES, ITEM_KNNS, TEXTS)]
-    weights = [0.0] * len(paired) + [float(learner is first) for learner in everybody]
-    blend = fit_blend(some, [*paired, *everybody], seed, k, weights)
+    popular = [learner for learner in everybody if learner is first or learner in (*BESIDE, *_knowing(before))]
+    weights = [0.0] * len(paired) + [float(learner is first) for learner in popular]
+    blend = fit_blend(some, [*paired, *popular], seed, k, weights)
     by_name: dict[str, list[Learner]] = {}
     for learner in everybody:
         by_name.setdefault(learner.name, []).append(learner)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from recpipe.dataset.support import Support
 from recpipe.models.base import score_users
 from recpipe.models.blend import SIZES, Blend, part_of, size_of
 from recpipe.models.ease import EASE
@@ -38,10 +39,6 @@ def support(make_support):
     return make_support([], [(3, 1, 1.0)], [(3, 1, 1.0), (8, 1, 0.5)], [(n, 1, 1.0) for n in range(9)])
 
 
-def standardised(scores):
-    return (scores - scores.mean(1, keepdims=True)) / scores.std(1, keepdims=True)
-
-
 @pytest.mark.parametrize("place", range(len(FORMS)))
 def test_a_blend_of_one_form_orders_as_the_form_does(evidence, support, place):
     blend = blend_of(*np.eye(len(FORMS))[place])
@@ -55,15 +52,16 @@ def test_a_blend_of_one_form_orders_as_the_form_does(evidence, support, place):
 
 
 def test_parts_count_alike_whatever_the_size_of_their_numbers(evidence, support):
-    both = (TextPrototype(), Popularity(14.0))
-    blend = blend_of(0.7, 0.3, forms=both)
-    found = score_users(blend, blend.items(evidence), support)[1:]
-    text, popular = (
-        standardised(score_users(form, form.items(evidence), support))[1:]
-        for form in (TextPrototype(popularity_weight=0.0), Popularity(14.0))
-    )
-    wanted = 0.7 * text + 0.3 * popular
-    np.testing.assert_allclose(standardised(found), standardised(wanted), atol=1e-4)
+    forms = TextPrototype(popularity_weight=0.0), Popularity(14.0)
+    blend = blend_of(0.7, 0.3, forms=forms)
+    found = score_users(blend, blend.items(evidence), support)
+    each = [np.arange(len(evidence.catalogue), dtype=np.int32)]
+    ones = np.ones(len(each[0]), np.float32)
+    alone = Support(np.arange(len(ones) + 1), each[0], ones, ones, ones)
+    spaces = [form.items(evidence) for form in forms]
+    unit = [score_users(form, space, alone).std(1).mean() for form, space in zip(forms, spaces, strict=True)]
+    text, popular = (score_users(form, space, support) for form, space in zip(forms, spaces, strict=True))
+    np.testing.assert_allclose(found, 0.7 * text / unit[0] + 0.3 * popular / unit[1], rtol=1e-4, atol=1e-4)
 
 
 def test_weights_are_those_of_the_size_of_the_support(evidence, support):
