@@ -82,6 +82,16 @@ class Blend:
         """Return the closed forms."""
         return [KINDS[part["learner"]](**part["parameters"]) for part in self.parts]
 
+    def width(self, items: int) -> int:
+        """Return the columns of a space of so many items, if no part counts by country."""
+        return sum(_width(part, items) for part in self.parts)
+
+    def without_countries(self) -> Blend:
+        """Return the blend without the part that has a column for each country, whose number is that of the day."""
+        kept = [place for place, part in enumerate(self.parts) if part["learner"] != CountryPopularity.name]
+        rows = [np.array(row)[kept] for row in self.weights]
+        return Blend([self.parts[place] for place in kept], [_of_sum_one(row) for row in rows])
+
     def _apart(self, space: ItemSpace) -> list[ItemSpace]:
         """Undo `place`. How many countries there are is what the other parts leave."""
         items, total = sp.csr_matrix(space.vectors).shape
@@ -124,6 +134,12 @@ def _spread(learner: Learner, space: ItemSpace) -> float:
 def size_of(k: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the row of `SIZES` for supports of so many items."""
     return np.searchsorted([low for low, _ in SIZES], k, side="right") - 1
+
+
+def _of_sum_one(row: NDArray[np.float64]) -> list[float]:
+    """Return weights of sum 1; the last part's, which is what is popular, where none is left."""
+    left = row if row.sum() > 0 else np.eye(len(row))[-1]
+    return [float(weight) for weight in left / left.sum()]
 
 
 def _width(part: Part, items: int) -> int:
