@@ -167,12 +167,13 @@ def shrink(
     """Return what serves, the learner beside the blend of closed forms, and what the summary says of it.
 
     Another shop's model is left as it is: the few days of this one cannot tell who is better. A model for other shops has no
-    blend beside it, for its weights are this shop's.
+    blend beside it, for its weights are this shop's; and where sales are withheld there is none that could do without them.
     """
     from recpipe.training.guarding import guard, summary_of_shares
 
     blend = baselines["blend"][0] if "blend" in baselines else None
-    if given.other_shop or given.config.openings or not isinstance(blend, Blend):
+    alone = given.other_shop or given.config.openings or given.facts.get("withhold")
+    if alone or not isinstance(blend, Blend):
         return learner, {}
     windows, views = [*lessons.valid, *lessons.newcomers], [*lessons.valid_views, *lessons.newcomer_views]
     found, compared = guard(learner, blend, windows, views, given.metric_k, given.seed)

@@ -16,7 +16,7 @@ from recpipe.dataset.episodes import choose
 from recpipe.evidence.trends import knows_season, log_popularity
 from recpipe.metrics.ndcg import ndcg
 from recpipe.models.base import Learner, score_users
-from recpipe.models.blend import place_part
+from recpipe.models.blend import Blend, place_part
 from recpipe.models.ease import EASE
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity, UserPopularity
@@ -96,6 +96,20 @@ def choose_forms(before: Sequence[Window], k: int, seed: int) -> list[Learner]:
         by_name.setdefault(learner.name, []).append(learner)
     alone = [max(kind, key=lambda one: _mean(one, some, k)) if len(kind) > 1 else kind[0] for kind in by_name.values()]
     return [*alone, *reversed(paired), blend]
+
+
+def choose_form(name: str, windows: Sequence[Window], k: int, seed: int) -> Learner | None:
+    """Return one closed form, its numbers chosen on some windows; None where there is nothing to choose."""
+    beside: dict[str, Sequence[Any]] = {kind[0].name: kind for kind in (EASES, ITEM_KNNS, TEXTS)}
+    alone = [learner for learner in EVERYBODY if learner.name == name]
+    some = tuning_windows(windows)
+    if not some:
+        return None
+    if name == Blend.name:
+        return choose_forms(windows, k, seed)[-1]
+    if name in beside:
+        return best_beside_popularity(beside[name], some, k)  # type: ignore[no-any-return]
+    return max(alone, key=lambda one: _mean(one, some, k)) if alone else None
 
 
 def tuning_windows(windows: Sequence[Window]) -> list[Window]:
