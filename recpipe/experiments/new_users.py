@@ -186,7 +186,7 @@ def closed_form(name: str, evidence: Evidence, facts: Mapping[str, Any]) -> Lear
     chosen = choose_form(name, windows_of(evidence, facts, DEFAULTS), int(facts["metric_k"]), int(facts["seed"]))
     if chosen is None and name == BLEND:
         raise TrainingFailed("The log is too short to weigh closed forms on: no user comes back in it. Ask for one of them.")
-    return chosen or kind()  # type: ignore[no-any-return]
+    return chosen or kind()
 
 
 def folder_name(task: Task, files: Mapping[str, bytes], config: Any) -> str:
