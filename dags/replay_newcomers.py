@@ -81,7 +81,7 @@ def replay_newcomers() -> None:
         task_id="train",
         command=[
             *("recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]),
-            *(*SETTINGS.training.train_options, *SETTINGS.replay.replay_options),
+            *(*SETTINGS.training.run_options, *SETTINGS.replay.replay_options),
         ],
         pool="gpu",
         queue=SETTINGS.training.train_queue,

@@ -1,10 +1,10 @@
 """### train_meta_model: a new model version, learned from the weeks up to Sunday
 
 **Owner** recommendations. **Runs** weekly, after Sunday's midnight, for the week that ended.
-**Reads** the tables up to the last day of the week. **Writes** a run and a version in MLflow; moves the aliases `candidate` and,
+**Reads** the tables up to the last day of the week, with the fine-tuned encoder that was promoted before it, if there is one. **Writes** a run and a version in MLflow; moves the aliases `candidate` and,
 if the gate opens, `champion`. The parameter `from` (or RECPIPE_TRAIN_FROM) names a model to go on from; another shop's is taken as it
 is while this shop has seen too little to learn from. Where `champion` is a closed form, the run goes on from the newest version of
-its own learner, or starts afresh; the log of `train` and summary.json say which.
+its own learner, or starts afresh; the log of `train` and summary.json say which. RECPIPE_LEARNER names what is trained (docs/learners.md).
 
 **What a late run means.** Nights go on with the version they have; a model some weeks old is fine. Nothing else waits for it.
 
@@ -33,11 +33,11 @@ Step by step: docs/operations.md (a wrong model).
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, dag, get_current_context, task
+from airflow.sdk import Asset, dag, task
 
+from recpipe.airflow.approval import ask_before
 from recpipe.airflow.defaults import (
     WEEKLY,
     day_param,
@@ -52,41 +52,11 @@ from recpipe.airflow.defaults import (
 )
 from recpipe.airflow.jobs.job_operator import job
 from recpipe.airflow.links import link, model_links, trained_links
-from recpipe.airflow.notifications import TellQuestion
 from recpipe.airflow.sensors import DaySensor
 from recpipe.config.settings import load_settings
 
 SETTINGS = load_settings()
 MODEL = Asset(name="recpipe.model", uri=f"recpipe://models/{SETTINGS.promotion.registered_model}")
-
-
-def ask_before(promoted: Any, registered: Any) -> None:
-    """Set a question to a person before the promotion, where the gate would let the candidate pass."""
-    from airflow.providers.standard.operators.hitl import ApprovalOperator
-
-    @task.branch
-    def propose(version: str) -> str:
-        """Ask the gate, and go on with the question to a person if it would let the candidate pass."""
-        from recpipe.promotion import gate
-        from recpipe.promotion.approval import pictures, question
-
-        with run_day() as (settings, day):
-            decision = asdict(gate.propose(settings, version, day))
-            asked = question(settings, decision, pictures(settings, version))
-            get_current_context()["ti"].xcom_push("question", asked)
-        return "approve" if decision["promoted"] else "promote"
-
-    approve = ApprovalOperator(
-        task_id="approve",
-        subject="Promote version {{ ti.xcom_pull('register') }} of the recommender?",
-        body="{{ ti.xcom_pull('propose', key='question') }}",
-        defaults=ApprovalOperator.REJECT,
-        response_timeout=timedelta(hours=SETTINGS.promotion.approval_hours),
-        execution_timeout=None,
-        notifiers=TellQuestion(),
-    )
-    propose(registered) >> [approve, promoted]
-    approve >> promoted
 
 
 @dag(
@@ -108,13 +78,15 @@ def train_meta_model() -> None:
         """Write the training input as a folder, and name the folder of the model and what training goes on from."""
         from recpipe.dataset.export import export_training
         from recpipe.promotion.start_from import begin, name_start, wanted_learner
+        from recpipe.registry.encoders import of_week
 
         with run_day() as (settings, day):
+            settings = of_week(settings, day)
             start = name_start(settings.promotion, from_of_run(settings.training))
             shop = "--other-shop" if start and start.other_shop else "--same-shop"
             folders = {"episodes": export_training(settings, day), "model": run_folder(settings, "training", day)}
             # a folder, so that the job asks no registry, wherever it runs
-            begun = begin(settings, start.text if start else "", wanted_learner(settings.training.train_options), before=day)
+            begun = begin(settings, start.text if start else "", wanted_learner(settings.training.run_options), before=day)
             return {**folders, "start": str(begun.folder.resolve()) if begun.folder else "", "shop": shop, "note": begun.said}
 
     @task(outlets=[MODEL])
@@ -139,7 +111,7 @@ def train_meta_model() -> None:
         task_id="train",
         command=[
             *("recpipe", "train", "--episodes", exported["episodes"], "--out", exported["model"]),
-            *("--from", exported["start"], exported["shop"], "--start-note", exported["note"], *SETTINGS.training.train_options),
+            *("--from", exported["start"], exported["shop"], "--start-note", exported["note"], *SETTINGS.training.run_options),
         ],
         makes=f"{exported['model']}/summary.json",
         pool="gpu",
@@ -151,7 +123,7 @@ def train_meta_model() -> None:
     train >> registered
     promoted = link(promote(registered), *model_links(lambda decision: decision["version"]))
     if SETTINGS.promotion.approval_hours:
-        ask_before(promoted, registered)
+        ask_before(SETTINGS, promoted, registered)
 
 
 train_meta_model()

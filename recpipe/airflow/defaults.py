@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 TAGS = frozenset(
-    {"recpipe", "daily", "weekly", "by-hand", "ingest", "train", "recommend", "evaluate", "task", "tier-1", "tier-2"}
+    {"recpipe", "daily", "weekly", "monthly", "by-hand", "ingest", "train", "recommend", "evaluate", "task", "tier-1", "tier-2"}
 )
 """The tags that DAGs may carry. Tier 1: consumers notice within hours. Tier 2: within a week."""
 
@@ -45,6 +45,9 @@ DAILY = "0 0 * * *"
 WEEKLY = "0 0 * * 1"
 
 
+MONTHLY = "0 0 1 * *"
+
+
 REFUSALS = (BadSetting, BadDelivery, AuditFailed, MissingDay, MissingModel)
 """Errors that a second try would meet again."""
 
@@ -57,7 +60,7 @@ def schedule(settings: Settings, cron: str, days: int = 1) -> dict[str, Any]:
     settings
         Zone, first and last day.
     cron
-        `DAILY` or `WEEKLY`: the data interval ends at the shop's midnight, so the day has passed when the run starts.
+        `DAILY`, `WEEKLY` or `MONTHLY`: the data interval ends at the shop's midnight, so the day has passed when the run starts.
     days
         Days of a data interval; the last run is the one that ends with the last day.
     """

@@ -88,6 +88,28 @@ def peers(
 
 
 @benchmark.command()
+def intents(
+    data: Annotated[Path, typer.Option(help="Parquet or CSV with the columns split (train, test, train_5 …), text and intent.")],
+    out: Annotated[Path, typer.Option(help="File to write (Parquet or CSV): shots, draw, row, text, intent, confidence.")],
+    shots: Annotated[list[int] | None, typer.Option(min=1, help="Messages of an intent; 5 and 10 if not given.")] = None,
+    draws: Annotated[int, typer.Option(min=0, help="Draws from the split train, beside the published one.")] = 5,
+    encoder: Annotated[str, typer.Option(help="Folder of an encoder, or multilingual; all-MiniLM-L6-v2 if empty.")] = "",
+    adapt: Annotated[
+        str,
+        typer.Option(help="labelled: the encoder learns on the few messages; unlabelled: on those of train without intents too."),
+    ] = "",
+    cache: Annotated[Path | None, typer.Option(help="Folder for vectors that were computed before.")] = None,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn; the same seed gives the same file.")] = 0,
+) -> None:
+    """Tell the intents of messages from a few messages of each intent."""
+    from recpipe.config.settings import load_settings
+    from recpipe.experiments.intent_protocol import Way, run
+
+    way = Way(load_settings(encoder=encoder).text.encoder, adapt, cache)
+    run(data, out, shots or [5, 10], draws, way, seed=seed)
+
+
+@benchmark.command()
 def text(
     train: Annotated[Path, typer.Option(help="Parquet or CSV with the columns text and label.")],
     test: Annotated[Path, typer.Option(help="Parquet or CSV with the column text.")],

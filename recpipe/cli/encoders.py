@@ -72,12 +72,17 @@ def finetune_encoder(
     average: Annotated[float | None, typer.Option(help="Decay of the weights' average; 0: plain mean.")] = None,
     evaluate_every: Annotated[int | None, typer.Option(min=0, help="Updates between checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is drawn.")] = None,
+    live_run: Annotated[str, typer.Option(help="MLflow run that the curves are streamed to; none if empty.")] = "",
 ) -> None:
     """Teach an encoder on the texts of episodes; a killed run goes on from its checkpoint.
 
     Shows what text prototypes reach on the last window, with the vectors before and after.
     """
-    given = {name: value for name, value in locals().items() if value is not None and name not in ("episodes", "out", "encoder")}
+    given = {
+        name: value
+        for name, value in locals().items()
+        if value is not None and name not in ("episodes", "out", "encoder", "live_run")
+    }
     from recpipe.training.encoder.before_after import table
     from recpipe.training.encoder.finetune import finetune
     from recpipe.training.encoder.finetune_config import Config
@@ -85,6 +90,22 @@ def finetune_encoder(
 
     with alone(out, say):
         say(table(finetune(episodes, encoder, out, Config(**given))))
+
+
+@app.command(name="encode-texts")
+def encode_texts(
+    texts: Annotated[Path, typer.Option(help="JSON file with a list of texts.")],
+    encoder: Annotated[str, typer.Option(help="Folder of the encoder; all-MiniLM-L6-v2 if empty.")] = "",
+) -> None:
+    """Fill the cache of vectors ahead of a night: texts that the encoder has not read yet are read now."""
+    import json
+
+    from recpipe.config.settings import load_settings
+    from recpipe.text.encoder import load_encoder
+
+    opened = load_encoder(encoder, load_settings().places.work / "encoder")
+    read = opened.encode(json.loads(texts.read_text()))
+    say(f"{len(read)} texts are in the cache of encoder {opened.fingerprint[:12]}")
 
 
 @app.command(name="distill-encoder")
@@ -125,3 +146,31 @@ def export_encoder(
     with alone(out, say):
         facts = export_int8(encoder, out) if form == "int8" else prune(encoder, out, share)
     say(", ".join(f"{name} {value}" for name, value in facts.items()))
+
+
+@app.command(name="adapt-encoder")
+def adapt_encoder(
+    texts: Annotated[
+        Path, typer.Option(help="Parquet or CSV with the columns text and label; a row without a label only helps.")
+    ],
+    out: Out,
+    encoder: Source = "",
+    rounds: Annotated[int, typer.Option(min=1, help="Passes over the texts.")] = 2,
+    layers: Annotated[int, typer.Option(min=1, help="Layers that learn, from the top.")] = 4,
+    learning_rate: Annotated[float, typer.Option(help="AdamW's at its highest.")] = 5e-5,
+    seed: Annotated[int, typer.Option(help="Of order and dropout.")] = 0,
+) -> None:
+    """Adapt an encoder to classes of texts, as good and bad reviews, which RECPIPE_ENCODER then names.
+
+    A few minutes of CPU for some thousand texts. What it learned on some classes serves others of the kind, not all: good and
+    bad reviews of one site those of another, but no longer the categories of items.
+    """
+    from recpipe.experiments.text_protocol import read_table
+    from recpipe.text.encoder import load_encoder
+    from recpipe.training.encoder.few_shot import Course, adapt_folder
+
+    table = read_table(texts, ("text", "label"))
+    labels = [None if missing else str(label) for label, missing in zip(table["label"], table["label"].isna(), strict=True)]
+    course = Course(layers=layers, rounds=rounds, learning_rate=learning_rate, seed=seed)
+    facts = adapt_folder(load_encoder(encoder).folder, table["text"].fillna("").astype(str).tolist(), labels, out, course)
+    say(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in facts.items()))

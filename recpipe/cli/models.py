@@ -29,6 +29,60 @@ def models() -> None:
         say(f"version {row['version']}  {row['learner']}  {fitted}  {row['aliases']}".rstrip())
         promoted = f"promoted on {row['promoted_on']}" if row["promoted_on"] else "not promoted"
         say(f"    {promoted}. {row['reason']}".rstrip())
+        if read_by := " and ".join(row[name] for name in ("encoder_version", "tuned_encoder_version") if row[name]):
+            say(f"    reads texts with encoder version {read_by}")
+
+
+@app.command(name="encoders")
+def encoders() -> None:
+    """Show the registered text encoders: how they were taught, until when, what the gate decided."""
+    from recpipe.config.settings import load_settings
+    from recpipe.registry.encoder_versions import for_encoders
+    from recpipe.registry.versions import overview
+
+    rows = overview(for_encoders(load_settings()))
+    if not rows:
+        say("No encoder is registered yet: run the DAG finetune_encoder, or `recpipe register-encoder`.")
+    for row in rows:
+        taught = "never fine-tuned" if row["learner"] == "frozen" else f"{row['learner']}, trained until {row['trained_until']}"
+        say(f"version {row['version']}  {taught}  {row['aliases']}".rstrip())
+        say(f"    {row['reason'] or 'Not judged yet.'}")
+
+
+@app.command(name="register-encoder")
+def register_encoder(
+    folder: Annotated[str, typer.Argument(help="encoder folder that `recpipe finetune-encoder` wrote")], day: Day
+) -> None:
+    """Register a fine-tuned encoder, and the plain one before the first; the same folder again keeps its version."""
+    from recpipe.config.settings import load_settings
+    from recpipe.days import parse_day
+    from recpipe.promotion.encoder_register import register_tuned
+
+    say(f"encoder version {register_tuned(load_settings(), folder, parse_day(day))}")
+
+
+@app.command(name="promote-encoder")
+def promote_encoder(version: Annotated[str, typer.Argument(help="version of the registered encoder")], day: Day) -> None:
+    """Hold a fine-tuned encoder against the one of its day, and promote it if it is not clearly worse."""
+    from recpipe.config.settings import load_settings
+    from recpipe.days import parse_day
+    from recpipe.promotion.encoder_gate import promote_encoder as hold
+
+    _say(hold(load_settings(), version, parse_day(day)))
+
+
+@app.command(name="withdraw-encoder")
+def withdraw_encoder(
+    version: Annotated[str, typer.Argument(help="promoted version of the registered encoder")],
+    reason: Annotated[str, typer.Option("--reason", help="why, in a sentence; it is kept with the version")],
+) -> None:
+    """Take an encoder's promotion back: no further training takes it. Models that were trained with it go on with it."""
+    from recpipe.config.settings import load_settings
+    from recpipe.promotion.withdraw import withdraw as take_back
+    from recpipe.registry.encoder_versions import for_encoders
+
+    left = take_back(for_encoders(load_settings()), version, reason)
+    say(f"encoder version {version} is withdrawn; trainings take version {left} now")
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -9,8 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recpipe.config.model_settings import TextSettings
+from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.dataset.catalogue import Catalogue
+from recpipe.dataset.history import Evidence
 from recpipe.lake.reader import Reader
 from recpipe.text.encoder import load_encoder
 
@@ -55,28 +60,63 @@ def read_catalogue(reader: Reader, settings: Settings, day: date) -> Catalogue:
     day
         Deliveries after it are not looked at.
     """
-    rows = reader.read("items", last=day, columns=COLUMNS)
-    rows = rows.sort_by([("item_id", "ascending"), ("day", "ascending")])
-    ids = rows["item_id"].to_numpy()
-    changes = ids[1:] != ids[:-1]
-    first = np.flatnonzero(np.concatenate([[True], changes])[: len(ids)])
-    last = np.flatnonzero(np.concatenate([changes, [True]])[: len(ids)])
-    newest = rows.take(pa.array(last))
-    categories = [tuple(level for level in path or () if level) for path in newest["category"].to_pylist()]
-    brands = newest["brand"].to_pylist()
-    texts = item_texts(newest["title"].to_pylist(), categories, brands)
-    cache, tuned = settings.places.work / "encoder", settings.text.tuned_encoder
+    rows, first, last = _deliveries(reader, day)
+    ids, newest = rows["item_id"].to_numpy(), rows.take(pa.array(last))
+    categories, brands, texts = _described(newest)
+    vectors, tuned = read_texts(texts, settings.text, settings.places)
     return Catalogue(
         item_ids=ids[last].astype(object),
         texts=texts,
-        vectors=load_encoder(settings.text.encoder, cache).encode(texts),
+        vectors=vectors,
         first_day=rows["day"].to_numpy()[first].astype("datetime64[D]"),
         available=_flags(newest["available"]),
         price=newest["price"].to_numpy().astype(np.float32),
         categories=categories,
         brands=[brand or "" for brand in brands],
-        tuned=load_encoder(tuned, cache).encode(texts) if tuned else None,
+        tuned=tuned,
     )
+
+
+def read_item_texts(reader: Reader, day: date) -> list[str]:
+    """Return the texts of the items of a day as an encoder reads them, by item id; no encoder is asked."""
+    rows, _, last = _deliveries(reader, day)
+    return _described(rows.take(pa.array(last)))[2]
+
+
+def _deliveries(reader: Reader, day: date) -> tuple[pa.Table, NDArray[np.intp], NDArray[np.intp]]:
+    """Return what was delivered of items up to a day, by id and day, and the rows of each item's first and newest delivery."""
+    rows = reader.read("items", last=day, columns=COLUMNS)
+    rows = rows.sort_by([("item_id", "ascending"), ("day", "ascending")])
+    ids = rows["item_id"].to_numpy()
+    changes = ids[1:] != ids[:-1]
+    first = np.flatnonzero(np.concatenate([[True], changes])[: len(ids)])
+    return rows, first, np.flatnonzero(np.concatenate([changes, [True]])[: len(ids)])
+
+
+def _described(newest: pa.Table) -> tuple[list[tuple[str, ...]], list[str | None], list[str]]:
+    """Return categories, brands and joined texts of items."""
+    categories = [tuple(level for level in path or () if level) for path in newest["category"].to_pylist()]
+    brands = newest["brand"].to_pylist()
+    return categories, brands, item_texts(newest["title"].to_pylist(), categories, brands)
+
+
+Vectors = NDArray[np.float32]
+
+
+def read_texts(texts: Sequence[str], text: TextSettings, places: PlaceSettings) -> tuple[Vectors, Vectors | None]:
+    """Return what the plain and the fine-tuned encoder of the settings make of texts; None where there is no tuned one.
+
+    Texts that an encoder has read before cost nothing: its vectors are kept by its fingerprint.
+    """
+    cache = places.work / "encoder"
+    tuned = load_encoder(text.tuned_encoder, cache).encode(texts) if text.tuned_encoder else None
+    return load_encoder(text.encoder, cache).encode(texts), tuned
+
+
+def read_again(evidence: Evidence, settings: Settings) -> Evidence:
+    """Return evidence whose texts were read by the encoders of the settings."""
+    vectors, tuned = read_texts(evidence.catalogue.texts, settings.text, settings.places)
+    return replace(evidence, catalogue=replace(evidence.catalogue, vectors=vectors, tuned=tuned))
 
 
 def item_texts(titles: list[str | None], categories: list[tuple[str, ...]], brands: list[str | None]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import date, timedelta
 
+from recpipe.config.model_settings import TextSettings
 from recpipe.config.settings import Settings
 from recpipe.dataset.as_of import build_evidence
 from recpipe.dataset.folder import write_episodes_folder
@@ -41,13 +42,19 @@ def export_training(settings: Settings, day: date) -> str:
     seen = settings.changed(lookback_days=7 * settings.training.train_weeks)
     evidence = build_evidence(reader, seen, fitted_until)
     facts = {
+        **encoder_facts(settings.text),
         **{name: settings.flat()[name] for name in FACTS},
         "trained_until": day.isoformat(),
         "fitted_until": fitted_until.isoformat(),
-        "encoder": load_encoder(settings.text.encoder).fingerprint,
         "inputs": [entry.to_json() for entry in dict.fromkeys(reader.inputs)],
     }
     folder = settings.places.work / "train" / day.isoformat() / settings.run.run_name
     write_episodes_folder(folder, evidence, facts)
     log.info("Training input of %s: %d events of %d users.", day, len(evidence.history.user), len(evidence.history.user_ids))
     return str(folder)
+
+
+def encoder_facts(text: TextSettings) -> dict[str, str]:
+    """Return the fingerprints of the encoders that read the texts, as facts of a training input."""
+    tuned = {"tuned_encoder": load_encoder(text.tuned_encoder).fingerprint} if text.tuned_encoder else {}
+    return {"encoder": load_encoder(text.encoder).fingerprint, **tuned}

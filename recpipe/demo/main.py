@@ -26,8 +26,10 @@ TRAINING_WEEK = (date(2011, 8, 22), date(2011, 8, 28))
 INGESTED = (date(2011, 9, 1), date(2011, 9, 10))
 RECOMMENDED = (date(2011, 9, 1), date(2011, 9, 3))
 EVALUATED = (date(2011, 9, 8), date(2011, 9, 10))
-WEEKLY = ("train_meta_model", "replay_newcomers")
-"""What runs on the training's week, side by side."""
+TAUGHT_MONTH = (date(2011, 7, 1), date(2011, 7, 31))
+"""The month of the text encoder: its gate ends before the first day that the training's week keeps for its own."""
+Backfill = tuple[str, tuple[date, date]]
+"""A DAG, and the first and last day of its backfill."""
 TASKS = ("classify_items", "complete_items", "profile_users", "audience_campaigns")
 """DAGs of the other tables for which this shop has what they need: no carts, searches or reviews stand in its log."""
 
@@ -35,6 +37,7 @@ LOCAL = {
     "RECPIPE_DAGS_PAUSED": "false",
     "RECPIPE_CLOCK_DAY": str(RECOMMENDED[1]),
     "RECPIPE_REPLAY_DAYS": "182",
+    "RECPIPE_FINETUNE_OPTIONS": json.dumps(["--steps", "60", "--windows", "4"]),
     "RECPIPE_REPLAY_OPTIONS": json.dumps(["--settings", str(DATA / "replay.json")]),
     "RECPIPE_TRAIN_SLOTS": "2",
 }
@@ -85,14 +88,20 @@ def run() -> None:
         if services.wait() != 0:
             raise RecpipeError("Airflow did not start:\n" + (settings.places.home / "up.log").read_text()[-3000:])
         console.print((settings.places.home / "up.log").read_text().strip(), highlight=False)
-    with clock.step("Training on the week that ends 2011-08-28, and replaying half a year of newcomers: " + ", ".join(WEEKLY)):
-        backfill_together(WEEKLY, TRAINING_WEEK)
+    with clock.step(
+        "Teaching the text encoder on July (finetune_encoder), training on the week that ends 2011-08-28 (train_meta_model), and beside "
+        "them replaying half a year of newcomers (replay_newcomers)"
+    ):
+        backfill_together(
+            [("finetune_encoder", TAUGHT_MONTH), ("train_meta_model", TRAINING_WEEK)], [("replay_newcomers", TRAINING_WEEK)]
+        )
     with clock.step("Ingesting 1 to 10 September: ingest_clickstream"):
         backfill("ingest_clickstream", INGESTED)
     with clock.step("Recommending 1 to 3 September: recommend_nightly"):
         backfill("recommend_nightly", RECOMMENDED)
     with clock.step("Classes, complements, profiles and an audience of 3 September: " + ", ".join(TASKS)):
-        backfill_together(TASKS, (RECOMMENDED[1], RECOMMENDED[1]))
+        last = (RECOMMENDED[1], RECOMMENDED[1])
+        backfill_together([(TASKS[0], last)], [(dag, last) for dag in TASKS[1:]])
     with clock.step("Evaluating 8 to 10 September: evaluate_recommendations"):
         # one after the other: a day's outcomes pool the newcomers of the days before it
         backfill("evaluate_recommendations", EVALUATED, "--max-active-runs", "1")
@@ -131,19 +140,22 @@ def backfill(dag: str, days: tuple[date, date], *options: str) -> None:
     require(dag, subprocess.run(words_here(words), env=environment()).returncode)
 
 
-def backfill_together(dags: Sequence[str], days: tuple[date, date]) -> None:
-    """Run the backfills of several DAGs side by side, for they share nothing: the first is seen at work, what the others say follows."""
-    first, *others = [backfill_words(dag, days) for dag in dags]
-    print("\n".join("$ " + " ".join(line) + " &" for line in (*others, first)), flush=True)
+def backfill_together(first: Sequence[Backfill], others: Sequence[Backfill]) -> None:
+    """Run backfills one after the other, and others beside them: the first are seen at work, what the others say follows."""
+    beside = [backfill_words(*one) for one in others]
+    print("\n".join("$ " + " ".join(line) + " &" for line in beside), flush=True)
     running = [
         subprocess.Popen(words_here(line), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for line in others
+        for line in beside
     ]
-    seen = subprocess.run(words_here(first), env=environment()).returncode
-    said = [process.communicate()[0] for process in running]
-    print("".join(said), end="", flush=True)
-    for dag, code in zip(dags, [seen, *(process.returncode for process in running)], strict=True):
-        require(dag, code)
+    try:
+        for dag, days in first:
+            backfill(dag, days)
+    finally:
+        said = [process.communicate()[0] for process in running]
+        print("".join(said), end="", flush=True)
+    for (dag, _), process in zip(others, running, strict=True):
+        require(dag, process.returncode)
 
 
 def backfill_words(dag: str, days: tuple[date, date], *options: str) -> list[str]:

@@ -14,7 +14,7 @@ from recpipe.contract import FEW, WARM, ZERO
 from recpipe.days import days_between
 from recpipe.demo.first_items import show_first_items
 from recpipe.demo.other_tables import show_other_tables
-from recpipe.demo.what_serves import ratio_sentences, what_serves
+from recpipe.demo.what_serves import ratio_sentences, what_serves, which_encoder
 from recpipe.evaluation.outcome_text import outcome_table, replay_table
 from recpipe.lake.lake import Lake
 from recpipe.lake.reader import Reader
@@ -61,6 +61,7 @@ def show_newcomers(settings: Settings, console: Console, day: date) -> None:
     )
     console.print()
     console.print(cell(what_serves(settings, found)), highlight=False)
+    console.print(cell(which_encoder(settings)), highlight=False)
     console.print()
 
 

@@ -61,6 +61,32 @@ def _on_newcomers(replayed: Replayed, candidate: str, champion: str) -> str:
     )
 
 
+def which_encoder(settings: Settings) -> str:
+    """Return a paragraph on the fine-tuned text encoder: before and after on its last window, and what the gate decided."""
+    from recpipe.registry.encoder_versions import FROZEN, for_encoders
+    from recpipe.registry.store import client
+    from recpipe.registry.versions import overview
+
+    named = for_encoders(settings)
+    taught = next((row for row in overview(named) if row["learner"] != FROZEN), None)
+    if taught is None:
+        return ""
+    store = client(settings)
+    run = store.get_model_version(named.promotion.registered_model, taught["version"]).run_id
+    found = store.get_run(str(run)).data.metrics
+    before, after = found.get("before.ndcg_by_weight.0.0"), found.get("after.ndcg_by_weight.0.0")
+    changed = (
+        f" On its last window text prototypes alone had an nDCG@10 of {before:.4f} before and {after:.4f} after."
+        if before
+        else ""
+    )
+    decided = "promoted" if taught["promoted_on"] else "not promoted"
+    return (
+        f"The text encoder: version {taught['version']} ({taught['learner']}), taught on episodes up to {taught['fitted_until']}, is {decided}."
+        f"{changed} {taught['reason']}"
+    )
+
+
 def ratio_sentences(replayed: Replayed) -> list[str]:
     """Say how what was trained compares with each other and with the baselines where 1 to 10 items are known."""
     said: dict[str, list[str]] = {}

@@ -23,6 +23,8 @@ from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.lake.lake import Lake
 from recpipe.maintenance.steps import Step
+from recpipe.registry.encoder_versions import folder_of
+from recpipe.registry.encoders import fingerprints_of
 from recpipe.registry.nights import number_of
 
 log = logging.getLogger(__name__)
@@ -105,7 +107,9 @@ def _serving(settings: Settings, before: float) -> set[Path]:
     newest = max(records, key=lambda record: (record.recorded_at, record.day), default=None)
     if newest is not None:
         used.add(number_of(newest.model_version))
-    return {settings.places.work / "models" / number for number in used if number}
+    folders = {settings.places.work / "models" / number for number in used if number}
+    encoders = {folder_of(settings.places, print_) for folder in folders for print_ in fingerprints_of(folder).values() if print_}
+    return folders | encoders
 
 
 def _touched(place: Path) -> float:

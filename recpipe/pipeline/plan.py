@@ -55,10 +55,12 @@ def _version(settings: Settings, task: Task[Any], lake: Lake, day: date, asked: 
         if asked:
             raise BadSetting(f"The task {task.name} asks no model of the registry: leave the model version away.")
         return {"model_version": own_version(settings, task, day, sha256)}
+    from recpipe.registry.encoders import encoders_of
     from recpipe.registry.serving import fetch_for_plan
 
     version = asked or _published(lake, task, day) or task.version(settings, day)
-    return {"model_version": version, **fetch_for_plan(settings, version)}
+    fetched = fetch_for_plan(settings, version)
+    return {"model_version": version, **fetched, **encoders_of(settings, fetched["model_folder"])}
 
 
 def own_version(settings: Settings, task: Task[Any], day: date, sha256: str) -> str:

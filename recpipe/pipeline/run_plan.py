@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
+from recpipe.config.settings import Settings
 from recpipe.days import parse_day
 
-OPTIONAL: Final = ("model_folder", "model_sha256", "knowledge", "by_hand")
+OPTIONAL: Final = ("model_folder", "model_sha256", "encoder", "tuned_encoder", "knowledge", "by_hand")
 """Left away in JSON where they are empty."""
 
 
@@ -29,6 +30,8 @@ class RunPlan:
         Number of parts.
     model_folder, model_sha256
         The fetched model and the hash of its files, where the version is one of the registry.
+    encoder, tuned_encoder
+        Folders of the encoders that the model was trained with; empty: those of the settings, and none.
     knowledge
         sha256 of the files of knowledge, where the task obeys them and there are any.
     by_hand
@@ -41,6 +44,8 @@ class RunPlan:
     shards: int
     model_folder: str = ""
     model_sha256: str = ""
+    encoder: str = ""
+    tuned_encoder: str = ""
     knowledge: str = ""
     by_hand: str = ""
 
@@ -53,3 +58,9 @@ class RunPlan:
     def from_json(cls, found: Mapping[str, Any]) -> RunPlan:
         """Return the plan that `as_json` wrote."""
         return cls(**{**found, "day": parse_day(found["day"])})
+
+    def bound(self, settings: Settings) -> Settings:
+        """Return settings that name the encoders of the plan's model, whatever they named before."""
+        if not self.model_folder:
+            return settings
+        return settings.changed(encoder=self.encoder or settings.text.encoder, tuned_encoder=self.tuned_encoder)

@@ -57,6 +57,7 @@ def open_task(settings: Settings, task: Task[State], plan: RunPlan) -> Opened[St
     RecpipeError
         If the settings name another version than the plan does: rows of two versions would stand in one day.
     """
+    settings = plan.bound(settings)
     now = "" if task.registered else own_version(settings, task, plan.day, plan.knowledge)
     if now and now != plan.model_version:
         raise RecpipeError(

@@ -12,13 +12,13 @@ from recpipe.days import ONE_DAY
 from recpipe.errors import BadSetting
 from recpipe.promotion.decision import Decision
 from recpipe.promotion.gate import record
-from recpipe.registry.encoders import foreign_encoder
+from recpipe.registry.encoders import keep_encoders, unreadable
 from recpipe.registry.model_folder import content_hash
 from recpipe.registry.registration import FROM, register_folder
 from recpipe.registry.store import client
 from recpipe.registry.versions import all_versions, find
 
-KEPT: Final = ("encoder", "seed")
+KEPT: Final = ("encoder", "tuned_encoder", "seed")
 """What of another shop's config.json is taken beside the model; the rest speaks of that shop's tables, days and settings."""
 
 
@@ -32,7 +32,7 @@ def adopt(settings: Settings, folder: str, day: date | None = None) -> Decision:
     Parameters
     ----------
     settings
-        Name the registry and the encoder, which must be the model's.
+        Name the registry and the encoder: the model's, unless it is registered.
     folder
         What `recpipe train` wrote in another shop.
     day
@@ -46,12 +46,13 @@ def adopt(settings: Settings, folder: str, day: date | None = None) -> Decision:
     RecpipeError
         If its files are not those that were saved.
     BadSetting
-        If the model was trained with another encoder.
+        If an encoder that the model was trained with is neither that of the settings nor registered.
     """
     place = Path(folder)
     origin = content_hash(place)
-    if foreign := foreign_encoder(settings.text, place):
-        raise BadSetting(f"The model in {folder} {foreign}")
+    if why := unreadable(settings, place):
+        raise BadSetting(f"The model in {folder} cannot serve here. {why}")
+    keep_encoders(settings, place)
     until = day or _day_before_the_first(settings)
     copy = _copied(settings.places, place, origin, until)
     number = register_folder(settings, str(copy), until)

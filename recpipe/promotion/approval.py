@@ -16,7 +16,7 @@ FIRST = "decision.png"
 """The picture of the comparison, which is shown before those of the training."""
 
 
-def pictures(settings: Settings, version: str) -> list[str]:
+def pictures(settings: Settings, version: str, kind: str = "version") -> list[str]:
     """Lay the plots of a version's run under the reports, where Airflow's page shows them, and return their paths there.
 
     Parameters
@@ -24,7 +24,9 @@ def pictures(settings: Settings, version: str) -> list[str]:
     settings
         Where MLflow and the reports are.
     version
-        Version in the registry, which `registry.propose` has compared.
+        Version in the registry, which the gate has compared.
+    kind
+        What the folder of the pictures is called after, beside the number.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def pictures(settings: Settings, version: str) -> list[str]:
     """
     store = client(settings)
     run = find(all_versions(store, settings.promotion), version, settings.promotion).run_id
-    folder = settings.places.reports / "models" / f"version-{version}"
+    folder = settings.places.reports / "models" / f"{kind}-{version}"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         for picture in Path(store.download_artifacts(run, "plots", scratch)).glob("*.png"):

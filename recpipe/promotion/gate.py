@@ -20,7 +20,7 @@ from recpipe.config.model_settings import PromotionSettings
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting, MissingModel
 from recpipe.promotion.decision import DECISION, FILE, PROPOSAL, Decision
-from recpipe.registry.encoders import foreign_encoder
+from recpipe.registry.encoders import of_model, unreadable
 from recpipe.registry.model_folder import numbers
 from recpipe.registry.serving import fetch, fetch_closed_form
 from recpipe.registry.store import client
@@ -53,8 +53,8 @@ def promote(settings: Settings, version: str, day: date) -> Decision:
     Raises
     ------
     BadSetting
-        If ``day`` is another one: the version could then serve a day that had a part in choosing it. If the version was
-        trained with another encoder than the settings name: no night could use it.
+        If ``day`` is another one: the version could then serve a day that had a part in choosing it. If an encoder that the
+        version was trained with is neither that of the settings nor registered: no night could use it.
     MissingModel
         If there is no such version, or nothing was promoted that it could be compared with.
     """
@@ -72,24 +72,25 @@ def propose(settings: Settings, version: str, day: date) -> Decision:
     store = client(settings)
     versions = all_versions(store, settings.promotion)
     candidate = find(versions, version, settings.promotion)
-    _require_own_week(candidate, day)
-    decision = _stored(store, settings.promotion, candidate)
+    require_own_week(candidate, day)
+    decision = stored_decision(store, settings.promotion, candidate)
     if decision is not None:
         return decision
     champion = _opponent(settings, versions, candidate)
     if champion is None:
         raise MissingModel(
             f"Version {version} has no champion to be compared with: promote a first one that was fitted on days up to "
-            f"{candidate.fitted_until} with the same encoder (`recpipe register` does, from the closed form that `recpipe train` leaves in its folder), "
+            f"{candidate.fitted_until} (`recpipe register` does, from the closed form that `recpipe train` leaves in its folder), "
             "or adopt another shop's model (`recpipe adopt-model`)."
         )
     decision = _decide(settings, candidate, champion, day, _compare(settings, candidate, champion, day))
-    _log_evidence(store, candidate.run_id, decision)
+    log_evidence(store, candidate.run_id, decision)
     store.set_model_version_tag(settings.promotion.registered_model, version, PROPOSAL, json.dumps(asdict(decision)))
     return decision
 
 
-def _require_own_week(candidate: Version, day: date) -> None:
+def require_own_week(candidate: Version, day: date) -> None:
+    """Refuse to judge a version on another day than its ``trained_until``."""
     if candidate.trained_until != day:
         raise BadSetting(
             f"Version {candidate.number} is of the week that ended on {candidate.trained_until} and cannot be promoted on {day}: "
@@ -98,15 +99,15 @@ def _require_own_week(candidate: Version, day: date) -> None:
 
 
 def _opponent(settings: Settings, versions: list[Version], candidate: Version) -> Version | None:
-    """Return the newest promoted version that could serve in the candidate's place; one of another encoder could not."""
-    if foreign := foreign_encoder(settings.text, fetch(settings, str(candidate.number))):
-        raise BadSetting(f"Version {candidate.number} {foreign}")
+    """Return the newest promoted version that could serve in the candidate's place; one whose encoders are lost could not."""
+    if why := unreadable(settings, fetch(settings, str(candidate.number))):
+        raise BadSetting(f"Version {candidate.number} cannot serve. {why}")
     left = versions
     while champion := opponent(left, candidate):
-        foreign = foreign_encoder(settings.text, fetch(settings, str(champion.number)))
-        if not foreign:
+        why = unreadable(settings, fetch(settings, str(champion.number)))
+        if not why:
             return champion
-        log.warning("Version %s is passed over: it %s", champion.number, foreign)
+        log.warning("Version %s is passed over. %s", champion.number, why)
         left = [version for version in left if version != champion]
     return None
 
@@ -163,7 +164,9 @@ def _compare(settings: Settings, candidate: Version, champion: Version, day: dat
     if candidate.closed_form not in ("", champion.content, candidate.content):
         folders.append(fetch_closed_form(settings, candidate))
     learners = [load(Path(folder)) for folder in folders]
-    mine, *others = judge_learners(settings, learners, before, day)
+    # each reads the items with the encoders that it was trained with
+    texts = [of_model(settings, folder).text for folder in folders]
+    mine, *others = judge_learners(settings, learners, before, day, texts)
     rng = seed_of(settings.training.seed, "gate", day)
     gains = [
         paired_gain(mine, other, settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users) for other in others
@@ -229,13 +232,15 @@ def record(store: MlflowClient, settings: Settings, version: Version, decision: 
     return decision
 
 
-def _stored(store: MlflowClient, promotion: PromotionSettings, version: Version) -> Decision | None:
+def stored_decision(store: MlflowClient, promotion: PromotionSettings, version: Version) -> Decision | None:
+    """Return what was decided or proposed of a version before; None if nothing was."""
     tags = store.get_model_version(promotion.registered_model, str(version.number)).tags
     known = tags.get(DECISION) or tags.get(PROPOSAL)
     return Decision(**json.loads(known)) if known else None
 
 
-def _log_evidence(store: MlflowClient, run_id: str, decision: Decision) -> None:
+def log_evidence(store: MlflowClient, run_id: str, decision: Decision) -> None:
+    """Log a decision with its numbers and its plot to the run of its version."""
     from recpipe.promotion.decision_plot import plot_decision
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -6,9 +6,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from recpipe.config.settings import Settings
+from recpipe.errors import BadSetting
 from recpipe.promotion.decision import Decision
 from recpipe.promotion.gate import record
-from recpipe.registry.encoders import foreign_encoder
+from recpipe.registry.encoders import keep_encoders, unreadable
 from recpipe.registry.model_folder import CLOSED_FORM
 from recpipe.registry.registration import register_folder
 from recpipe.registry.serving import fetch
@@ -42,7 +43,12 @@ def register(settings: Settings, folder: str, day: date) -> str:
     ------
     MissingModel
         If the folder is no model folder.
+    BadSetting
+        If an encoder that it was trained with is neither that of the settings nor registered.
     """
+    if why := unreadable(settings, folder):
+        raise BadSetting(f"The model in {folder} cannot be registered, for no night could use it. {why}")
+    keep_encoders(settings, folder)
     closed_form = Path(folder) / CLOSED_FORM
     if closed_form.is_dir():
         ensure_first_champion(settings, day, str(closed_form))
@@ -52,7 +58,7 @@ def register(settings: Settings, folder: str, day: date) -> str:
 def ensure_first_champion(settings: Settings, day: date, folder: str) -> Decision | None:
     """Register and promote a model without comparison if nothing is promoted that a week's candidate could be compared with.
 
-    A version of another encoder than the settings name is nothing to compare with.
+    A version whose encoders are lost is nothing to compare with.
 
     Call it before the candidate is registered: of equally new promoted versions the highest serves.
 
@@ -75,12 +81,12 @@ def ensure_first_champion(settings: Settings, day: date, folder: str) -> Decisio
     known = all_versions(store, settings.promotion)
     served = [v for v in known if v.promoted_on and v.trained_until <= day and v.fitted_until <= before]
     newest_first = sorted(served, key=lambda v: v.rank, reverse=True)
-    if any(not foreign_encoder(settings.text, fetch(settings, str(v.number))) for v in newest_first):
+    if any(not unreadable(settings, fetch(settings, str(v.number))) for v in newest_first):
         point_alias(store, settings.promotion, CHAMPION, promoted=True)  # a killed run may have stopped before it
         return None
     number = register_folder(settings, folder, day)
     first = find(all_versions(store, settings.promotion), number, settings.promotion)
-    why = "nothing that was trained with this encoder served before" if served else "nothing served before"
+    why = "nothing served before whose encoder is still at hand" if served else "nothing served before"
     decision = Decision(
         number, "", day.isoformat(), "", True, f"The best closed form is the first champion: {why}.",
         f"ndcg@{settings.evaluation.metric_k}", None, None, None, None, None, settings.promotion.promotion_margin, 0,

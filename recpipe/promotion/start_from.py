@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Final
 
-from recpipe.config.model_settings import PromotionSettings
+from recpipe.config.model_settings import PromotionSettings, option_of
 from recpipe.config.settings import Settings
 from recpipe.errors import BadSetting, MissingModel
-from recpipe.registry.encoders import foreign_encoder
+from recpipe.registry.encoders import PLAIN, foreign_encoder
 from recpipe.registry.model_folder import CONFIG
 from recpipe.registry.serving import champion, fetch, fetch_named
 from recpipe.registry.store import client
@@ -128,15 +127,13 @@ def begin(settings: Settings, text: str, learner: str, before: date | None = Non
     return Begin(None, f"{why}, and no version of {learner} with this encoder is registered, so training starts afresh.")
 
 
-def wanted_learner(options: Iterable[str]) -> str:
+def wanted_learner(options: Sequence[str]) -> str:
     """Return the learner that options of `recpipe train` name, or its default."""
     from recpipe.training.config import Config, read_settings
 
-    given = list(options)
-    found = {name: value for name, value in itertools.pairwise(given) if name in ("--learner", "--settings")}
-    found |= dict(one.split("=", 1) for one in given if one.startswith(("--learner=", "--settings=")))
-    named = read_settings(Path(found["--settings"])) if "--settings" in found else {}
-    return str(found.get("--learner") or named.get("learner") or Config().learner)
+    file = option_of(options, "--settings")
+    named = read_settings(Path(file)) if file else {}
+    return str(option_of(options, "--learner") or named.get("learner") or Config().learner)
 
 
 def _others(known: list[Version], learner: str, serves: Version | None) -> Iterator[Version]:
@@ -148,7 +145,8 @@ def _others(known: list[Version], learner: str, serves: Version | None) -> Itera
 def _usable(settings: Settings, version: Version) -> Path | None:
     """Return the local folder of a version; None if it was trained with another encoder."""
     folder = Path(fetch(settings, str(version.number)))
-    return None if foreign_encoder(settings.text, folder) else folder
+    # numbers weigh kinds of evidence, or axes of the plain encoder's vectors: the fine-tuned one may be another
+    return None if foreign_encoder(settings.text, folder, (PLAIN,)) else folder
 
 
 def folder_of(settings: Settings, text: str) -> Path:

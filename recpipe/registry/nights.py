@@ -84,7 +84,7 @@ def note_night(settings: Settings, table: str, day: date) -> list[str]:
     list of str
         The versions whose tags were set.
     """
-    if table not in TABLES or _no_store(settings.places):
+    if table not in TABLES or no_store(settings.places):
         return []
     named = {number_of(record.model_version) for record in Lake.from_settings(settings).history(table, day)} - {""}
     noted = []
@@ -114,7 +114,7 @@ def _note(settings: Settings, store: MlflowClient, version: str) -> None:
         store.update_model_version(name, version, f"[The nights that this version made]({page})")
 
 
-def _no_store(places: PlaceSettings) -> bool:
+def no_store(places: PlaceSettings) -> bool:
     """Whether MLflow's file does not exist, which nobody wants to be made for a note."""
     file = sqlite_file(places.tracking_uri)
     return file is not None and not file.exists()

@@ -19,6 +19,7 @@ from recpipe.config.model_settings import PromotionSettings
 from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.registry.catalogue_snapshot import write_snapshot
+from recpipe.registry.encoders import encoder_versions, of_model
 from recpipe.registry.model_folder import (
     CLOSED_FORM,
     CONFIG,
@@ -32,7 +33,7 @@ from recpipe.registry.model_folder import (
     read_json,
     summary_of,
 )
-from recpipe.registry.store import client, experiment_id
+from recpipe.registry.store import LONGEST_PARAM, METRICS_AT_ONCE, client, experiment_id
 from recpipe.registry.versions import CANDIDATE, all_versions, point_alias
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REQUIREMENTS: Final = ("numpy", "pandas", "safetensors", "scipy", "threadpoolctl", "torch")
-LONGEST_PARAM: Final = 500
-METRICS_AT_ONCE: Final = 1000
 FROM: Final = "from"
 """Tag and fact of a version that was adopted: sha256 of the other shop's model folder."""
 CODE: Final = (
@@ -59,7 +58,8 @@ def register_folder(settings: Settings, folder: str, day: date) -> str:
     known = next((v for v in all_versions(store, settings.promotion) if v.content == content), None)
     if known is None:
         run_id, source = _log_run(settings, store, place, day, content)
-        number = _add_version(settings.promotion, store, place, run_id, source, content)
+        read_by = encoder_versions(settings, place)
+        number = _add_version(settings.promotion, store, place, run_id, source, {"content": content, **read_by})
     else:
         number = known.number
         log.info("This model is version %d already.", number)
@@ -80,7 +80,7 @@ def _log_run(settings: Settings, store: MlflowClient, folder: Path, day: date, c
         run_id = str(run.info.run_id)
         _log_facts(settings.places, store, run_id, folder, config)
         with tempfile.TemporaryDirectory() as scratch:
-            source = _log_model(settings, folder, day, Path(scratch))
+            source = _log_model(of_model(settings, folder), folder, day, Path(scratch))
     log.info("Logged as MLflow run %s (%s).", name, run_id)
     return run_id, source
 
@@ -196,7 +196,9 @@ def _without_hints() -> Iterator[None]:
         yield
 
 
-def _add_version(promotion: PromotionSettings, store: MlflowClient, folder: Path, run_id: str, source: str, content: str) -> int:
+def _add_version(
+    promotion: PromotionSettings, store: MlflowClient, folder: Path, run_id: str, source: str, more: Mapping[str, str]
+) -> int:
     """Create the version together with its tags, so that none is ever seen without them."""
     config = read_json(folder / CONFIG)
     tags = {
@@ -204,7 +206,7 @@ def _add_version(promotion: PromotionSettings, store: MlflowClient, folder: Path
         "fitted_until": day_in(config, "fitted_until", folder).isoformat(),
         "learner": str(config.get("learner", "")),
         "code_version": __version__,
-        "content": content,
+        **more,
     }
     if config.get(FROM):
         tags[FROM] = str(config[FROM])

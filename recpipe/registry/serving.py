@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from datetime import date
 from pathlib import Path
-from typing import Final
 
 from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
-from recpipe.errors import MissingModel, Trouble, no_space
-from recpipe.faults import MAKE_ROOM
+from recpipe.errors import MissingModel
+from recpipe.registry.download import download, swap
 from recpipe.registry.model_folder import CLOSED_FORM, MODEL_FILES, content_hash
 from recpipe.registry.store import client
 from recpipe.registry.versions import Version, all_versions, find, newest, serving
 
 log = logging.getLogger(__name__)
-
-GONE: Final = ("No such artifact", "NoSuchKey", "NoSuchBucket", "404", "Not Found", "does not exist", "No such file")
-"""How stores of artifacts (folders, S3 and the like, MLflow's own proxy) say that something is not there."""
 
 
 def resolve(settings: Settings, day: date) -> str:
@@ -154,26 +149,21 @@ def _whole(place: Path, content: str) -> bool:
 
 
 def _download(settings: Settings, version: Version, what: str, content: str, place: Path) -> None:
-    """Download beside the place, check, and move there at once; of several who do this one wins, with the same files."""
-    import mlflow
-
+    """Download beside the place, check, and move there at once."""
     place.parent.mkdir(parents=True, exist_ok=True)
+    name = f"{settings.promotion.registered_model} version {version.number}"
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as scratch:
-        uri = f"models:/{settings.promotion.registered_model}/{version.number}"
-        try:
-            found = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts/{what}", dst_path=scratch))
-        except Exception as error:
-            raise _not_fetched(error, settings, version) from error
+        uri = f"models:/{settings.promotion.registered_model}/{version.number}/artifacts/{what}"
+        found = download(uri, scratch, name, place, remedy(version.number))
         if not _whole(found, content):
             raise MissingModel(
-                f"The files of {settings.promotion.registered_model} version {version.number} are not those that were registered (one is missing, "
-                f"or its sha256 differs). {remedy(version.number)}"
+                f"The files of {name} are not those that were registered (one is missing, or its sha256 differs). {remedy(version.number)}"
             )
         whole = Path(scratch) / "whole"
         whole.mkdir()
-        for name in MODEL_FILES:  # whatever else somebody laid beside them stays behind
-            (found / name).replace(whole / name)
-        _swap(whole, place, content)
+        for file in MODEL_FILES:  # whatever else somebody laid beside them stays behind
+            (found / file).replace(whole / file)
+        swap(whole, place, lambda there: _whole(there, content))
     log.info("Fetched model version %s (%s).", version.number, what)
 
 
@@ -183,38 +173,3 @@ def remedy(number: int) -> str:
         f"Restore them in MLflow's store of artifacts, or register the model folder again where it is still there; else take the version "
         f"out of use: recpipe withdraw {number} --reason 'its files are lost'. The version that was promoted before it serves then."
     )
-
-
-def _not_fetched(error: Exception, settings: Settings, version: Version) -> Exception:
-    """Return what to raise where the store did not give the files: they are gone, or it does not answer (which may pass)."""
-    name, said = (
-        f"{settings.promotion.registered_model} version {version.number}",
-        str(error).strip().splitlines() or [type(error).__name__],
-    )
-    if no_space(error):
-        return Trouble(
-            f"The files of {name} could not be fetched: there is no space left in {settings.places.work} ({said[-1][:200]}). {MAKE_ROOM}"
-        )
-    if isinstance(error, FileNotFoundError) or any(words in str(error) for words in GONE):
-        return MissingModel(
-            f"The files of {name} are gone from MLflow's store of artifacts ({said[-1][:200]}). {remedy(version.number)}"
-        )
-    return Trouble(
-        f"The files of {name} could not be fetched from MLflow's store of artifacts ({type(error).__name__}: {said[-1][:200]}). Look "
-        f"whether it answers (`recpipe doctor`), then run this again."
-    )
-
-
-def _swap(found: Path, place: Path, content: str) -> None:
-    for _ in range(3):
-        try:
-            found.rename(place)
-            return
-        except OSError:  # a folder stands there: another night's, whole, or a damaged one
-            if _whole(place, content):
-                return
-            aside = Path(tempfile.mkdtemp(dir=place.parent, prefix=".damaged-"))
-            if place.exists():
-                place.replace(aside / "old")
-            shutil.rmtree(aside, ignore_errors=True)
-    raise MissingModel(f"{place} could not be replaced: remove the folder and run again.")

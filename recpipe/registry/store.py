@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT: Final = "recpipe"
+LONGEST_PARAM: Final = 500
+"""Letters of a parameter that every store takes."""
+METRICS_AT_ONCE: Final = 1000
+"""Points that MLflow takes in one request."""
 QUIET: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",

@@ -135,7 +135,7 @@ def find(versions: Iterable[Version], number: str, promotion: PromotionSettings)
 def overview(settings: Settings) -> list[dict[str, str]]:
     """Return what is known of each version, as text, newest first, for people.
 
-    Keys: version, learner, trained_until, fitted_until, promoted_on, aliases, reason.
+    Keys: version, learner, trained_until, fitted_until, promoted_on, encoder_version, tuned_encoder_version, aliases, reason.
     """
     store = client(settings)
     versions = all_versions(store, settings.promotion)
@@ -144,7 +144,8 @@ def overview(settings: Settings) -> list[dict[str, str]]:
     for version in sorted(versions, key=lambda v: v.rank, reverse=True):
         tags = store.get_model_version(settings.promotion.registered_model, str(version.number)).tags
         names = sorted(name for name, number in aliases.items() if str(number) == str(version.number))
-        row = {name: str(tags.get(name, "")) for name in ("learner", "trained_until", "fitted_until", "promoted_on")}
+        told = ("learner", "trained_until", "fitted_until", "promoted_on", "encoder_version", "tuned_encoder_version")
+        row = {name: str(tags.get(name, "")) for name in told}
         reason = json.loads(tags["decision"])["reason"] if "decision" in tags else ""
         if version.withdrawn:
             row["promoted_on"], reason = "", f"Withdrawn from {tags[WITHDRAWN_FROM]}: {version.withdrawn}"

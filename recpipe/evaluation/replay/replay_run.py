@@ -15,17 +15,18 @@ from typing import Any
 from recpipe.config.place_settings import PlaceSettings
 from recpipe.config.settings import Settings
 from recpipe.dataset.as_of import build_evidence
+from recpipe.dataset.export import encoder_facts
 from recpipe.dataset.folder import write_episodes_folder
 from recpipe.dataset.protocol_facts import protocol_facts
-from recpipe.days import parse_day
+from recpipe.days import ONE_DAY, parse_day
 from recpipe.errors import BadSetting, MissingDay, TrainingFailed
 from recpipe.evaluation.replay.replay_measures import Replay, measure
 from recpipe.evaluation.replay.replay_page import write_report
 from recpipe.evaluation.replay.replay_warnings import warnings_of
 from recpipe.lake.lake import Lake
 from recpipe.pipeline.publish import publish_rows
+from recpipe.registry.encoders import of_day, of_model
 from recpipe.registry.model_folder import content_hash
-from recpipe.text.encoder import load_encoder
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def export_replay(settings: Settings, plan: dict[str, Any]) -> str:
     """
     trained_until = parse_day(plan["trained_until"])
     reader = Lake.from_settings(settings).reader(plan["versions"])
+    settings = of_day(settings, trained_until + ONE_DAY)
     seen = settings.changed(lookback_days=7 * settings.training.train_weeks)
     evidence = build_evidence(reader, seen, trained_until)
     first = evidence.history.ts.min() if len(evidence.history.ts) else evidence.until
@@ -92,7 +94,7 @@ def export_replay(settings: Settings, plan: dict[str, Any]) -> str:
     days = {"horizon_days": settings.replay.replay_horizon_days, "window_days": window}
     facts = {
         **{name: settings.flat()[name] for name in FACTS},
-        "encoder": load_encoder(settings.text.encoder).fingerprint,
+        **encoder_facts(settings.text),
         **protocol_facts(first, evidence.until, plan["trained_until"], **days),
     }  # no version of a table: a later delivery changes it, and must not change a byte of the model
     folder = episodes_folder(settings.places, plan)
@@ -131,7 +133,7 @@ def publish_replay(settings: Settings, plan: dict[str, Any], model: str) -> dict
     """
     day, trained_until = parse_day(plan["day"]), parse_day(plan["trained_until"])
     reader = Lake.from_settings(settings).reader(plan["versions"])
-    found = measure(settings, reader, trained_until, day, Path(model))
+    found = measure(of_model(settings, model), reader, trained_until, day, Path(model))
     inputs = tuple(dict.fromkeys(reader.inputs))
     version = f"replay-{content_hash(Path(model))[:12]}"
     publish_rows(settings, "replays", day, found.rows, facts={}, inputs=inputs, model_version=version)
@@ -160,7 +162,7 @@ def replay_day(settings: Settings, day: date, cut: date | None = None, options: 
     """
     plan = plan_replay(settings, day, cut)
     episodes, model = export_replay(settings, plan), model_folder(settings, plan)
-    given = [*settings.training.train_options, *settings.replay.replay_options, *options]
+    given = [*settings.training.run_options, *settings.replay.replay_options, *options]
     words = ["train", "--episodes", episodes, "--out", str(model), *given]
     done = subprocess.run([sys.executable, "-m", "recpipe.cli", *words])  # memory and threads of training end with it
     if done.returncode != 0:

@@ -68,17 +68,23 @@ def encoder_and_champion(settings: Settings) -> Iterator[Finding]:
         yield wrong(
             "encoder", f"it does not load: {why}", "Mend RECPIPE_ENCODER; `recpipe install-encoder multilingual` makes that one."
         )
-    yield from _compared(champion, found)
+    yield from _compared(settings, champion, found)
 
 
-def _compared(champion: tuple[str, str] | Finding, encoder: str) -> Iterator[Finding]:
+def _compared(settings: Settings, champion: tuple[str, str] | Finding, encoder: str) -> Iterator[Finding]:
     if isinstance(champion, Finding):
         yield champion
         return
     version, wanted = champion
     if wanted and encoder and wanted != encoder:
-        says = f"version {version} was trained with encoder {wanted[:12]}, the settings name {encoder[:12]}: no night can be made"
-        yield wrong("champion", says, "Set RECPIPE_ENCODER to the model's encoder, or run train_meta_model with this one.")
+        from recpipe.registry.encoder_versions import encoders
+
+        says = f"version {version} was trained with encoder {wanted[:12]}, the settings name {encoder[:12]}"
+        if any(known.content == wanted for known in encoders(settings)):
+            yield ok("champion", f"{says}: nights read with the model's own, which is registered")
+            return
+        todo = "Set RECPIPE_ENCODER to the model's encoder, or run train_meta_model with this one."
+        yield wrong("champion", f"{says}: no night can be made", todo)
     else:
         yield ok("champion", f"version {version} serves, with this encoder")
 

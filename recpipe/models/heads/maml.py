@@ -13,8 +13,10 @@ al. 2019). ANIL (Raghu et al. 2020) moves h. MAML (Finn et al. 2017) moves the p
 dimensions: :math:`z → z(I + P Q_u)`, P learned, Q_u adapted. As :math:`z(I + P Q)u = z(u + P Q u)`, its result folds
 into the user vector. The prototype version starts from h₀ and the support's mean (Triantafillou et al. 2020, section 3).
 
-The gradient of the inner loss stands here in closed form. Serving takes it as it is; training takes it too, and the outer
-gradient goes through it: that makes it one of the second order.
+The gradient of the inner loss stands here in closed form, :math:`g(h, θ)` for the learned numbers θ. Serving takes it as it
+is; training takes it too, and the outer gradient goes through it, :math:`∂h'/∂h = I - R ∂g/∂h`: one of the second order
+(Finn et al. 2017, section 2.2). ``maml_first_order`` takes g for constant, so that :math:`∂h'/∂h = I` (their section 5.2,
+FOMAML): the margin, which only g depends on, is then not learned, and a step costs about half.
 """
 
 from __future__ import annotations
@@ -36,7 +38,12 @@ SETTINGS: Mapping[str, Any] = {
     "start": "shared",  # or "prototype"
     "rank": 0,  # of the adapted projection; 0 leaves it alone
 }
-KINDS: Mapping[str, Mapping[str, Any]] = {"anil": {}, "maml": {"rank": 4}, "proto_maml": {"start": "prototype"}}
+KINDS: Mapping[str, Mapping[str, Any]] = {
+    "anil": {},
+    "maml": {"rank": 4},
+    "maml_first_order": {"rank": 4, "order": 1},
+    "proto_maml": {"start": "prototype"},
+}
 
 
 class MAML(Headed):

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recpipe.pipeline.blocks import stable_hash
-from recpipe.text.classes.classifier import Classifier, Encode, Vectors, fit
+from recpipe.text.classes.classifier import Classifier, fit
+from recpipe.text.classes.shots import Encode, Vectors
 
 
 @dataclass(frozen=True)

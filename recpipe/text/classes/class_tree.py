@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from recpipe.errors import BadSetting
 from recpipe.text.classes.class_names import expect_means
-from recpipe.text.classes.classifier import TEMPERATURES, cross_entropy, deal, softmax
+from recpipe.text.classes.left_out import TEMPERATURES, cross_entropy, deal, softmax
 
 Vectors = NDArray[np.float64]
 Path = tuple[str, ...]

@@ -81,6 +81,8 @@ def finetune(episodes_dir: Path, encoder: str, out_dir: Path, config: Config = D
     summary = {
         "config": asdict(config),
         "source": source.fingerprint,
+        "fitted_until": facts["fitted_until"],
+        "inputs": facts.get("inputs", []),
         "fingerprint": fingerprint_of(out_dir),
         "trained_parameters": course.count,
         "before": _without(before, "per_user"),

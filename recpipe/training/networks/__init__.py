@@ -12,7 +12,7 @@ from recpipe.training.networks.network import Placed as Placed
 PLACES: Mapping[str, str] = {
     **dict.fromkeys(("pair_network", "stack"), "recpipe.training.networks.candidate_softmax"),
     **dict.fromkeys(
-        ("prototypical", "anil", "maml", "proto_maml", "ridge_head", "attention", "lstm"),
+        ("prototypical", "anil", "maml", "maml_first_order", "proto_maml", "ridge_head", "attention", "lstm"),
         "recpipe.training.networks.catalogue_softmax",
     ),
 }

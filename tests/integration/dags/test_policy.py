@@ -33,8 +33,10 @@ DAILY = {
     "answer_searches",
 }
 WEEKLY = {"train_meta_model", "replay_newcomers", "maintain_tables"}
+MONTHLY = {"finetune_encoder"}
 BY_HAND = {"erase_users"}
-NAMES = DAILY | WEEKLY | BY_HAND
+CRON = {**dict.fromkeys(DAILY, "0 0 * * *"), **dict.fromkeys(WEEKLY, "0 0 * * 1"), **dict.fromkeys(MONTHLY, "0 0 1 * *")}
+NAMES = DAILY | WEEKLY | MONTHLY | BY_HAND
 HEAVY = (
     "pandas",
     "numpy",
@@ -87,7 +89,7 @@ def test_its_docstring_is_the_runbook(dag: Any) -> None:
 def test_its_tags_come_from_the_closed_set(dag: Any) -> None:
     assert dag.tags <= TAGS
     assert len(dag.tags & {"tier-1", "tier-2"}) == 1
-    assert len(dag.tags & {"daily", "weekly", "by-hand"}) == 1
+    assert len(dag.tags & {"daily", "weekly", "monthly", "by-hand"}) == 1
 
 
 def test_every_task_has_owner_patience_and_pool(dag: Any) -> None:
@@ -97,8 +99,8 @@ def test_every_task_has_owner_patience_and_pool(dag: Any) -> None:
         assert task.retry_exponential_backoff == 2.0
         assert task.retry_delay > timedelta(0)
         assert task.max_retry_delay >= task.retry_delay
-        assert timedelta(0) < task.execution_timeout <= timedelta(hours=3)
-        assert task.pool == ("gpu" if task.task_id == "train" else "default_pool")
+        assert timedelta(0) < task.execution_timeout <= timedelta(hours=8 if task.task_id == "finetune" else 3)
+        assert task.pool == ("gpu" if task.task_id in ("train", "finetune", "encode") else "default_pool")
 
 
 def test_its_schedule_is_whole_days_of_the_shop(dag: Any) -> None:
@@ -107,7 +109,7 @@ def test_its_schedule_is_whole_days_of_the_shop(dag: Any) -> None:
         assert type(timetable).__name__ == "NullTimetable"
     else:
         assert type(timetable).__name__ == "CronDataIntervalTimetable"
-        assert timetable.expression == ("0 0 * * *" if dag.dag_id in DAILY else "0 0 * * 1")
+        assert timetable.expression == CRON[dag.dag_id]
     assert dag.catchup is False
     assert timedelta(0) < dag.dagrun_timeout <= timedelta(hours=24)
     assert dag.on_failure_callback is tell_timeout
@@ -142,6 +144,7 @@ def test_what_it_writes_shows_as_assets(bag: DagBag) -> None:
         "evaluate_recommendations": ["recpipe.newcomer_outcomes", "recpipe.outcomes"],
         "replay_newcomers": ["recpipe.replays"],
         "train_meta_model": ["recpipe.model", "recpipe.model"],
+        "finetune_encoder": ["recpipe.encoder", "recpipe.encoder"],
         "maintain_tables": [],
         "classify_items": ["recpipe.item_classes"],
         "complete_items": ["recpipe.complements"],
@@ -268,3 +271,16 @@ def test_a_person_is_asked_where_the_shop_wants_it(monkeypatch: pytest.MonkeyPat
     assert approve.execution_timeout is None
     assert approve.downstream_task_ids == {"promote"}
     assert found.get_task("propose").downstream_task_ids == {"approve", "promote"}
+
+
+def test_a_small_form_of_the_encoder_is_made_where_a_setting_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECPIPE_SMALL_ENCODER", "distil")
+    monkeypatch.setenv("RECPIPE_APPROVAL_HOURS", "2")
+    monkeypatch.setenv("RECPIPE_FINETUNE_OPTIONS", '["--steps", "7"]')
+    found = DagBag(REPOSITORY / "dags" / "finetune_encoder.py").dags["finetune_encoder"]
+    before = {task.task_id: sorted(task.upstream_task_ids) for task in found.tasks}
+    assert before["approve"] == ["propose"]
+    assert before["promote"] == ["approve", "propose", "register"]
+    assert before["judge_small"] == ["export", "make_small", "served"]
+    assert before["encode"] == ["export", "judge_small"]
+    assert list(found.get_task("finetune").command[-2:]) == ["--steps", "7"]

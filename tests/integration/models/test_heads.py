@@ -16,7 +16,8 @@ from recpipe.models.heads import HEADS, maml
 from recpipe.models.representation import View, counting, item_factors, places
 
 NAMES = list(HEADS)
-STEPPED = ["anil", "maml", "proto_maml"]
+STEPPED = ["anil", "maml", "maml_first_order", "proto_maml"]
+SECOND_ORDER = ["anil", "maml", "proto_maml"]
 
 
 @pytest.fixture(scope="module")
@@ -243,11 +244,30 @@ def test_users_of_whom_nothing_is_known_are_trained_as_they_are_served(case, pro
     assert tensors["bias"].grad.abs().max() > 0
 
 
+def constant_gradients(monkeypatch):
+    """Let the inner gradients of the next losses be those of the first one: what first order means, by the book."""
+    found, calls, inner = [], [0], maml.inner_gradient
+
+    def held(*given):
+        if len(found) < 3:  # inner steps
+            found.append(inner(*given).detach())
+            return found[-1]
+        calls[0] += 1
+        return found[(calls[0] - 1) % 3]
+
+    monkeypatch.setattr(maml, "inner_gradient", held)
+
+
 @pytest.mark.parametrize("case", NAMES, indirect=True)
-def test_the_gradient_of_the_loss_is_that_of_finite_differences(case):
-    """In double precision, along a random direction of each learned tensor; second order through the inner loop."""
+def test_the_gradient_of_the_loss_is_that_of_finite_differences(case, monkeypatch):
+    """In double precision, along a random direction of each learned tensor; second order through the inner loop.
+
+    That of the first order is the one of a loss whose inner gradients stay what they were.
+    """
     import torch
 
+    if case.network.settings.get("order") == 1:
+        constant_gradients(monkeypatch)
     items, batch = doubled(case.items), doubled(case.batch)
     tensors = {name: value.double().requires_grad_() for name, value in case.tensors.items()}
 
@@ -269,7 +289,8 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences(case):
         with torch.no_grad():
             ahead, back = (loss({**tensors, name: tensor + sign * 1e-5 * way}).item() for sign in (1, -1))
         wanted = (ahead - back) / 2e-5
-        assert (tensor.grad * way).sum().item() == pytest.approx(wanted, rel=1e-4, abs=1e-8), name
+        found = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad  # nothing but the inner gradient asks it
+        assert (found * way).sum().item() == pytest.approx(wanted, rel=1e-4, abs=1e-8), name
 
 
 def test_the_inner_gradient_is_that_of_finite_differences(problem):
@@ -294,7 +315,11 @@ def test_the_inner_gradient_is_that_of_finite_differences(problem):
             assert found[user, place] == pytest.approx(difference, rel=1e-6, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", STEPPED)
+def test_first_order_maml_serves_as_maml_does_and_differs_in_what_it_learns(problem):
+    assert make_case("maml_first_order", problem).network.settings == {**make_case("maml", problem).network.settings, "order": 1}
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
 def test_first_order_takes_the_inner_gradient_for_constant(name, problem):
     """The loss is the same, its gradient is not; what only the inner gradient depends on gets none."""
     import torch

@@ -102,7 +102,9 @@ def test_a_shop_without_any_day_can_adopt(tmp_path, theirs):
 def test_a_model_of_another_encoder_is_refused(settings, tmp_path, theirs):
     config = read_config(Path(theirs)) | {"encoder": hashlib.sha256(b"other").hexdigest()}
     (Path(theirs) / "config.json").write_text(json.dumps(config))
-    with pytest.raises(BadSetting, match=r"The model in .*theirs was trained with encoder .*, but the settings name encoder"):
+    with pytest.raises(
+        BadSetting, match=r"The model in .*theirs cannot serve here. Encoder .* is neither the one of the settings nor registered"
+    ):
         adopt(settings, theirs)
     with pytest.raises(MissingModel, match=r"holds no config\.json"):
         adopt(settings, str(tmp_path))

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from recpipe.config.settings import Settings
 from recpipe.contract import EVENTS, USERS
 from recpipe.errors import BadSetting, MissingDay, MissingModel
 from recpipe.lake.lake import Lake
@@ -17,8 +18,11 @@ from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import Popularity
 from recpipe.promotion.gate import promote, propose
 from recpipe.promotion.register import ensure_first_champion, register
+from recpipe.registry.encoders import keep_encoders
+from recpipe.registry.registration import register_folder
 from recpipe.registry.serving import resolve
 from recpipe.registry.store import client
+from recpipe.text.encoder import fingerprint_of
 
 WEEK, FITTED = date(2026, 3, 15), date(2026, 3, 8)
 NEXT = WEEK + timedelta(days=1)
@@ -169,30 +173,43 @@ def rewrite(folder: str, **facts) -> str:
     return folder
 
 
-def test_a_champion_of_another_encoder_is_no_opponent(settings, model_folder, popular, neighbours):
-    early = WEEK - timedelta(days=1)
-    older = model_folder("older", Popularity(half_life_days=5.0), early, FITTED)
-    ensure_first_champion(settings, early, older)
-    store = client(settings)
-    foreign = register(settings, rewrite(popular, encoder="f" * 64), WEEK)
-    store.set_model_version_tag("recpipe", foreign, "promoted_on", str(WEEK))
+def of_other_encoder(settings, folder: str, encoder: Path) -> tuple[Settings, str]:
+    """Return settings that name another encoder, and the folder as a model that was trained with it."""
+    return settings.changed(encoder=str(encoder)), rewrite(folder, encoder=fingerprint_of(encoder))
+
+
+def test_a_champion_of_another_encoder_reads_with_its_own(settings, popular, neighbours, tiny_encoder):
+    then, folder = of_other_encoder(settings, popular, tiny_encoder)
+    ensure_first_champion(then, WEEK, folder)
+    keep_encoders(then, folder)
     decision = promote(settings, register(settings, neighbours, WEEK), WEEK)
-    assert decision.champion == "1"
+    assert (decision.champion, decision.champion_value) == ("1", pytest.approx(ndcg_by_hand(settings, "popularity")))
 
 
-def test_a_new_encoder_begins_with_a_first_champion(settings, popular, neighbours, model_folder):
-    ensure_first_champion(settings, WEEK, rewrite(popular, encoder="f" * 64))
+def test_a_champion_whose_encoder_is_lost_is_no_opponent(settings, model_folder, popular, neighbours, tiny_encoder):
+    early = WEEK - timedelta(days=1)
+    ensure_first_champion(settings, early, model_folder("older", Popularity(half_life_days=5.0), early, FITTED))
+    then, folder = of_other_encoder(settings, popular, tiny_encoder)
+    foreign = register_folder(then, folder, WEEK)  # by hand, its encoder beside it: it is in no registry
+    client(settings).set_model_version_tag("recpipe", foreign, "promoted_on", str(WEEK))
+    assert promote(settings, register(settings, neighbours, WEEK), WEEK).champion == "1"
+
+
+def test_where_every_encoder_is_lost_a_first_champion_begins_anew(settings, popular, neighbours, model_folder, tiny_encoder):
+    then, folder = of_other_encoder(settings, popular, tiny_encoder)
+    ensure_first_champion(then, WEEK, folder)
     assert ensure_first_champion(settings, WEEK, model_folder("fits", Popularity(half_life_days=5.0), WEEK, FITTED)).reason == (
-        "The best closed form is the first champion: nothing that was trained with this encoder served before."
+        "The best closed form is the first champion: nothing served before whose encoder is still at hand."
     )
     assert promote(settings, register(settings, neighbours, WEEK), WEEK).champion == "2"
 
 
-def test_a_candidate_of_another_encoder_is_refused(settings, popular, neighbours):
+def test_a_model_of_an_encoder_that_nobody_has_is_not_registered(settings, popular, neighbours):
     ensure_first_champion(settings, WEEK, popular)
-    candidate = register(settings, rewrite(neighbours, encoder="f" * 64), WEEK)
-    with pytest.raises(BadSetting, match="Version 2 was trained with encoder ffffffffffff, but the settings name encoder"):
-        promote(settings, candidate, WEEK)
+    with pytest.raises(
+        BadSetting, match=r"cannot be registered, for no night could use it\. Encoder ffffffffffff is neither the one of"
+    ):
+        register(settings, rewrite(neighbours, encoder="f" * 64), WEEK)
 
 
 # --- against the closed form of the candidate's own training

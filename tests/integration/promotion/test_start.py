@@ -22,6 +22,7 @@ from recpipe.promotion.withdraw import withdraw
 from recpipe.registry.serving import champion
 from recpipe.registry.store import client
 from recpipe.registry.versions import PROMOTED_ON
+from recpipe.text.encoder import fingerprint_of
 
 WEEK = date(2026, 3, 15)
 BEFORE = WEEK - timedelta(days=7)
@@ -99,13 +100,13 @@ def test_a_champion_in_which_nothing_was_learned_leads_to_the_newest_network(set
     assert load(again.folder).weights[0, 0] == 1
 
 
-def test_versions_of_other_encoders_and_lost_ones_are_passed_over(settings, popular, model_folder, caplog):
+def test_versions_of_other_encoders_and_lost_ones_are_passed_over(settings, popular, model_folder, tiny_encoder, caplog):
     ensure_first_champion(settings, WEEK, popular)
     register(settings, model_folder("good", network(1), BEFORE, BEFORE), BEFORE)
     foreign = Path(model_folder("foreign", network(2), WEEK, BEFORE))
-    config = json.loads((foreign / "config.json").read_text()) | {"encoder": "f" * 64}
+    config = json.loads((foreign / "config.json").read_text()) | {"encoder": fingerprint_of(tiny_encoder)}
     (foreign / "config.json").write_text(json.dumps(config))
-    register(settings, str(foreign), WEEK)
+    register(settings.changed(encoder=str(tiny_encoder)), str(foreign), WEEK)
     lost = register(settings, model_folder("lost", network(3), WEEK, BEFORE), WEEK)
     lose_artifacts(settings, lost)
     found = begin(settings, "champion", NETWORK)

@@ -14,6 +14,7 @@ from recpipe.cli.command import app
 from recpipe.config import checks
 from recpipe.config.settings import Settings, load_settings
 from recpipe.errors import BadSetting
+from recpipe.training.config import Config
 
 
 def test_settings_come_from_the_environment(monkeypatch):
@@ -124,6 +125,7 @@ REFUSED = {
     "MAIL_FROM": ["a@b.example\r\nBcc: c@d.example"],
     "MAIL_TO": ['["a@b.example\\nx"]', "a@b.example"],
     "TRAIN_OPTIONS": ['["--steps", "3\\u0000"]', "--steps"],
+    "LEARNER": ["mamal", "", "item_knn", "MAML"],
     "JOB_IMAGE": ["i\x9b"],
 }
 
@@ -195,6 +197,34 @@ def test_a_plain_pattern_is_judged_as_the_engine_judges_it(pattern):
     else:
         with pytest.raises(BadSetting, match="RECPIPE_ITEM_ID_PATTERN"):
             load_settings(item_id_pattern=pattern)
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ({}, []),  # the default of `recpipe train`
+        ({"learner": "maml"}, ["--learner", "maml"]),
+        ({"learner": "pair_network", "train_options": ["--steps", "3"]}, ["--learner", "pair_network", "--steps", "3"]),
+        ({"train_options": ["--learner", "anil"]}, ["--learner", "anil"]),  # as before there was the setting
+        ({"train_options": ["--settings", "best.json"]}, ["--settings", "best.json"]),  # which may name one
+        ({"learner": "lstm", "train_options": ["--settings", "best.json"]}, ["--learner", "lstm", "--settings", "best.json"]),
+        ({"learner": "anil", "train_options": ["--learner=anil"]}, ["--learner=anil"]),
+    ],
+)
+def test_the_learner_is_an_option_of_training(given, options):
+    assert load_settings(**given).training.run_options == options
+
+
+@pytest.mark.parametrize("options", [["--learner", "anil"], ["--learner=anil"], ["--learner", "maml", "--learner=anil"]])
+def test_two_learners_for_one_training_are_refused_in_a_sentence(options):
+    with pytest.raises(
+        BadSetting, match=r"RECPIPE_LEARNER says maml and RECPIPE_TRAIN_OPTIONS says --learner anil: name .* in one of"
+    ):
+        load_settings(learner="maml", train_options=options)
+
+
+def test_the_default_learner_is_that_of_the_command():
+    assert load_settings().training.learner == Config().learner
 
 
 def test_the_default_settings_pass_their_own_checks():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recpipe.errors import BadSetting
 from recpipe.experiments.text_protocol import run
-from recpipe.text.classes import classifier
+from recpipe.text.classes import classifier, kernel_ridge, left_out
 from recpipe.text.tfidf import learn_vocabulary, terms_of, weigh
 
 FRUIT = ["red apples and pears", "ripe pears", "an apple a day", "sweet apples, green pears"]
@@ -27,12 +27,12 @@ def circle(texts):
 def test_leaving_out_is_what_a_ridge_fitted_without_the_fold_says(seed, strength, one_by_one):
     random = np.random.default_rng(seed)
     features = random.standard_normal((11, 4))
-    kernel = features @ features.T / 4 + classifier.INTERCEPT
+    kernel = features @ features.T / 4 + kernel_ridge.INTERCEPT
     number = random.integers(0, 3, 11)
-    wanted = classifier.targets(number, 3)
-    fold = np.arange(11) if one_by_one else classifier.deal(number)
+    wanted = kernel_ridge.targets(number, 3)
+    fold = np.arange(11) if one_by_one else left_out.deal(number)
     values, basis = np.linalg.eigh(kernel)
-    found = classifier.leave_out(np.maximum(values, 0), basis, wanted, strength, fold)
+    found = kernel_ridge.leave_out(np.maximum(values, 0), basis, wanted, strength, fold)
     for one in np.unique(fold):
         out, rest = fold == one, fold != one
         weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + strength * np.eye(rest.sum()), wanted[rest])
@@ -46,11 +46,11 @@ def test_leaving_out_one_at_a_time_is_the_textbook_formula():
     hat = kernel @ np.linalg.inv(kernel + 0.5 * np.eye(3))
     textbook = (hat @ wanted - np.diag(hat)[:, None] * wanted) / (1 - np.diag(hat)[:, None])
     values, basis = np.linalg.eigh(kernel)
-    np.testing.assert_allclose(classifier.leave_out(values, basis, wanted, 0.5, np.arange(3)), textbook, atol=1e-12)
+    np.testing.assert_allclose(kernel_ridge.leave_out(values, basis, wanted, 0.5, np.arange(3)), textbook, atol=1e-12)
 
 
 def test_each_fold_takes_one_text_of_every_class_that_has_one_left():
-    assert classifier.deal(np.array([0, 0, 1, 0, 1, 2])).tolist() == [0, 1, 0, 2, 1, 0]
+    assert left_out.deal(np.array([0, 0, 1, 0, 1, 2])).tolist() == [0, 1, 0, 2, 1, 0]
 
 
 def test_labels_that_mean_nothing_are_not_found_again():
@@ -113,16 +113,16 @@ def test_words_of_labels_are_left_out_like_any_other_part_of_the_ridge():
     random = np.random.default_rng(3)
     number = np.array([0, 0, 0, 1, 1, 1, 2, 2])
     features = random.standard_normal((8, 5)) + np.eye(5)[number]
-    kernel = features @ features.T / 5 + classifier.INTERCEPT
-    said = classifier.centred(np.eye(3)[number] * 0.2 + 0.1 * random.standard_normal((8, 3)))
-    found = classifier.choose({0.5: kernel}, {0.5: said}, number)
+    kernel = features @ features.T / 5 + kernel_ridge.INTERCEPT
+    said = kernel_ridge.centred(np.eye(3)[number] * 0.2 + 0.1 * random.standard_normal((8, 3)))
+    found = kernel_ridge.choose({0.5: kernel}, {0.5: said}, number)
     assert found.words > 0
-    scores, wanted, fold = np.zeros((8, 3)), classifier.targets(number, 3) - found.words * said, classifier.deal(number)
+    scores, wanted, fold = np.zeros((8, 3)), kernel_ridge.targets(number, 3) - found.words * said, left_out.deal(number)
     for one in np.unique(fold):
         out, rest = fold == one, fold != one
         weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + found.strength * np.eye(rest.sum()), wanted[rest])
         scores[out] = kernel[np.ix_(out, rest)] @ weights + found.words * said[out]
-    assert found.loss == pytest.approx(classifier.cross_entropy(scores / found.temperature, number), abs=1e-9)
+    assert found.loss == pytest.approx(left_out.cross_entropy(scores / found.temperature, number), abs=1e-9)
     assert found.accuracy == (scores.argmax(1) == number).mean()
 
 
