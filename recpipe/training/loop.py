@@ -169,7 +169,7 @@ def shrink(
     Another shop's model is left as it is: the few days of this one cannot tell who is better. A model for other shops has no
     blend beside it, for its weights are this shop's; and where sales are withheld there is none that could do without them.
     """
-    from recpipe.training.guarding import guard, summary_of_shares
+    from recpipe.training.closed_forms.guarding import guard, summary_of_shares
 
     blend = baselines["blend"][0] if "blend" in baselines else None
     alone = given.other_shop or given.config.openings or given.facts.get("withhold")

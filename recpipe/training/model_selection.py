@@ -21,7 +21,7 @@ from recpipe.models.ease import EASE
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity, UserPopularity
 from recpipe.models.text_prototype import TextPrototype
-from recpipe.training.blending import fit_blend
+from recpipe.training.closed_forms.blending import fit_blend
 from recpipe.training.networks.network import Placed
 from recpipe.training.quality import USERS_A_BLOCK, Quality, hits_of, measure, measure_in
 from recpipe.training.quality import Window as Window

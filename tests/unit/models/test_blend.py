@@ -14,7 +14,7 @@ from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity, UserPopularity
 from recpipe.models.text_prototype import TextPrototype
 from recpipe.ranking.reasons import because, brought_by_any
-from recpipe.training.blending import fit_blend, search
+from recpipe.training.closed_forms.blending import fit_blend, search
 from recpipe.training.model_selection import best_for_nobody, choose_forms
 from recpipe.training.quality import measure
 from recpipe.training.windows import cut_windows

@@ -11,7 +11,7 @@ from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import Popularity
 from recpipe.models.text_prototype import TextPrototype
 from recpipe.ranking.reasons import because, brought_by_any
-from recpipe.training.guarding import SHARES, Compared, choose_shares
+from recpipe.training.closed_forms.guarding import SHARES, Compared, choose_shares
 from recpipe.training.networks import find_network
 
 BLEND = Blend([part_of(form, 24) for form in (ItemKNN(), TextPrototype(), Popularity(30.0))], [[0.3, 0.3, 0.4]] * len(SIZES))
