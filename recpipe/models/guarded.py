@@ -106,6 +106,11 @@ class Guarded:
         return ItemSpace(taught if pairs else taught.toarray(), space.bias, space.beside), blend
 
 
+def taught_of(learner: Learner) -> Learner:
+    """Return the taught learner of one that stands beside a blend, or the learner itself."""
+    return learner.network if isinstance(learner, Guarded) else learner
+
+
 def fused(one: NDArray[np.float32], other: NDArray[np.float32], share: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (users, items) reciprocal ranks of two scores, weighed by the share of the first."""
     weight = np.asarray(share, np.float64)[:, None]

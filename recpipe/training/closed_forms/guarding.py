@@ -20,6 +20,8 @@ from recpipe.training.quality import USERS_A_BLOCK, Window, hits_of
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the taught learner; the first leaves a size of the support to the blend."""
 DRAWS = 1000
+SURE = 1 / 1.96
+"""Of the distance to the lower end of a 95 % interval: a standard error."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,13 @@ def by_share(both: Guarded, window: Window, view: Any, k: int) -> NDArray[np.flo
 
 
 def choose_shares(compared: Compared, seed: int) -> list[float]:
-    """Return the learner's share for each size of the support; it has one only where its gain has a lower end above zero.
+    """Return the learner's share for each size of the support, as `clear_share` finds it.
 
     Few users have a support of just one size, so that the gain is looked at over all supports, too: a size takes the share of all
-    where it is clear for all, and the size's own users do not speak against it. Users without a support stand for themselves.
+    where its own users do not speak against it. Users without a support stand for themselves.
     """
     shares = []
-    some = compared.size > 0
-    common = clear_share(compared, some, seed)
+    common = clear_share(compared, compared.size > 0, seed)
     for size in range(len(SIZES)):
         rows = compared.size == size
         own = clear_share(compared, rows, seed)
@@ -99,12 +100,21 @@ def choose_shares(compared: Compared, seed: int) -> list[float]:
 
 
 def clear_share(compared: Compared, rows: NDArray[np.bool_], seed: int) -> int:
-    """Return the place of the best share in `SHARES`, 0 unless its gain over the blend has a 95 % interval above zero."""
+    """Return the place in `SHARES` of what some users justify.
+
+    The best share, if its gain over the blend has a 95 % interval above zero. Else a half, if its gain is above its standard error:
+    two fair rankings fused are seldom worse than the better one. Else none.
+    """
     if not rows.any():
         return 0
-    best = int(np.argmax(compared.ndcg[rows].mean(0)))
-    found = clustered_interval(_gain(compared, rows)[best], compared.person[rows], DRAWS, np.random.default_rng(seed), 2)
-    return best if found.low is not None and found.low > 0 else 0
+    best, half = int(np.argmax(compared.ndcg[rows].mean(0))), SHARES.index(0.5)
+    for place, errors in ((best, 1.0), (half, SURE)):
+        found = clustered_interval(_gain(compared, rows)[place], compared.person[rows], DRAWS, np.random.default_rng(seed), 2)
+        if found.value is None or found.low is None:
+            return 0
+        if found.value - errors * (found.value - found.low) > 0:
+            return place
+    return 0
 
 
 def summary_of_shares(found: Guarded, compared: Compared, known: int) -> dict[str, Any]:

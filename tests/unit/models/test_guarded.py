@@ -84,7 +84,7 @@ def compared(*gains, users=400, seed=0):
 
 
 def test_a_learner_has_no_share_where_it_is_not_clearly_better():
-    assert choose_shares(compared(0, 0, 0, 0, 0), 1) == [0] * len(SIZES)
+    assert choose_shares(compared(-0.01, -0.01, -0.01, -0.01, -0.01), 1) == [0] * len(SIZES)
     assert choose_shares(compared(-0.1, -0.1, -0.1, -0.1, -0.1), 1) == [0] * len(SIZES)
 
 
@@ -93,13 +93,19 @@ def test_a_learner_has_the_sizes_at_which_it_is_clearly_better():
     assert choose_shares(compared(0.1, -0.1, -0.1, -0.1, 0.1), 1) == [1, 0, 0, 0, 1]
 
 
-def test_a_size_with_few_users_takes_the_share_of_all():
+def test_where_a_gain_is_likely_and_not_clear_both_have_a_half():
+    random = np.random.default_rng(0)
+    noise = random.standard_normal(400)
+    gain = (noise - noise.mean()) * 0.1 + 0.008  # 1.6 standard errors above zero
+    table = 0.3 + np.array(SHARES)[None, :] * gain[:, None]
+    found = Compared(table, np.full(400, 2), np.arange(400, dtype=np.int32))
+    assert choose_shares(found, 1) == [0, 0, 0.5, 0, 0]
+
+
+def test_a_size_with_few_users_takes_the_share_of_all_unless_they_speak_against_it():
     found = compared(0.0, 0.1, 0.1, 0.1, 0.1)
-    few = np.flatnonzero(
-        (found.size < 4)
-        | (
-            np.arange(len(found.size))
-            == np.flatnonzero(found.size == 4)[np.argmax(found.ndcg[found.size == 4, -1] - found.ndcg[found.size == 4, 0])]
-        )
-    )
-    assert choose_shares(Compared(found.ndcg[few], found.size[few], found.person[few]), 1)[4] == 1
+    of_size = np.flatnonzero(found.size == 4)
+    gain = found.ndcg[of_size, -1] - found.ndcg[of_size, 0]
+    for one, wanted in ((of_size[np.argmax(gain)], 1), (of_size[np.argmin(gain)], 0)):
+        rows = np.r_[np.flatnonzero(found.size < 4), one]
+        assert choose_shares(Compared(found.ndcg[rows], found.size[rows], found.person[rows]), 1)[4] == wanted
