@@ -20,6 +20,7 @@ from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.files import to_json
 from recpipe.metrics.cluster_intervals import clustered_interval
 from recpipe.models.base import Learner
+from recpipe.models.guarded import taught_of
 from recpipe.models.io import load, read_config
 from recpipe.registry.model_folder import content_hash
 from recpipe.training.model_selection import Window, measure_views
@@ -83,7 +84,7 @@ def read_start(folder: Path, name: str, settings: Mapping[str, Any], facts: Mapp
             f"The model in {folder} was trained on texts of encoder '{config.get('encoder')}', the training input holds those of "
             f"'{facts['encoder']}': its numbers mean nothing there. Export the input with that encoder, or train without a start."
         )
-    learner = load(folder)
+    learner = taught_of(load(folder))  # the blend beside it is found anew
     held = dict(learner.settings)  # type: ignore[attr-defined]  # every learner that is taught has some
     other = sorted(key for key in held.keys() | settings.keys() if to_json(held.get(key)) != to_json(settings.get(key)))
     if other:
@@ -93,8 +94,20 @@ def read_start(folder: Path, name: str, settings: Mapping[str, Any], facts: Mapp
     return Start(folder, cast(Placed, learner), date.fromisoformat(str(config["fitted_until"])), content_hash(folder))
 
 
+def settings_of(folder: Path) -> dict[str, Any]:
+    """Return what is not learned of the model in a folder.
+
+    Raises
+    ------
+    MissingModel
+        If there is none.
+    """
+    return dict(read_config(folder).get("parameters", {}).get("settings", {}))
+
+
 def arrays_of(learner: Learner) -> dict[str, NDArray[np.float32]]:
     """Return what a learner has learned, by name of the tensor; learners with a head keep it in ``numbers``."""
+    learner = taught_of(learner)
     held = {field.name: getattr(learner, field.name) for field in fields(learner)}  # type: ignore[arg-type]
     numbers = held.get("numbers", held)
     return {name: value for name, value in numbers.items() if isinstance(value, np.ndarray)}
