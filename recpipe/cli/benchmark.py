@@ -23,7 +23,7 @@ def ratings(
     learner: Annotated[
         str,
         typer.Option(
-            help="ridge (default), ridge-gaussian, ridge-mean, ridge-bare, ridge-encoder, or a baseline: user-mean, user-median, damped-bias, item-kernel."
+            help="pooled (default), ridge, ridge-gaussian, ridge-mean, ridge-bare, ridge-encoder, or a closed form: user-mean, support-mean, user-median, damped-bias, item-kernel."
         ),
     ] = "",
     seed: Annotated[int, typer.Option(help="Of training; the same seed gives the same file.")] = 0,

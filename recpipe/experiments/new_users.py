@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from recpipe.config.settings import Settings
 from recpipe.dataset.history import Evidence
 from recpipe.dataset.protocol_facts import protocol_facts
 from recpipe.dataset.support import Support
-from recpipe.errors import BadSetting
+from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.experiments.split import Split, read_split
 from recpipe.experiments.split_evidence import split_evidence, split_support
 from recpipe.files import whole_file
@@ -33,7 +33,7 @@ from recpipe.pipeline.blocks import users_a_block
 from recpipe.ranking.order import rank
 
 LENGTH = 50
-DEFAULT = "default"
+DEFAULT, BLEND = "default", "blend"
 WITHHELD: Mapping[str, tuple[str, ...]] = {"age": ("age", "sales")}
 """What `--withhold` takes, and what the learner is told to do without."""
 FACTS = ("seed", "half_life_days", "last_events", "metric_k", "few_items", "new_user_days")
@@ -148,10 +148,10 @@ def make_learner(task: Task, evidence: Evidence, facts: Mapping[str, Any]) -> Le
 
     Its folders are named by what it learns from and how: a run that was killed goes on there, and no other comes by.
 
-    A learner whose numbers all have defaults is a closed form, and there is nothing to train; others go through training.
+    A closed form has nothing to train: its few numbers are chosen on users before the cut; others go through training.
     """
     from recpipe.dataset.folder import FACTS_FILE, files_of, write_episodes_folder
-    from recpipe.models.io import LEARNERS, load, save
+    from recpipe.models.io import load, save
     from recpipe.training.folder_claim import alone
     from recpipe.training.loop import train
 
@@ -162,12 +162,37 @@ def make_learner(task: Task, evidence: Evidence, facts: Mapping[str, Any]) -> Le
     model = task.work / f"model-{name}"
     if closed:
         with alone(model, say):
-            save(_told(LEARNERS[task.learner](), facts), model, facts)
+            save(closed_form(task.learner, evidence, facts), model, facts)
     else:
         episodes = task.work / f"episodes-{name}"
         write_episodes_folder(episodes, evidence, facts)
         train(episodes, model, config, same_input=files[FACTS_FILE].decode())
     return load(model)
+
+
+def closed_form(name: str, evidence: Evidence, facts: Mapping[str, Any]) -> Learner:
+    """Return a closed form whose numbers served the users of earlier windows best; as it comes, where the log is too short for any.
+
+    Raises
+    ------
+    BadSetting
+        If it cannot do without what is withheld.
+    """
+    from recpipe.models.io import LEARNERS
+    from recpipe.training.config import DEFAULTS
+    from recpipe.training.model_selection import choose_form
+    from recpipe.training.windows import windows_of
+
+    kind: Any = LEARNERS[name]
+    if facts["withhold"]:
+        if "withhold" not in {field.name for field in fields(kind)}:
+            raise BadSetting(f"Learner '{name}' cannot do without {' and '.join(facts['withhold'])}: leave --withhold away.")
+        told: Learner = kind(withhold=tuple(facts["withhold"]))
+        return told
+    chosen = choose_form(name, windows_of(evidence, facts, DEFAULTS), int(facts["metric_k"]), int(facts["seed"]))
+    if chosen is None and name == BLEND:
+        raise TrainingFailed("The log is too short to weigh closed forms on: no user comes back in it. Ask for one of them.")
+    return chosen or kind()
 
 
 def folder_name(task: Task, files: Mapping[str, bytes], config: Any) -> str:
@@ -184,6 +209,8 @@ def needs_no_training(name: str) -> bool:
     from recpipe.models.io import LEARNERS
 
     kind = LEARNERS.get(name)
+    if name == BLEND:
+        return True
     return kind is not None and all(f.default is not MISSING or f.default_factory is not MISSING for f in fields(kind))
 
 
@@ -248,12 +275,3 @@ def _check_task(task: Task) -> None:
         raise BadSetting(f"--withhold {', '.join(unknown)} is unknown: it takes {', '.join(WITHHELD)}.")
     if task.out.is_dir():
         raise BadSetting(f"--out {task.out} is a folder: name a file such as recs.parquet.")
-
-
-def _told(learner: Any, facts: Mapping[str, Any]) -> Any:
-    """Tell a closed form what it must do without."""
-    if not facts["withhold"]:
-        return learner
-    if "withhold" not in {field.name for field in fields(learner)}:
-        raise BadSetting(f"Learner '{learner.name}' cannot do without {' and '.join(facts['withhold'])}: leave --withhold away.")
-    return replace(learner, withhold=tuple(facts["withhold"]))

@@ -17,22 +17,26 @@ from safetensors.numpy import save as save_tensors
 from recpipe.errors import MissingModel, RecpipeError
 from recpipe.files import to_json, write_whole
 from recpipe.models.base import Learner
+from recpipe.models.blend import Blend
 from recpipe.models.ease import EASE
+from recpipe.models.guarded import Guarded
 from recpipe.models.heads import HEADS
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.pair_network import NETWORK, STACK, PairNetwork
-from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity
+from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity, UserPopularity
 from recpipe.models.prototypical import Prototypical
 from recpipe.models.text_prototype import TextPrototype
 
 FORMAT = 1
+GUARD = "guard"
+"""Key of ``config.json`` beside a taught learner: the blend of closed forms, and the learner's share for each size."""
 
 
+CLOSED_FORMS = (Popularity, UserPopularity, SeasonPopularity, CountryPopularity, ItemKNN, TextPrototype, EASE, Blend)
 LEARNERS: dict[str, Any] = {
-    **{kind.name: kind for kind in (Popularity, SeasonPopularity, CountryPopularity, ItemKNN, TextPrototype, Prototypical)},
+    **{kind.name: kind for kind in (*CLOSED_FORMS, Prototypical)},
     **HEADS,
     **dict.fromkeys((STACK, NETWORK), PairNetwork),
-    EASE.name: EASE,
 }
 """Every learner that can stand in a model folder, by its name."""
 
@@ -54,6 +58,10 @@ def save(learner: Learner, folder: Path, facts: Mapping[str, Any]) -> None:
     RecpipeError
         If the learner is none that `load` could read.
     """
+    if isinstance(learner, Guarded):
+        guard = {"parts": list(learner.blend.parts), "weights": learner.blend.weights, "shares": list(learner.shares)}
+        save(learner.network, folder, {**facts, GUARD: guard})
+        return
     if LEARNERS.get(learner.name) is not type(learner):
         raise RecpipeError(f"Learner '{learner.name}' cannot be saved: it is none of {', '.join(sorted(LEARNERS))}.")
     values = {field.name: getattr(learner, field.name) for field in fields(learner)}  # type: ignore[arg-type]
@@ -94,7 +102,8 @@ def load(folder: Path) -> Learner:
     if unknown:
         raise RecpipeError(f"Model folder {folder} and learner '{kind.name}' disagree about {', '.join(unknown)}. Train again.")
     learner: Learner = kind(**parameters)
-    return learner
+    guard = config.get(GUARD)
+    return Guarded(learner, Blend(guard["parts"], guard["weights"]), guard["shares"]) if guard else learner
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from recpipe.dataset.support import Support
 from recpipe.evidence.trends import (
     SEASONS_AHEAD,
     faded_counts,
+    faded_users,
     knows_season,
     log_popularity,
     log_share,
@@ -43,6 +44,31 @@ class Popularity:
     def items(self, evidence: Evidence) -> ItemSpace:
         """Place the items of a day: no vector to speak of, popularity as the bias."""
         return ItemSpace(np.zeros((len(evidence.catalogue), 1), np.float32), log_popularity(evidence, self.half_life_days))
+
+    def adapt(self, space: ItemSpace, support: Support) -> Matrix:
+        """Return zeros, (users, 1): nobody is anything of his own here."""
+        return np.zeros((len(support), 1), np.float32)
+
+
+@dataclass(frozen=True)
+class UserPopularity:
+    """Everybody gets what many users met, however often each of them did.
+
+    Where some customers order for a whole shop of their own, the events of an item say more of them than of who comes next.
+
+    Parameters
+    ----------
+    half_life_days
+        Age at which the last meeting of a user with an item counts half.
+    """
+
+    name: ClassVar[str] = "user_popularity"
+    half_life_days: float = 90.0
+
+    def items(self, evidence: Evidence) -> ItemSpace:
+        """Place the items of a day: no vector to speak of, popularity among users as the bias."""
+        bias = log_share(faded_users(evidence, self.half_life_days))
+        return ItemSpace(np.zeros((len(evidence.catalogue), 1), np.float32), bias)
 
     def adapt(self, space: ItemSpace, support: Support) -> Matrix:
         """Return zeros, (users, 1): nobody is anything of his own here."""

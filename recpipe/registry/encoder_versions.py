@@ -113,7 +113,7 @@ def register_encoder(settings: Settings, folder: Path, facts: Mapping[str, Any],
         return str(known.number)
     run = run_id or open_run(settings, f"{facts['method']} {facts['trained_until']}")
     _log_files(store, run, folder, fingerprint)
-    _log_facts(store, run, folder, facts, streamed=bool(run_id))
+    _log_facts(store, run, folder, facts)
     store.set_terminated(run)
     number = _add_version(settings, store, run, facts, fingerprint)
     log.info("Registered %s version %s (%s).", settings.promotion.registered_encoder, number, facts["method"])
@@ -128,9 +128,15 @@ def register_frozen(settings: Settings, folder: str) -> str:
 
 
 def open_run(settings: Settings, name: str) -> str:
-    """Open a run of the experiment, to which a fine-tuning streams its curves, and return its id."""
+    """Open a run of the experiment, to which a fine-tuning streams its curves, and return its id.
+
+    A run of that name that is still open belongs to a course that was given up: it is marked as killed.
+    """
     store = client(settings)
-    return str(store.create_run(experiment_id(store, settings.places), run_name=f"encoder {name}").info.run_id)
+    experiment, called = experiment_id(store, settings.places), f"encoder {name}"
+    for run in store.search_runs([experiment], f"attributes.run_name = '{called}' and attributes.status = 'RUNNING'"):
+        store.set_terminated(run.info.run_id, "KILLED")
+    return str(store.create_run(experiment, run_name=called).info.run_id)
 
 
 def encoder_files(folder: Path) -> list[Path]:
@@ -153,13 +159,14 @@ def _log_files(store: MlflowClient, run: str, folder: Path, fingerprint: str) ->
             store.log_artifact(run, str(folder / name), "training")
 
 
-def _log_facts(store: MlflowClient, run: str, folder: Path, facts: Mapping[str, Any], *, streamed: bool) -> None:
+def _log_facts(store: MlflowClient, run: str, folder: Path, facts: Mapping[str, Any]) -> None:
     """Log parameters, before and after, and the curves, where they were not streamed to the run while it learned."""
     from mlflow.entities import Metric, Param
 
     summary, now = read_json(folder / SUMMARY), int(time.time() * 1000)
     known = {**{k: v for k, v in facts.items() if k != "inputs"}, "config": summary.get("config", {})}
     store.log_batch(run, params=[Param(mlflow_name(name), text[:LONGEST_PARAM]) for name, text in leaves(known)][:100])
+    streamed = "loss" in store.get_run(run).data.metrics
     points = [] if streamed else [Metric(n, v, now, step) for step, row in curves(folder) for n, v in row.items()]
     measured = {name: summary[name] for name in ("before", "after") if name in summary}
     points += [Metric(mlflow_name(name), value, now, 0) for name, value in numbers(measured)]

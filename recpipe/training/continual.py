@@ -20,10 +20,12 @@ from recpipe.errors import BadSetting, TrainingFailed
 from recpipe.files import to_json
 from recpipe.metrics.cluster_intervals import clustered_interval
 from recpipe.models.base import Learner
+from recpipe.models.guarded import taught_of
 from recpipe.models.io import load, read_config
 from recpipe.registry.model_folder import content_hash
-from recpipe.training.model_selection import Window, measure_views
+from recpipe.training.model_selection import measure_views
 from recpipe.training.networks.network import Placed
+from recpipe.training.quality import Window
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +85,7 @@ def read_start(folder: Path, name: str, settings: Mapping[str, Any], facts: Mapp
             f"The model in {folder} was trained on texts of encoder '{config.get('encoder')}', the training input holds those of "
             f"'{facts['encoder']}': its numbers mean nothing there. Export the input with that encoder, or train without a start."
         )
-    learner = load(folder)
+    learner = taught_of(load(folder))  # the blend beside it is found anew
     held = dict(learner.settings)  # type: ignore[attr-defined]  # every learner that is taught has some
     other = sorted(key for key in held.keys() | settings.keys() if to_json(held.get(key)) != to_json(settings.get(key)))
     if other:
@@ -106,6 +108,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
 
 def arrays_of(learner: Learner) -> dict[str, NDArray[np.float32]]:
     """Return what a learner has learned, by name of the tensor; learners with a head keep it in ``numbers``."""
+    learner = taught_of(learner)
     held = {field.name: getattr(learner, field.name) for field in fields(learner)}  # type: ignore[arg-type]
     numbers = held.get("numbers", held)
     return {name: value for name, value in numbers.items() if isinstance(value, np.ndarray)}

@@ -29,19 +29,20 @@ from recpipe.dataset.history import Evidence
 from recpipe.errors import BadSetting, RecpipeError, TrainingFailed, Trouble
 from recpipe.files import to_json, write_whole
 from recpipe.models.base import Learner
+from recpipe.models.blend import Blend
 from recpipe.models.io import save
 from recpipe.models.pair_network import NETWORK
 from recpipe.training.cold_start import kept_for_others
 from recpipe.training.config import DEFAULTS, Config
 from recpipe.training.continual import Start, change, in_words, pick_window, read_start, settings_of, split_windows, tensors_of
 from recpipe.training.folder_claim import alone
-from recpipe.training.model_selection import Window, best_of, measure_closed_forms, measure_views, support_sizes
+from recpipe.training.model_selection import best_of, measure_closed_forms, measure_views, support_sizes
 from recpipe.training.networks import find_network
 from recpipe.training.networks.network import Network, Placed
-from recpipe.training.quality import Quality
+from recpipe.training.quality import Quality, Window
 from recpipe.training.summary import summarise
 from recpipe.training.transfer import clearly_better, cut_first_days, enough, knows_weeks, pull
-from recpipe.training.windows import draw, some_of, too_little, windows_of, windows_to_look_at
+from recpipe.training.windows import cut_newcomers, draw, some_of, too_little, windows_of, windows_to_look_at
 
 if TYPE_CHECKING:
     import torch
@@ -136,12 +137,14 @@ def teach(
         learner, course.best_step = given.begun.learner, 0
     quality = measure_views(learner, lessons.valid_views, lessons.valid, given.metric_k)
     measured = {learner.name: quality, **{name: held for name, (_, held) in baselines.items()}}
+    served, beside = shrink(given, lessons, learner, baselines)
     summary = {
         "best_step": course.best_step,
         "steps": course.rows[-1]["step"],
         "closed_form": closed_form.name,
         "device": given.device,
         "quality": summarise(measured, support_sizes(lessons.valid), given.metric_k, given.seed),
+        **beside,
     }
     came_from: dict[str, Any] = {}
     if given.begun:
@@ -153,9 +156,30 @@ def teach(
     from recpipe.training.curves import draw_plots
 
     draw_plots(out_dir / "plots", course.rows, summary["quality"], given.metric_k)
-    save(learner, out_dir, {**given.facts, "training": asdict(given.config), "best_step": course.best_step, **came_from})
+    save(served, out_dir, {**given.facts, "training": asdict(given.config), "best_step": course.best_step, **came_from})
     say(f"model of step {course.best_step} is in {out_dir}")
     return summary
+
+
+def shrink(
+    given: Given, lessons: Lessons, learner: Placed, baselines: Mapping[str, tuple[Learner, Quality]]
+) -> tuple[Learner, dict[str, Any]]:
+    """Return what serves, the learner beside the blend of closed forms, and what the summary says of it.
+
+    Another shop's model is left as it is: the few days of this one cannot tell who is better. A model for other shops has no
+    blend beside it, for its weights are this shop's; and where sales are withheld there is none that could do without them.
+    """
+    from recpipe.training.closed_forms.guarding import guard, summary_of_shares
+
+    blend = baselines["blend"][0] if "blend" in baselines else None
+    alone = given.other_shop or given.config.openings or given.facts.get("withhold")
+    if alone or not isinstance(blend, Blend):
+        return learner, {}
+    windows, views = [*lessons.valid, *lessons.newcomers], [*lessons.valid_views, *lessons.newcomer_views]
+    found, compared = guard(learner, blend, windows, views, given.metric_k, given.seed)
+    told = summary_of_shares(found, compared, len(support_sizes(lessons.valid)))
+    say(f"share of {learner.name} beside the blend of closed forms: {told['shares']}")
+    return (learner if min(found.shares) == 1 else found), told
 
 
 def take_over(given: Given, out_dir: Path) -> dict[str, Any]:
@@ -222,6 +246,8 @@ class Lessons:
         To learn from; the views as they are on the device.
     new, old
         Numbers of windows in ``past``: since the model that the run goes on from, and before.
+    newcomers, newcomer_views
+        Simulated newcomers of the weeks looked at, where there are any.
     """
 
     valid: list[Window]
@@ -231,6 +257,8 @@ class Lessons:
     items: list[Any]
     new: list[int]
     old: list[int]
+    newcomers: list[Window] = field(default_factory=list)
+    newcomer_views: list[Any] = field(default_factory=list)
 
     @property
     def episodes(self) -> int:
@@ -287,12 +315,14 @@ def look_back(given: Given) -> Lessons:
     valid_views = [network.look(window.evidence) for window in valid]
     views = [network.look(window.evidence) for window in past]
     items = [network.to_items(view, w.evidence.catalogue.available, given.device) for view, w in zip(views, past, strict=True)]
-    return Lessons(valid, valid_views, past, views, items, new, old)
+    newcomers = [] if given.other_shop or given.config.openings else cut_newcomers(given.evidence, given.facts, given.config)
+    newcomer_views = [network.look(window.evidence) for window in newcomers]
+    return Lessons(valid, valid_views, past, views, items, new, old, newcomers, newcomer_views)
 
 
 def measure_bar(given: Given, lessons: Lessons) -> dict[str, tuple[Learner, Quality]]:
     """Measure what needs no network: the closed forms, and with the pair network their stack."""
-    found = measure_closed_forms(lessons.valid, given.metric_k)
+    found = measure_closed_forms(lessons.valid, given.metric_k, lessons.past, given.seed)
     if given.config.learner != NETWORK:  # the stack weighs the same evidence, which costs the most to gather
         return found
     from recpipe.training.networks.candidate_softmax import closed_forms_of, fit_stack
@@ -397,14 +427,22 @@ def learn(given: Given, lessons: Lessons, course: Course, out_dir: Path, on_look
 
 
 def look(given: Given, lessons: Lessons, course: Course, step: int, out_dir: Path) -> None:
-    """Measure the network on the later weeks, keep it if it is the best so far, and write the checkpoint."""
+    """Measure the network on the later weeks, keep it if it is the best so far, and write the checkpoint.
+
+    It is measured on known users and on simulated newcomers; the mean of both decides.
+    """
     from recpipe.training import checkpoint
 
     learner = given.network.to_learner(course.tensors)
-    ndcg = float(measure_views(learner, lessons.valid_views, lessons.valid, given.metric_k).ndcg.mean())
+    known = float(measure_views(learner, lessons.valid_views, lessons.valid, given.metric_k).ndcg.mean())
+    apart = {"val_ndcg_known": known}
+    if lessons.newcomers:
+        newcomers = measure_views(learner, lessons.newcomer_views, lessons.newcomers, given.metric_k)
+        apart["val_ndcg_newcomers"] = float(newcomers.ndcg.mean())
+    ndcg = float(np.mean(list(apart.values())))
     if not course.rows or course.rows[-1]["step"] < step:
         loss = float(np.mean(course.losses)) if course.losses else None
-        course.rows.append({"step": step, "loss": loss, "val_ndcg": ndcg})
+        course.rows.append({"step": step, "loss": loss, "val_ndcg": ndcg, **apart})
     if (given.other_shop or step >= given.config.steps // 2) and ndcg > course.best_ndcg:
         course.best_step, course.best_ndcg, course.best = step, ndcg, copied(course.tensors)
     memory = checkpoint.optimiser_tensors(course.optimiser, course.tensors)

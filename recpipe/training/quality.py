@@ -17,6 +17,14 @@ USERS_A_BLOCK = 512
 
 
 @dataclass(frozen=True)
+class Window:
+    """Users of one instant, and what was known before it."""
+
+    evidence: Evidence
+    episodes: Episodes
+
+
+@dataclass(frozen=True)
 class Quality:
     """Quality of the lists of some users.
 
@@ -50,8 +58,14 @@ def _hits(
 ) -> NDArray[np.bool_]:
     """Return (users of a block, k): whether the item at each rank is one of the query."""
     stop = min(start + USERS_A_BLOCK, len(episodes))
-    scores = score_users(learner, space, episodes.support.users(start, stop))
-    hit = np.zeros((stop - start, k), bool)
+    return hits_of(score_users(learner, space, episodes.support.users(start, stop)), available, episodes, start, k)
+
+
+def hits_of(
+    scores: NDArray[np.float32], available: NDArray[np.bool_], episodes: Episodes, start: int, k: int
+) -> NDArray[np.bool_]:
+    """Return (users, k) whether the item at each rank is one of the query, from the scores of the episodes from ``start`` on."""
+    stop, hit = start + len(scores), np.zeros((len(scores), k), bool)
     if not np.isfinite(scores).all():  # the nights would rank nothing: no list hits anything, and training goes on to say why
         return hit
     barred = np.repeat(~available[None, :], len(scores), axis=0)

@@ -11,7 +11,7 @@ import numpy as np
 from recpipe.dataset.episodes import Episodes, as_of, choose, cut_as_new, cut_episodes, shorten, without_users
 from recpipe.dataset.history import Evidence
 from recpipe.training.cold_start import AGES, cut_openings
-from recpipe.training.model_selection import Window
+from recpipe.training.quality import Window
 
 if TYPE_CHECKING:
     from recpipe.training.config import Config
@@ -92,6 +92,31 @@ def cut_new_users(evidence: Evidence, facts: Mapping[str, Any], config: Config) 
         if len(known.history.user) and len(episodes) >= 2:
             windows.append(Window(known, episodes))
     return windows
+
+
+def cut_newcomers(evidence: Evidence, facts: Mapping[str, Any], config: Config) -> list[Window]:
+    """Cut the newest weeks as newcomers live them, beside the known users: one window, or none where nobody comes back in it.
+
+    Who comes after the cut is taken at the first items, and so is each `FORGET_EVERY`-th known user, whose past is hidden: there
+    are few real newcomers in two weeks. Nothing that training learns from lies behind the cut. Where all windows are of newcomers,
+    this one is the newest with the known users beside.
+    """
+    horizon = float(facts["horizon_days"]) if facts.get("window_days") else 7.0 * config.valid_weeks
+    back = 2 * max(1, round(horizon / 3)) if facts.get("window_days") else 7 * config.valid_weeks
+    cutoff, history = evidence.until - np.timedelta64(back, "D"), evidence.history
+    history = without_users(history, np.arange(0, len(history.user_ids), FORGET_EVERY), cutoff)
+    known = as_of(replace(evidence, history=history), cutoff, np.datetime64(str(facts["fitted_until"]), "D") - back)
+    if facts.get("window_days"):
+        known = replace(known, catalogue=evidence.catalogue)
+    episodes = cut_as_new(
+        history,
+        cutoff,
+        window_days=float(facts.get("window_days") or back),
+        horizon_days=horizon,
+        half_life_days=float(facts.get("half_life_days", 90)),
+        sizes=NEW_USER_SIZES,
+    )
+    return [some_of(Window(known, episodes))] if len(known.history.user) and len(episodes) >= 2 else []
 
 
 def some_of(window: Window) -> Window:

@@ -80,7 +80,7 @@ def test_the_loss_falls_and_the_curve_is_kept(done):
 
 def test_the_summary_holds_everybody_on_the_same_users(done):
     quality = done[1]["quality"]
-    closed_forms = {"stack", "popularity", "country_popularity", "item_knn", "text_prototype"}
+    closed_forms = {"stack", "popularity", "user_popularity", "country_popularity", "item_knn", "ease", "text_prototype", "blend"}
     assert {"pair_network", *closed_forms} == set(quality)
     users = {name: {bucket: entry["users"] for bucket, entry in held["ndcg@10"].items()} for name, held in quality.items()}
     assert all(found == users["popularity"] for found in users.values())
