@@ -137,7 +137,7 @@ def test_recent_sales_count_less_the_further_ahead_the_list_lies(evidence, make_
 
 
 def test_the_stack_sees_closed_forms_alone():
-    settings = {**SETTINGS, "recent": ["knn"], "closed_forms_alone": True}
+    settings = {**SMALL, "recent": ["knn"], "closed_forms_alone": True}
     names = layout_of(settings).features
     seen = {name.removeprefix("log ") for name, one in zip(names, used(settings), strict=True) if one}
     assert seen == {*KINDS, "recent knn", names[-1]} - {"category", "brand"}
