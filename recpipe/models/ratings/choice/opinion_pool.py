@@ -197,6 +197,6 @@ def gains_of(
     first, second = [answer(one, seen.levels) for one in chances], answer(other, seen.levels)
     tasks, place = np.unique(seen.task, return_inverse=True)
     draws = random.multinomial(len(tasks), np.full(len(tasks), 1 / len(tasks)), DRAWS)
-    times = [None, *(draw[place] for draw in draws)]
+    times: list[Ints | None] = [None, *(draw[place] for draw in draws)]
     second_loss = np.array([loss(second, seen, each, fold) for each in times])
-    return np.array([[loss(one, seen, each, fold) for each in times] for one in first]) - second_loss
+    return np.asarray([[loss(one, seen, each, fold) for each in times] for one in first] - second_loss)
