@@ -142,7 +142,7 @@ def best_of(seen: Rehearsed, closed: int, seed: int = 0) -> Floats:
     gains = gains_of(seen, chances, chances[best], random)
     near = gains[:, 0] <= gains[:, 1:].std(1)
     near[best] = True
-    return np.r_[near / near.sum(), np.zeros(len(seen.logs) - closed)]
+    return np.asarray(np.r_[near / near.sum(), np.zeros(len(seen.logs) - closed)])
 
 
 def fit_weights(seen: Rehearsed, centre: Floats, pull: float = PULL) -> Floats:
