@@ -31,8 +31,8 @@ from recpipe.models.io import load
 from recpipe.models.pair_network import HIDDEN, PairNetwork, look, start
 from recpipe.models.text_prototype import TextPrototype
 from recpipe.training.cold_start import AGES, opening
-from recpipe.training.model_selection import ITEM_KNNS, POPULARITIES, Window
-from recpipe.training.quality import measure, measure_in
+from recpipe.training.model_selection import ITEM_KNNS, POPULARITIES
+from recpipe.training.quality import Window, measure, measure_in
 
 HORIZON = 7.0
 CLOSED_FORMS: tuple[Learner, ...] = (*POPULARITIES, *ITEM_KNNS, TextPrototype(), TextPrototype(popularity_weight=0.1))

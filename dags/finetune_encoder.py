@@ -36,9 +36,9 @@ from typing import Any
 
 from airflow.sdk import Asset, dag, task
 
-from recpipe.airflow.approval import ask_before
+from recpipe.airflow.approval_tasks import ask_before
 from recpipe.airflow.defaults import MONTHLY, day_param, default_args, run_day, run_folder, run_limit, schedule, table
-from recpipe.airflow.jobs.job_operator import job
+from recpipe.airflow.jobs.job_operator import job, processes
 from recpipe.airflow.sensors import DaySensor
 from recpipe.config.settings import load_settings
 
@@ -130,11 +130,13 @@ def finetune_encoder() -> None:
         task_id="finetune",
         command=[
             *("recpipe", "finetune-encoder", "--episodes", exported["episodes"], "--encoder", exported["encoder"]),
-            *("--out", exported["out"], "--live-run", exported["run"], *SETTINGS.training.finetune_options),
+            *("--out", exported["out"], "--live-run", exported["run"], "--processes", str(processes(SETTINGS))),
+            *SETTINGS.training.finetune_options,
         ],
         makes=f"{exported['out']}/summary.json",
         execution_timeout=timedelta(hours=8),  # a full course on processors alone takes hours
         pool="gpu",
+        shares_work=True,
         queue=SETTINGS.training.train_queue,
     )
     wait_for_days >> exported

@@ -19,9 +19,9 @@ from recpipe.dataset.history import Evidence
 from recpipe.evidence import kinds as ours
 from recpipe.evidence.ease_weights import ease_weights
 from recpipe.evidence.item_features import Pairs, _log_price, trends
-from recpipe.evidence.knn import greatest, interactions
+from recpipe.evidence.knn import interactions
 from recpipe.evidence.layout import FORMER, TRENDS, used
-from recpipe.evidence.pair_patterns import greatest_of, union, values_at
+from recpipe.evidence.pair_patterns import greatest, greatest_of, union, values_at
 from recpipe.evidence.text_neighbours import weigh_words
 
 SAMPLE = 400

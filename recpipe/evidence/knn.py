@@ -7,9 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recpipe.dataset.history import History
-
-CELLS_A_BLOCK = 4_000_000
-"""Entries of a block of dense similarities (16 MB): bounds memory for large catalogues."""
+from recpipe.evidence.pair_patterns import CELLS_A_BLOCK, greatest
 
 
 def interactions(history: History, items: int) -> sp.csr_matrix:
@@ -69,21 +67,3 @@ def _best(
     dense /= (own[mine] ** power)[:, None] * (own ** (1 - power))[None, :] + np.float32(shrinkage + 1e-9)
     column, value, kept = greatest(dense, neighbours)
     return sp.csr_matrix((value, column, np.r_[0, np.cumsum(kept)]), shape=(count, items))
-
-
-def greatest(dense: NDArray[np.float32], keep: int) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
-    """Return columns and values of the greatest positive entries of each row, and how many each row has.
-
-    Of equal ones the first columns count. Whole rows are sorted: where most entries are zero that is thirty times as fast as
-    `numpy.argpartition`.
-    """
-    keep = min(keep, dense.shape[1])
-    if not keep or not len(dense):
-        return np.zeros(0, np.intp), np.zeros(0, np.float32), np.zeros(len(dense), np.intp)
-    bar = np.maximum(np.sort(dense, axis=1)[:, dense.shape[1] - keep], 0)[:, None]
-    chosen = (dense >= bar) & (dense > 0)
-    over = np.flatnonzero(chosen.sum(1) > keep)
-    equal, above = dense[over] == bar[over], dense[over] > bar[over]
-    chosen[over] = above | (equal & (np.cumsum(equal, axis=1) <= keep - above.sum(1, keepdims=True)))
-    row, column = np.nonzero(chosen)
-    return column, dense[row, column], np.bincount(row, minlength=len(dense))

@@ -9,8 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recpipe.evidence.knn import CELLS_A_BLOCK, greatest
-
+CELLS_A_BLOCK = 4_000_000
+"""Entries of a block of dense similarities (16 MB): bounds memory for large catalogues."""
 Vectors = NDArray[np.float32] | sp.csr_matrix
 
 
@@ -79,3 +79,21 @@ def rows_of(pattern: sp.csr_matrix) -> NDArray[np.intp]:
 
 def _keys(matrix: sp.csr_matrix) -> NDArray[np.int64]:
     return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr)) * matrix.shape[1] + matrix.indices
+
+
+def greatest(dense: NDArray[np.float32], keep: int) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
+    """Return columns and values of the greatest positive entries of each row, and how many each row has.
+
+    Of equal ones the first columns count. Whole rows are sorted: where most entries are zero that is thirty times as fast as
+    `numpy.argpartition`.
+    """
+    keep = min(keep, dense.shape[1])
+    if not keep or not len(dense):
+        return np.zeros(0, np.intp), np.zeros(0, np.float32), np.zeros(len(dense), np.intp)
+    bar = np.maximum(np.sort(dense, axis=1)[:, dense.shape[1] - keep], 0)[:, None]
+    chosen = (dense >= bar) & (dense > 0)
+    over = np.flatnonzero(chosen.sum(1) > keep)
+    equal, above = dense[over] == bar[over], dense[over] > bar[over]
+    chosen[over] = above | (equal & (np.cumsum(equal, axis=1) <= keep - above.sum(1, keepdims=True)))
+    row, column = np.nonzero(chosen)
+    return column, dense[row, column], np.bincount(row, minlength=len(dense))

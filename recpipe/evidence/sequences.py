@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recpipe.dataset.history import History
-from recpipe.evidence.knn import CELLS_A_BLOCK, greatest
+from recpipe.evidence.pair_patterns import CELLS_A_BLOCK, greatest
 
 STEPS = 8
 """Moments of a user that are looked ahead."""

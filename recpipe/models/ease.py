@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from recpipe.dataset.history import Evidence
 from recpipe.dataset.support import Support, support_weights
 from recpipe.evidence.ease_weights import ease_weights
-from recpipe.evidence.knn import greatest, interactions
+from recpipe.evidence.knn import interactions
+from recpipe.evidence.pair_patterns import greatest
 from recpipe.evidence.trends import log_popularity
 from recpipe.models.base import ItemSpace, Matrix
 

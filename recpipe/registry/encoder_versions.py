@@ -113,7 +113,7 @@ def register_encoder(settings: Settings, folder: Path, facts: Mapping[str, Any],
         return str(known.number)
     run = run_id or open_run(settings, f"{facts['method']} {facts['trained_until']}")
     _log_files(store, run, folder, fingerprint)
-    _log_facts(store, run, folder, facts, streamed=bool(run_id))
+    _log_facts(store, run, folder, facts)
     store.set_terminated(run)
     number = _add_version(settings, store, run, facts, fingerprint)
     log.info("Registered %s version %s (%s).", settings.promotion.registered_encoder, number, facts["method"])
@@ -159,13 +159,14 @@ def _log_files(store: MlflowClient, run: str, folder: Path, fingerprint: str) ->
             store.log_artifact(run, str(folder / name), "training")
 
 
-def _log_facts(store: MlflowClient, run: str, folder: Path, facts: Mapping[str, Any], *, streamed: bool) -> None:
+def _log_facts(store: MlflowClient, run: str, folder: Path, facts: Mapping[str, Any]) -> None:
     """Log parameters, before and after, and the curves, where they were not streamed to the run while it learned."""
     from mlflow.entities import Metric, Param
 
     summary, now = read_json(folder / SUMMARY), int(time.time() * 1000)
     known = {**{k: v for k, v in facts.items() if k != "inputs"}, "config": summary.get("config", {})}
     store.log_batch(run, params=[Param(mlflow_name(name), text[:LONGEST_PARAM]) for name, text in leaves(known)][:100])
+    streamed = "loss" in store.get_run(run).data.metrics
     points = [] if streamed else [Metric(n, v, now, step) for step, row in curves(folder) for n, v in row.items()]
     measured = {name: summary[name] for name in ("before", "after") if name in summary}
     points += [Metric(mlflow_name(name), value, now, 0) for name, value in numbers(measured)]

@@ -23,8 +23,9 @@ from recpipe.models.base import Learner
 from recpipe.models.guarded import taught_of
 from recpipe.models.io import load, read_config
 from recpipe.registry.model_folder import content_hash
-from recpipe.training.model_selection import Window, measure_views
+from recpipe.training.model_selection import measure_views
 from recpipe.training.networks.network import Placed
+from recpipe.training.quality import Window
 
 if TYPE_CHECKING:
     import torch

@@ -36,10 +36,10 @@ from recpipe.training.cold_start import kept_for_others
 from recpipe.training.config import DEFAULTS, Config
 from recpipe.training.continual import Start, change, in_words, pick_window, read_start, settings_of, split_windows, tensors_of
 from recpipe.training.folder_claim import alone
-from recpipe.training.model_selection import Window, best_of, measure_closed_forms, measure_views, support_sizes
+from recpipe.training.model_selection import best_of, measure_closed_forms, measure_views, support_sizes
 from recpipe.training.networks import find_network
 from recpipe.training.networks.network import Network, Placed
-from recpipe.training.quality import Quality
+from recpipe.training.quality import Quality, Window
 from recpipe.training.summary import summarise
 from recpipe.training.transfer import clearly_better, cut_first_days, enough, knows_weeks, pull
 from recpipe.training.windows import cut_newcomers, draw, some_of, too_little, windows_of, windows_to_look_at

@@ -23,8 +23,7 @@ from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopul
 from recpipe.models.text_prototype import TextPrototype
 from recpipe.training.closed_forms.blending import fit_blend
 from recpipe.training.networks.network import Placed
-from recpipe.training.quality import USERS_A_BLOCK, Quality, hits_of, measure, measure_in
-from recpipe.training.quality import Window as Window
+from recpipe.training.quality import USERS_A_BLOCK, Quality, Window, hits_of, measure, measure_in
 
 POPULARITIES: tuple[Learner, ...] = tuple(Popularity(half_life) for half_life in (7.0, 14.0, 30.0, 90.0, 365.0))
 EVERYBODY: tuple[Learner, ...] = (*POPULARITIES, UserPopularity(90.0), UserPopularity(365.0))

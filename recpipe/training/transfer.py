@@ -15,7 +15,7 @@ import numpy as np
 
 from recpipe.dataset.episodes import as_of, cut_at_order
 from recpipe.dataset.history import Evidence, events_of
-from recpipe.training.model_selection import Window
+from recpipe.training.quality import Window
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import numpy as np
 from recpipe.dataset.episodes import Episodes, as_of, choose, cut_as_new, cut_episodes, shorten, without_users
 from recpipe.dataset.history import Evidence
 from recpipe.training.cold_start import AGES, cut_openings
-from recpipe.training.model_selection import Window
+from recpipe.training.quality import Window
 
 if TYPE_CHECKING:
     from recpipe.training.config import Config

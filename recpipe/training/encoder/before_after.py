@@ -18,8 +18,7 @@ from recpipe.dataset.history import Evidence
 from recpipe.dataset.support import Support
 from recpipe.metrics.intervals import ends, mean_draws
 from recpipe.models.text_prototype import TextPrototype
-from recpipe.training.model_selection import Window
-from recpipe.training.quality import Quality, measure
+from recpipe.training.quality import Quality, Window, measure
 
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Weights of popularity beside cosines that are tried on the last window, for the frozen and the tuned vectors alike."""

@@ -15,7 +15,7 @@ from recpipe.training.encoder.before_after import with_vectors
 from recpipe.training.encoder.devices.place import Place
 from recpipe.training.encoder.finetune_config import Config
 from recpipe.training.encoder.pair_batches import draw_batch, windows_back
-from recpipe.training.model_selection import Window
+from recpipe.training.quality import Window
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recpipe.dataset.episodes import Episodes, as_of, choose, cut_episodes, shorten
 from recpipe.dataset.history import Evidence
-from recpipe.training.model_selection import Window
+from recpipe.training.quality import Window
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recpipe.evidence.knn import greatest
+from recpipe.evidence.pair_patterns import greatest
 
 
 @given(

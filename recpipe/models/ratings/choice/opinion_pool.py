@@ -142,7 +142,8 @@ def best_of(seen: Rehearsed, closed: int, seed: int = 0) -> Floats:
     gains = gains_of(seen, chances, chances[best], random)
     near = gains[:, 0] <= gains[:, 1:].std(1)
     near[best] = True
-    return np.asarray(np.r_[near / near.sum(), np.zeros(len(seen.logs) - closed)])
+    shares: Floats = np.r_[near / near.sum(), np.zeros(len(seen.logs) - closed)]
+    return shares
 
 
 def fit_weights(seen: Rehearsed, centre: Floats, pull: float = PULL) -> Floats:
@@ -197,6 +198,7 @@ def gains_of(
     first, second = [answer(one, seen.levels) for one in chances], answer(other, seen.levels)
     tasks, place = np.unique(seen.task, return_inverse=True)
     draws = random.multinomial(len(tasks), np.full(len(tasks), 1 / len(tasks)), DRAWS)
-    times: list[Ints | None] = [None, *(draw[place] for draw in draws)]
+    times = [None, *(draw[place] for draw in draws)]
     second_loss = np.array([loss(second, seen, each, fold) for each in times])
-    return np.asarray([[loss(one, seen, each, fold) for each in times] for one in first] - second_loss)
+    less: Floats = np.array([[loss(one, seen, each, fold) for each in times] for one in first]) - second_loss
+    return less

@@ -17,7 +17,7 @@ from recpipe.training.encoder.optimisation.optimisers import share_of_rate
 from recpipe.training.encoder.state import Course, Progress, keep
 from recpipe.training.encoder.updates.gradients import Lesson, add_gradients
 from recpipe.training.encoder.updates.looks import look
-from recpipe.training.model_selection import Window
+from recpipe.training.quality import Window
 
 REPORT_EVERY = 10
 

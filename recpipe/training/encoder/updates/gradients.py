@@ -17,7 +17,7 @@ from recpipe.training.encoder.objectives import unit_vectors
 from recpipe.training.encoder.pair_batches import Batch, draw_batch
 from recpipe.training.encoder.state import Course
 from recpipe.training.encoder.word_views import View
-from recpipe.training.model_selection import Window
+from recpipe.training.quality import Window
 
 
 @dataclass(frozen=True)

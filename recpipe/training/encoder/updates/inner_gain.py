@@ -21,7 +21,7 @@ from recpipe.training.encoder.objectives import unit_vectors
 from recpipe.training.encoder.pair_batches import Batch
 from recpipe.training.encoder.state import Course
 from recpipe.training.encoder.updates.looks import vectors_of
-from recpipe.training.model_selection import Window
+from recpipe.training.quality import Window
 
 EPISODES, CANDIDATES, NEGATIVES = 300, 50, 16
 """Users that are measured; items that each one's is ranked among; items that the inner steps tell the support from, which are

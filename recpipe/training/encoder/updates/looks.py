@@ -15,8 +15,7 @@ from recpipe.training.encoder.devices.place import Place
 from recpipe.training.encoder.meta.inner_steps import copies, put_back
 from recpipe.training.encoder.objectives import unit_vectors
 from recpipe.training.encoder.state import Course, Progress
-from recpipe.training.model_selection import Window
-from recpipe.training.quality import measure
+from recpipe.training.quality import Window, measure
 
 TEXTS_AT_ONCE = 128
 MAX_TOKENS = 256
