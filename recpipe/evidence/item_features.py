@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from recpipe.dataset.catalogue import Catalogue
 from recpipe.dataset.history import Evidence
 from recpipe.evidence.kinds import evidence_of_kinds
-from recpipe.evidence.layout import FORMER, KINDS, TRENDS, layout_of, used
+from recpipe.evidence.layout import FORMER, TRENDS, USUAL, USUAL_RECENT, layout_of, used
 from recpipe.evidence.trends import SEASONS_AHEAD, faded_counts, faded_users, season_counts
 
 RECENT = [TRENDS.index(name) for name in ("14 days", "30 days", "90 days")]
@@ -21,7 +21,9 @@ RECENT = [TRENDS.index(name) for name in ("14 days", "30 days", "90 days")]
 FADE_DAYS = 14.0
 
 SETTINGS: Mapping[str, Any] = {
-    "kinds": KINDS,  # of evidence; those that the catalogue cannot give are left out of a model that is trained there
+    "kinds": USUAL,  # of evidence; those that the catalogue cannot give are left out of a model that is trained there
+    "recent": USUAL_RECENT,
+    "fade": 0.7,  # what each later moment of a support takes from an item's weight in the means of `recent`
     "neighbours": 60,  # kept of each kind, for each item
     "popular": 200,  # items that are candidates for everybody
     "user_power": 0.5,

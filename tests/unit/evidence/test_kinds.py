@@ -21,7 +21,7 @@ from recpipe.models.base import score_users
 from recpipe.models.pair_network import moment_weights, weights_of
 from recpipe.training.networks import find_network
 
-SMALL = {**SETTINGS, "neighbours": 8, "popular": 6, "text_neighbours": 4, "ease_strength": 5.0}
+SMALL = {**SETTINGS, "kinds": KINDS, "recent": (), "neighbours": 8, "popular": 6, "text_neighbours": 4, "ease_strength": 5.0}
 RECENT = {**SMALL, "recent": ["knn", "met_next"], "fade": 0.5}
 DAY = np.timedelta64(1, "D")
 BEGIN = np.datetime64("2011-03-01T00:00:00", "us")
@@ -62,7 +62,7 @@ def test_a_kind_that_the_catalogue_cannot_give_is_left_out(evidence, branded):
     assert kinds_given(KINDS, branded.catalogue) == KINDS
     unnamed = dataclasses.replace(branded.catalogue, brands=[""] * 70)
     assert "brand" not in kinds_given(KINDS, unnamed)
-    network = find_network("pair_network").for_catalogue(evidence.catalogue)
+    network = find_network("pair_network").with_settings(kinds=KINDS).for_catalogue(evidence.catalogue)
     wide = len(layout_of(network.settings).features)
     assert network.start(None, 0, 0)["weights"].shape == (2, wide)
     assert "log tuned" not in layout_of(network.settings).features

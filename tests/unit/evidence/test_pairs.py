@@ -24,7 +24,7 @@ from recpipe.models.pair_network import candidates_of, judged_by, look
 from recpipe.training.networks import find_network
 from recpipe.training.networks.candidate_softmax import scores
 
-SMALL = {**SETTINGS, "neighbours": 8, "popular": 6, "text_neighbours": 4, "ease_strength": 5.0}
+SMALL = {**SETTINGS, "kinds": KINDS, "recent": (), "neighbours": 8, "popular": 6, "text_neighbours": 4, "ease_strength": 5.0}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_no_item_speaks_for_itself(evidence):
 
 def test_withheld_sales_reach_no_score(evidence, make_support):
     """Anonymous sales change what sells, and nothing else: a learner that does without sales gives the same bits."""
-    network = find_network("pair_network")
+    network = find_network("pair_network").with_settings(**SMALL)
     start = network.initial_tensors(None, 0, 0, "cpu")
     more = dataclasses.replace(
         evidence,
