@@ -36,7 +36,7 @@ from typing import Any
 
 from airflow.sdk import Asset, dag, task
 
-from recpipe.airflow.approval import ask_before
+from recpipe.airflow.approval_tasks import ask_before
 from recpipe.airflow.defaults import MONTHLY, day_param, default_args, run_day, run_folder, run_limit, schedule, table
 from recpipe.airflow.jobs.job_operator import job
 from recpipe.airflow.sensors import DaySensor

@@ -37,7 +37,7 @@ from typing import Any
 
 from airflow.sdk import Asset, dag, task
 
-from recpipe.airflow.approval import ask_before
+from recpipe.airflow.approval_tasks import ask_before
 from recpipe.airflow.defaults import (
     WEEKLY,
     day_param,

@@ -25,11 +25,11 @@ from benchmarks.scale.prototype import Sparse, causes
 from benchmarks.scale.stages import Shop
 from recpipe.config.settings import load_settings
 from recpipe.dataset.support import take
-from recpipe.evidence import item_features as ours
+from recpipe.evidence.gathering import gather
 from recpipe.evidence.item_features import Pairs
 from recpipe.evidence.knn import interactions
 from recpipe.models.base import ItemSpace
-from recpipe.models.pair_network import knowledge
+from recpipe.models.pair_network import knowledge, width_of
 from recpipe.tables.recommendations import night as nights
 from recpipe.tables.recommendations.night import Night
 
@@ -85,7 +85,7 @@ def with_evidence(night: Night, pairs: Pairs) -> None:
     with metered(f"vectors of reasons, {REASONS_AT_ONCE} items at a time", items=items):
         parts = [_brought(learner, pairs, rows) for rows in _runs(items, REASONS_AT_ONCE)]
     gain, item, by = (np.concatenate(each) for each in zip(*parts, strict=True))
-    vectors = sp.csr_matrix((gain, (item, by)), shape=(items, items + 1), dtype=np.float32)
+    vectors = sp.csr_matrix((gain, (item, by)), shape=(items, width_of(pairs)), dtype=np.float32)
     placed: ItemSpace = learner.place(pairs)
     night.__dict__["space"] = ItemSpace(vectors, placed.bias, placed.beside)
 
@@ -98,13 +98,13 @@ def _runs(count: int, size: int) -> Iterator[Rows]:
 def _brought(learner: Any, pairs: Pairs, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.int32], Rows]:
     """Return what some items, each alone, bring to others: gains, the others, and who brings them."""
     eye = sp.csr_matrix((np.ones(len(rows), np.float32), (np.arange(len(rows)), rows)), shape=(len(rows), len(pairs)))
-    alone = ours.gather(pairs, eye)
+    alone = gather(pairs, eye)
     owner = np.repeat(np.arange(len(rows)), np.diff(alone.indptr))
     gain = learner._judge(alone.seen, alone.k[owner])
     silent = np.zeros_like(alone.seen)
     silent[:, -1] = alone.seen[:, -1]
     gain -= learner._judge(silent, np.ones(len(silent), np.int64))
-    spoken = (alone.seen[:, : len(ours.CHANNELS)] != 0).any(1) & (gain > 0)
+    spoken = (alone.seen[:, : pairs.value.shape[1]] != 0).any(1) & (gain > 0)
     return gain[spoken], alone.item[spoken], rows[owner[spoken]]
 
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from benchmarks.scale.metering import metered, say
 from benchmarks.scale.prototype import Sparse
-from recpipe.evidence import item_features as ours
 from recpipe.evidence.item_features import Pairs
+from recpipe.evidence.layout import TRENDS, layout_of, used
 from recpipe.evidence.trends import SEASONS_AHEAD
 from recpipe.models.io import load
 from recpipe.models.pair_network import knowledge
@@ -62,13 +62,13 @@ def make_pairs(catalogue: Catalogue, partners: int, settings: dict[str, Any]) ->
     kept = np.ones(near.shape, bool)
     kept[:, 1:] = near[:, 1:] != near[:, :-1]
     item: NDArray[np.int32] = near[kept].astype(np.int32)
-    value = rng.random((len(item), len(ours.CHANNELS)), np.float32)
+    value = rng.random((len(item), len(layout_of(settings).kinds)), np.float32)
     value[rng.random(value.shape) >= SPOKEN] = 0
-    trend = np.repeat(np.log1p(catalogue.weight * 1000)[:, None], len(ours.TRENDS), axis=1).astype(np.float32)
+    trend = np.repeat(np.log1p(catalogue.weight * 1000)[:, None], len(TRENDS), axis=1).astype(np.float32)
     popular = np.sort(np.argsort(-catalogue.weight)[:200]).astype(np.int32)
     season, price = np.zeros((SEASONS_AHEAD, ITEMS), np.float32), np.zeros(ITEMS, np.float32)
     indptr = np.r_[0, np.cumsum(kept.sum(1))].astype(np.int64)
-    return Pairs(indptr, item, value, trend, season, popular, price, ours.used(settings))
+    return Pairs(indptr, item, value, trend, season, popular, price, used(settings))
 
 
 def make_supports(catalogue: Catalogue, size: int) -> sp.csr_matrix:

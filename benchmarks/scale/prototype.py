@@ -16,7 +16,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recpipe.evidence.item_features import CHANNELS, RECENT, SETTLED, features
+from recpipe.evidence.item_features import RECENT
+from recpipe.evidence.layout import SETTLED
 
 F32, F64 = np.float32, np.float64
 Scratch = tuple[NDArray[Any], ...]
@@ -167,10 +168,10 @@ class Sparse:
 
     def __init__(self, learner: Any, pairs: Any, bias: NDArray[np.floating[Any]]) -> None:
         self.pairs = pairs
-        channels = np.flatnonzero(pairs.used[: len(CHANNELS)]).astype(np.int64)
+        channels = np.flatnonzero(pairs.used[: pairs.value.shape[1]]).astype(np.int64)
         self.value = np.ascontiguousarray(pairs.value[:, channels])
         self.weights = learner.weights[0].astype(F64), learner.weights[1].astype(F64)
-        self.slots = channels, channels + (len(features()) - 2) // 2
+        self.slots = channels, channels + (len(pairs.used) - 2) // 2
         self.bias = bias.astype(F32)
         self.bias_order = np.lexsort((np.arange(len(bias)), -self.bias)).astype(np.int64)
         self.trend = np.ascontiguousarray(pairs.trend[:, SETTLED])

@@ -16,10 +16,12 @@ from benchmarks.scale import sparse_evidence
 from benchmarks.scale.metering import metered, say
 from recpipe.dataset.catalogue import Catalogue
 from recpipe.dataset.history import Evidence
-from recpipe.evidence import item_features as ours
+from recpipe.evidence import kinds as ours
 from recpipe.evidence.ease_weights import ease_weights
-from recpipe.evidence.item_features import Pairs
+from recpipe.evidence.item_features import Pairs, _log_price, trends
 from recpipe.evidence.knn import greatest, interactions
+from recpipe.evidence.layout import FORMER, TRENDS, used
+from recpipe.evidence.pair_patterns import greatest_of, union, values_at
 from recpipe.evidence.text_neighbours import weigh_words
 
 SAMPLE = 400
@@ -46,16 +48,18 @@ def build(evidence: Evidence, settings: Mapping[str, Any], full: bool) -> Pairs:
         sample_ours(catalogue, settings["neighbours"])
     kinds |= ease_of(met, kinds["words"], catalogue, settings, full)
     with metered("union, category, values"):
-        pattern = ours._union([kinds[name] for name in ours.CHANNELS if name in kinds], items)
-        kinds["category"] = ours._same_category(catalogue, pattern)
-        value = np.stack([ours._values_at(kinds[name], pattern) for name in ours.CHANNELS], axis=1)
+        pattern = union([kinds[name] for name in FORMER if name in kinds], items)
+        said = {name: values_at(kind, pattern) for name, kind in kinds.items()} | {
+            "category": ours.same_category(catalogue, pattern)
+        }
+        value = np.stack([said[name] for name in FORMER], axis=1)
     with metered("trends"):
-        trend, season = ours.trends(evidence)
-    mixed = trend[:, : ours.TRENDS.index("season")].sum(1)
+        trend, season = trends(evidence)
+    mixed = trend[:, : TRENDS.index("season")].sum(1)
     popular = np.sort(np.lexsort((np.arange(items), -mixed))[: settings["popular"]]).astype(np.int32)
     layout = pattern.indptr.astype(np.int64), pattern.indices.astype(np.int32)
     say(pairs=pattern.nnz, pairs_an_item=round(pattern.nnz / items, 1))
-    return Pairs(*layout, value, trend, season, popular, ours._log_price(catalogue), ours.used(settings))
+    return Pairs(*layout, value, trend, season, popular, _log_price(catalogue), used({**settings, "kinds": FORMER}))
 
 
 def warm_up(met: sp.csr_matrix, settings: Mapping[str, Any]) -> None:
@@ -94,7 +98,7 @@ def ease_of(met: sp.csr_matrix, words: sp.csr_matrix, catalogue: Catalogue, sett
     """Return the kinds of EASE: recpipe's own, or with a sparse stand-in for those that are spread over like items."""
     items, keep = met.shape[1], settings["neighbours"]
     if full:
-        like = ours._alike_in_text(catalogue, keep, settings["text_neighbours"])[0]
+        like = ours._like_words(catalogue, settings)
         with metered("recpipe: EASE in four kinds", items=items):
             return dict(ours._ease_kinds(met, like, settings))
     with metered("recpipe: EASE's inverse", items=items):
@@ -102,8 +106,8 @@ def ease_of(met: sp.csr_matrix, words: sp.csr_matrix, catalogue: Catalogue, sett
     with metered("its best of each row, two kinds"):
         users = np.asarray((met > 0).sum(0)).ravel()[taken]
         found = {
-            "ease": ours._sparse(weights, taken, taken, items, keep),
-            "rare_ease": ours._sparse(weights / (users + 5.0)[None, :] ** 0.3, taken, taken, items, keep),
+            "ease": greatest_of(weights, taken, taken, items, keep),
+            "rare_ease": greatest_of(weights / (users + 5.0)[None, :] ** 0.3, taken, taken, items, keep),
         }
     sums = np.maximum(np.asarray(words.sum(1)).ravel(), 1e-9)
     like = sp.csr_matrix(sp.diags(1 / sums) @ words).astype(np.float32)

@@ -197,21 +197,13 @@ def wide(shop: Shop) -> None:
 
 def items(shop: Shop) -> None:
     """Place the items by the model, with the parts of its evidence."""
-    from recpipe.evidence import item_features
+    from recpipe.evidence import item_features, kinds
     from recpipe.models.pair_network import PairNetwork
 
-    parts = (
-        "interactions",
-        "_sold_together",
-        "_alike_in_text",
-        "ease_weights",
-        "_ease_kinds",
-        "_union",
-        "_same_category",
-        "trends",
-    )
+    parts = ("interactions", "_sold_together", "_texts", "ease_weights", "_ease_kinds", "met_next", "bm25_neighbours", "union")
     for name in parts:
-        timed(item_features, name, f"items: {name}")
+        timed(kinds, name, f"items: {name}")
+    timed(item_features, "trends", "items: trends")
     timed(PairNetwork, "_brought", "items: _brought (vectors of reasons)")
     state = shop.opened.state
     with metered("the learner's items (in each shard)", items=len(state.known.evidence.catalogue)):

@@ -23,7 +23,7 @@ def ratings(
     learner: Annotated[
         str,
         typer.Option(
-            help="ridge (default), ridge-gaussian, ridge-mean, ridge-bare, ridge-encoder, or a baseline: user-mean, user-median, damped-bias, item-kernel."
+            help="pooled (default), ridge, ridge-gaussian, ridge-mean, ridge-bare, ridge-encoder, or a closed form: user-mean, support-mean, user-median, damped-bias, item-kernel."
         ),
     ] = "",
     seed: Annotated[int, typer.Option(help="Of training; the same seed gives the same file.")] = 0,
@@ -42,6 +42,7 @@ def new_users(
     encoder: Annotated[
         str, typer.Option(help="Folder of the text encoder, or multilingual; that of the settings if empty.")
     ] = "",
+    tuned_encoder: Annotated[str, typer.Option(help="Folder of an encoder that was fine-tuned on the split's log.")] = "",
     work: Annotated[Path | None, typer.Option(help="Folder for training input and model; under the home if not given.")] = None,
     withhold: Annotated[list[str] | None, typer.Option(help="'age': the learner sees no item age and no sale counts.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training updates at most.")] = None,
@@ -61,6 +62,7 @@ def new_users(
         work=work or settings.places.work / "benchmark" / split.resolve().name,
         learner=learner,
         encoder=settings.text.encoder,
+        tuned=tuned_encoder,
         cache=settings.places.work / "encoder",
         withhold=tuple(withhold or ()),
         training=training,

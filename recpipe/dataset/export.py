@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import date, timedelta
+from pathlib import Path
 
 from recpipe.config.model_settings import TextSettings
 from recpipe.config.settings import Settings
@@ -18,7 +19,7 @@ FACTS = ("seed", "half_life_days", "last_events", "horizon_days", "metric_k", "f
 """Settings that training and the nights share, so that a model is trained for what it will be asked."""
 
 
-def export_training(settings: Settings, day: date) -> str:
+def export_training(settings: Settings, day: date, out: Path | None = None) -> str:
     """Write the input of a training run and return its folder.
 
     The last ``settings.promotion.gate_days`` days up to the day are kept from it: on them candidate and champion are compared.
@@ -29,6 +30,8 @@ def export_training(settings: Settings, day: date) -> str:
         ``train_weeks`` says how much history the run sees.
     day
         ``trained_until`` of the model to be.
+    out
+        Folder to write; one of the run's in the work folder if none is given.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def export_training(settings: Settings, day: date) -> str:
         "fitted_until": fitted_until.isoformat(),
         "inputs": [entry.to_json() for entry in dict.fromkeys(reader.inputs)],
     }
-    folder = settings.places.work / "train" / day.isoformat() / settings.run.run_name
+    folder = out or settings.places.work / "train" / day.isoformat() / settings.run.run_name
     write_episodes_folder(folder, evidence, facts)
     log.info("Training input of %s: %d events of %d users.", day, len(evidence.history.user), len(evidence.history.user_ids))
     return str(folder)

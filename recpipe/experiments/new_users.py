@@ -56,8 +56,10 @@ class Task:
         ``default``: what training makes unless told otherwise; or a learner's name.
     encoder
         Folder of the text encoder; the default one if empty.
+    tuned
+        Folder of an encoder that was fine-tuned on the log: its vectors are a further kind of evidence. None if empty.
     cache
-        Folder of the encoder's cache.
+        Folder of the encoders' cache.
     withhold
         Names of `WITHHELD`.
     training
@@ -69,6 +71,7 @@ class Task:
     work: Path
     learner: str = DEFAULT
     encoder: str = ""
+    tuned: str = ""
     cache: Path | None = None
     withhold: tuple[str, ...] = ()
     training: Mapping[str, Any] | None = None
@@ -95,9 +98,12 @@ def recommend_new_users(task: Task, settings: Settings) -> dict[str, Any]:
         f"{len(split.events)} events until {split.cutoff.astype('datetime64[D]')}, {len(split.items)} items, {len(split.users)} rows to serve"
     )
     encoder = load_encoder(task.encoder, task.cache)
-    evidence = split_evidence(split, encoder.encode, settings.history.event_weights)
+    tuned = load_encoder(task.tuned, task.cache) if task.tuned else None
+    evidence = split_evidence(split, encoder.encode, settings.history.event_weights, tuned.encode if tuned else None)
     support = split_support(split, settings.history.half_life_days, settings.history.event_weights)
     facts = split_facts(split, settings, encoder.fingerprint, task.withhold)
+    if tuned:
+        facts["tuned_encoder"] = tuned.fingerprint
     began = time.monotonic()
     learner = make_learner(task, evidence, facts)
     trained = time.monotonic()

@@ -19,8 +19,9 @@ from recpipe.models.ratings.content_features import Encode
 from recpipe.models.ratings.ratings import Columns, Floats, Ints, Ratings, Task, sorted_ratings
 
 log = logging.getLogger(__name__)
-DEFAULT = "ridge"
+DEFAULT = "pooled"
 LEARNED = {
+    "pooled": "ridge and the closed forms, weighed by how they fare on later time, or on held-out users without times",
     "ridge": "meta-learned ridge on factors and catalogue, median of the learned levels",
     "ridge-encoder": "the same, long texts also as vectors of the local encoder",
     "ridge-gaussian": "the same as ridge, median of a Gaussian",
@@ -28,6 +29,8 @@ LEARNED = {
     "ridge-bare": "the same as ridge, without the columns of items and users",
 }
 """Learners that are trained, by name, with what they are."""
+TIMES = frozenset({"ts", "time", "timestamp", "date", "day"})
+"""Names under which a number is a time; a column of dates or times may have any name."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def predictor(name: str, split: Split, seed: int = 0, encode: Encode | None = No
         return BASELINES[name](split.ratings)
     from recpipe.models.ratings.rating_learner import Config, fit
 
+    if name == "pooled":
+        return _pooled(split, seed)
     if name == "ridge-encoder" and encode is None:
         from recpipe.text.encoder import load_encoder
 
@@ -88,6 +93,17 @@ def predictor(name: str, split: Split, seed: int = 0, encode: Encode | None = No
     way = {"ridge-gaussian": "gaussian", "ridge-mean": "mean"}.get(name, "median")
     items, users = ({}, {}) if bare else (split.items, split.users)
     return fit(split.ratings, items, users, Config(seed=seed, way=way), encode).predict
+
+
+def _pooled(split: Split, seed: int) -> Predict:
+    from recpipe.models.ratings.choice.pooled_learner import Chances, fit_pooled, onto
+    from recpipe.models.ratings.rating_learner import Config, fit
+
+    def learn(ratings: Ratings, levels: Floats) -> Chances:
+        model = fit(ratings, split.items, split.users, Config(seed=seed))
+        return lambda tasks: [onto(chances, model.levels, levels) for chances in model.chances(tasks)]
+
+    return fit_pooled(split.ratings, {"ridge": learn}, seed).predict
 
 
 def read(folder: Path) -> Split:
@@ -167,17 +183,31 @@ def _joined(value: object) -> object:
 def _ratings(warm: pa.Table, places: Sequence[NDArray[np.str_]]) -> Ratings:
     items, users = places
     user, item = np.searchsorted(users, _ids(warm, "user_id")), np.searchsorted(items, _ids(warm, "item_id"))
-    user, item, value = _once(user, item, _values(warm))
-    return sorted_ratings(user, item, value, len(users), len(items))
+    value, time = _values(warm), _times(warm)
+    kept = _once(user, item, value, time)
+    return sorted_ratings(user[kept], item[kept], value[kept], len(users), len(items), None if time is None else time[kept])
 
 
-def _once(user: Ints, item: Ints, value: Floats) -> tuple[Ints, Ints, Floats]:
-    """Keep each (user, item) once; of several ratings the greatest-ranked middle one, so that the scale keeps its levels."""
-    order = np.lexsort((value, item, user))
-    user, item, value = user[order], item[order], value[order]
+def _times(table: pa.Table) -> Floats | None:
+    """Return when each row was given, by the first column of dates or times, or a number of such a name; None without."""
+    for field in table.schema:
+        dated = pa.types.is_temporal(field.type) and not pa.types.is_time(field.type)
+        if dated or (field.name in TIMES and (pa.types.is_integer(field.type) or pa.types.is_floating(field.type))):
+            column = table[field.name]
+            if not column.null_count:
+                return np.asarray(column.cast(pa.timestamp("us")).cast(pa.int64()) if dated else column, np.float64)
+    return None
+
+
+def _once(user: Ints, item: Ints, value: Floats, time: Floats | None = None) -> Ints:
+    """Return the rows that keep each (user, item) once, sorted by them.
+
+    Of several ratings it is the greatest-ranked middle one, so that the scale keeps its levels; of equal ones the earliest.
+    """
+    order = np.lexsort((np.zeros(len(value)) if time is None else time, value, item, user))
+    user, item = user[order], item[order]
     first = np.flatnonzero(np.r_[True, (np.diff(user) != 0) | (np.diff(item) != 0)]) if len(user) else np.zeros(0, np.int64)
-    middle = first + np.diff(np.r_[first, len(user)]) // 2
-    return user[middle], item[middle], value[middle]
+    return np.asarray(order[first + np.diff(np.r_[first, len(user)]) // 2])
 
 
 def _scenarios(tables: Sequence[pa.Table]) -> list[list[str]]:
@@ -205,8 +235,9 @@ def _tasks(
         user = key[1]
         own, mine = known.get(key, np.zeros(0, np.int64)), slice(starts[user], starts[user + 1])
         seen, told = np.r_[ratings.item[mine], item[own]], np.r_[ratings.value[mine], value[own]]
-        _, seen, told = _once(np.zeros(len(seen), np.int64), seen, told)
-        tasks.append(Task(user, seen, told, wanted[asked[key]]))
+        kept = _once(np.zeros(len(seen), np.int64), seen, told)
+        came = (np.arange(len(seen)) >= mine.stop - mine.start)[kept]
+        tasks.append(Task(user, seen[kept], told[kept], wanted[asked[key]], came))
         rows.append(asked[key])
     return tasks, rows
 

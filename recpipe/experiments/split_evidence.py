@@ -22,7 +22,7 @@ ONE_DAY = np.timedelta64(1, "D")
 NOT_POSITIVE = tuple(name for name in EVENT_TYPES if name not in POSITIVE_EVENT_TYPES)
 
 
-def split_evidence(split: Split, encode: Encode, weights: Mapping[str, float]) -> Evidence:
+def split_evidence(split: Split, encode: Encode, weights: Mapping[str, float], tuned: Encode | None = None) -> Evidence:
     """Return what was known at the cutoff, in the form that the nights give it.
 
     Parameters
@@ -33,13 +33,15 @@ def split_evidence(split: Split, encode: Encode, weights: Mapping[str, float]) -
         Texts to unit vectors, (texts, dimensions) float32.
     weights
         What an event type weighs; a type that is not named weighs what a purchase weighs.
+    tuned
+        As ``encode``, by the encoder that was fine-tuned on the log; None where there is none.
     """
     events = _distinct(split.events)
     item, ts = item_rows(events["item_id"], split.items), moments(events["ts"])
     weight = type_weights(events["event_type"], weights)
     about = (item >= 0) & _positive(events["event_type"])
     return Evidence(
-        catalogue=split_catalogue(split, encode),
+        catalogue=split_catalogue(split, encode, tuned),
         history=_history(events["user_id"], item, ts, weight, about & (weight > 0)),
         popularity_item=item[about].astype(np.int32),
         popularity_ts=ts[about],
@@ -47,7 +49,7 @@ def split_evidence(split: Split, encode: Encode, weights: Mapping[str, float]) -
     )
 
 
-def split_catalogue(split: Split, encode: Encode) -> Catalogue:
+def split_catalogue(split: Split, encode: Encode, tuned: Encode | None = None) -> Catalogue:
     """Return the items of a split; what the file does not say is unknown.
 
     A split does not say since when an item could be had, so all count as delivered before the first event: an item that
@@ -68,6 +70,7 @@ def split_catalogue(split: Split, encode: Encode) -> Catalogue:
         price=np.array([_number(value) for value in _column(items, "price")], np.float32),
         categories=categories,
         brands=[name or "" for name in brands],
+        tuned=None if tuned is None else tuned(texts),
     )
 
 

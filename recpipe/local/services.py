@@ -268,7 +268,8 @@ def _free(port: int) -> bool:
 
 
 def _prepare(settings: Settings) -> None:
-    slots = max(1, settings.local.train_slots or settings.local.gpus or len(list(Path("/dev").glob("nvidia[0-9]*"))))
+    own = settings.local.train_slots or settings.local.gpus or len(list(Path("/dev").glob("nvidia[0-9]*")))
+    slots = max(1, own, settings.jobs.job_gpus)  # a job that shares its work takes one a GPU, and would wait for ever
     path = places.logs(settings) / "prepare.log"
     with path.open("wb") as output:
         done = subprocess.run(

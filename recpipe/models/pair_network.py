@@ -16,18 +16,9 @@ from numpy.typing import NDArray
 
 from recpipe.dataset.history import Evidence
 from recpipe.dataset.support import Support, newest, support_weights
-from recpipe.evidence.item_features import (
-    CHANNELS,
-    FADE_DAYS,
-    RECENT,
-    SETTINGS,
-    TRENDS,
-    Candidates,
-    Pairs,
-    features,
-    gather,
-    speak,
-)
+from recpipe.evidence.gathering import Candidates, gather
+from recpipe.evidence.item_features import FADE_DAYS, RECENT, SETTINGS, Pairs, speak
+from recpipe.evidence.layout import TRENDS, layout_of
 from recpipe.models.arrays import NUMPY, Array, Arrays, normal_numbers
 from recpipe.models.base import ItemSpace, Matrix
 
@@ -43,7 +34,7 @@ START_SALES, START_TREND = 0.3, {"90 days": 0.5, "users of 365 days": 0.5}
 class PairNetwork:
     r"""Evidence of pairs, weighed by how much is known of the user.
 
-    The score of a candidate with evidence x (`recpipe.evidence.item_features.features`), of a user with k items, is
+    The score of a candidate with evidence x (`recpipe.evidence.layout.Layout.features`), of a user with k items, is
 
     .. math:: (W_0 + κ W_1) x + v^T relu(H relu(G [x, κ] + g) + h) + 2^{-a / 14} r^T s, \quad κ = \log(1 + k) / 2.4 - 0.6
 
@@ -104,21 +95,27 @@ class PairNetwork:
     def place(self, pairs: Pairs) -> ItemSpace:
         """Place items that were looked at before, to be scored: without the vectors that reasons are read from."""
         nowhere = (np.zeros(0, np.intp), np.zeros(0, np.intp))
-        none = sp.csr_matrix((np.zeros(0, np.float32), nowhere), shape=(len(pairs), len(pairs) + 1))
+        none = sp.csr_matrix((np.zeros(0, np.float32), nowhere), shape=(len(pairs), width_of(pairs)))
         return ItemSpace(none, popularity(self.numbers, pairs.trend), pairs)
 
     def adapt(self, space: ItemSpace, support: Support) -> Matrix:
-        """Return (users, items + 1) sparse: weights of the supports, of sum 1 or none, and the weeks the list lies ahead."""
-        weights = weights_of(support, self.settings, len(space.bias))
+        """Return (users, items + 1) sparse: weights of the supports, of sum 1 or none, and the weeks the list lies ahead.
+
+        Where means are looked at in which the newest items count most, their weights stand between the two: (users,
+        2 items + 1).
+        """
+        parts = list(weights_of(support, self.settings, len(space.bias)))
         ahead = np.zeros(len(support), np.float32) if support.ahead_days is None else support.ahead_days / np.float32(7)
-        return sp.csr_matrix(sp.hstack([weights, sp.csr_matrix(ahead[:, None])], format="csr"), dtype=np.float32)
+        given = [*parts[: 2 if len(pairs_of(space).recent) else 1], sp.csr_matrix(ahead[:, None])]
+        return sp.csr_matrix(sp.hstack(given, format="csr"), dtype=np.float32)
 
     def score(self, space: ItemSpace, users: Matrix) -> NDArray[np.float32]:
         """Return (users, items) scores; a row does not depend on who else stands in the batch."""
         pairs, items = pairs_of(space), len(space.bias)
         every = sp.csr_matrix(users)
-        ahead = every[:, items].toarray().ravel()
-        found = gather(pairs, sp.csr_matrix(every[:, :items]))
+        ahead = every[:, -1].toarray().ravel()
+        latest = sp.csr_matrix(every[:, items:-1]) if len(pairs.recent) else None
+        found = gather(pairs, sp.csr_matrix(every[:, :items]), latest)
         row = np.repeat(np.arange(len(found.k)), np.diff(found.indptr))
         judged = self._judge(found.seen, found.k[row])
         sold = recent_sales(_exact(self.numbers), pairs.trend.astype(np.float64))
@@ -155,9 +152,9 @@ class PairNetwork:
         silent = np.zeros_like(alone.seen)
         silent[:, -1] = alone.seen[:, -1]
         gain -= self._judge(silent, np.ones(len(silent), np.int64))
-        spoken = (alone.seen[:, : len(CHANNELS)] != 0).any(1) & (gain > 0)
+        spoken = (alone.seen[:, : pairs.value.shape[1]] != 0).any(1) & (gain > 0)
         row = np.repeat(np.arange(items), np.diff(alone.indptr))[spoken]
-        brought = sp.csr_matrix((gain[spoken], (alone.item[spoken], row)), shape=(items, items + 1))
+        brought = sp.csr_matrix((gain[spoken], (alone.item[spoken], row)), shape=(items, width_of(pairs)))
         return sp.csr_matrix(brought, dtype=np.float32)
 
 
@@ -224,14 +221,33 @@ def pairs_of(space: ItemSpace) -> Pairs:
     return space.beside
 
 
+def width_of(pairs: Pairs) -> int:
+    """Return the columns of what `PairNetwork.adapt` makes of supports."""
+    return len(pairs) * (2 if len(pairs.recent) else 1) + 1
+
+
 def candidates_of(pairs: Pairs, support: Support, settings: Mapping[str, Any]) -> Candidates:
     """Return what supports say for the items they speak for."""
-    return gather(pairs, weights_of(support, settings, len(pairs)))
+    return gather(pairs, *weights_of(support, settings, len(pairs)))
 
 
-def weights_of(support: Support, settings: Mapping[str, Any], items: int) -> sp.csr_matrix:
-    """Return (users, items) weights of the newest entries of supports, of sum 1 or none."""
-    return support_weights(newest(support, settings["newest"]), items)
+def weights_of(support: Support, settings: Mapping[str, Any], items: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Return (users, items) weights of the newest entries of supports, of sum 1 or none, and the same where the newest count most."""
+    some = newest(support, settings["newest"])
+    fading = replace(some, weight=some.weight * moment_weights(some, settings.get("fade", 1.0)))
+    return support_weights(some, items), support_weights(fading, items)
+
+
+def moment_weights(support: Support, fade: float) -> NDArray[np.float32]:
+    """Return (entries,) ``fade`` to the power of the later moments at which the user met an item; entries of one moment count alike."""
+    later = np.zeros(len(support.item), np.int64)
+    if len(later):
+        owner = np.repeat(np.arange(len(support)), support.k)
+        new = np.r_[False, (owner[1:] == owner[:-1]) & (support.age_days[1:] != support.age_days[:-1])]
+        moment = np.cumsum(new)
+        last = moment[np.maximum(support.indptr[1:] - 1, 0)]
+        later = np.repeat(last, support.k) - moment
+    return np.maximum(np.float64(fade) ** later, 1e-12).astype(np.float32)
 
 
 def weeks_of(pairs: Pairs, ahead: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -247,11 +263,11 @@ def trend_of(pairs: Pairs, week: int) -> NDArray[np.float32]:
 # --- before training
 
 
-def start(hidden: int, seed: int) -> dict[str, NDArray[np.float32]]:
+def start(hidden: int, seed: int, settings: Mapping[str, Any] = SETTINGS) -> dict[str, NDArray[np.float32]]:
     """Return the numbers every shop starts from, and hidden layers that say nothing yet."""
-    rows, drawn = len(features()) + 1, normal_numbers(seed)
+    rows, drawn = len(layout_of(settings).features) + 1, normal_numbers(seed)
     return {
-        "weights": np.stack([start_weights(), np.zeros(rows - 1, np.float32)]),
+        "weights": np.stack([start_weights(settings), np.zeros(rows - 1, np.float32)]),
         "trend": start_trend(),
         "recent": np.zeros(len(RECENT), np.float32),
         "first": np.float32((2.0 / rows) ** 0.5) * drawn(rows, hidden),
@@ -262,10 +278,11 @@ def start(hidden: int, seed: int) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def start_weights() -> NDArray[np.float32]:
+def start_weights(settings: Mapping[str, Any] = SETTINGS) -> NDArray[np.float32]:
     """Return (features,) the weights of what a support says."""
-    given = {**START, features()[-1]: START_SALES}
-    return np.array([given.get(name, 0.0) for name in features()], np.float32)
+    names = layout_of(settings).features
+    given = {**START, names[-1]: START_SALES}
+    return np.array([given.get(name, 0.0) for name in names], np.float32)
 
 
 def start_trend() -> NDArray[np.float32]:

@@ -128,9 +128,15 @@ def register_frozen(settings: Settings, folder: str) -> str:
 
 
 def open_run(settings: Settings, name: str) -> str:
-    """Open a run of the experiment, to which a fine-tuning streams its curves, and return its id."""
+    """Open a run of the experiment, to which a fine-tuning streams its curves, and return its id.
+
+    A run of that name that is still open belongs to a course that was given up: it is marked as killed.
+    """
     store = client(settings)
-    return str(store.create_run(experiment_id(store, settings.places), run_name=f"encoder {name}").info.run_id)
+    experiment, called = experiment_id(store, settings.places), f"encoder {name}"
+    for run in store.search_runs([experiment], f"attributes.run_name = '{called}' and attributes.status = 'RUNNING'"):
+        store.set_terminated(run.info.run_id, "KILLED")
+    return str(store.create_run(experiment, run_name=called).info.run_id)
 
 
 def encoder_files(folder: Path) -> list[Path]:

@@ -94,6 +94,17 @@ def read_start(folder: Path, name: str, settings: Mapping[str, Any], facts: Mapp
     return Start(folder, cast(Placed, learner), date.fromisoformat(str(config["fitted_until"])), content_hash(folder))
 
 
+def settings_of(folder: Path) -> dict[str, Any]:
+    """Return what is not learned of the model in a folder.
+
+    Raises
+    ------
+    MissingModel
+        If there is none.
+    """
+    return dict(read_config(folder).get("parameters", {}).get("settings", {}))
+
+
 def arrays_of(learner: Learner) -> dict[str, NDArray[np.float32]]:
     """Return what a learner has learned, by name of the tensor; learners with a head keep it in ``numbers``."""
     learner = taught_of(learner)

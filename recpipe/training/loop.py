@@ -34,7 +34,7 @@ from recpipe.models.io import save
 from recpipe.models.pair_network import NETWORK
 from recpipe.training.cold_start import kept_for_others
 from recpipe.training.config import DEFAULTS, Config
-from recpipe.training.continual import Start, change, in_words, pick_window, read_start, split_windows, tensors_of
+from recpipe.training.continual import Start, change, in_words, pick_window, read_start, settings_of, split_windows, tensors_of
 from recpipe.training.folder_claim import alone
 from recpipe.training.model_selection import Window, best_of, measure_closed_forms, measure_views, support_sizes
 from recpipe.training.networks import find_network
@@ -274,8 +274,10 @@ def read_input(episodes_dir: Path, config: Config, start_from: Path | None, othe
         raise BadSetting(f"A replay share is a chance, between 0 and 1, not {config.replay_share} (--replay-share).")
     if other_shop and start_from is None:
         raise BadSetting("To start from another shop's model, name its folder (--from).")
-    network = find_network(config.learner)
     evidence, facts, identity = read_training_input(episodes_dir)
+    network = find_network(config.learner).for_catalogue(evidence.catalogue)
+    if start_from:
+        network = network.going_on(settings_of(start_from))
     if facts.get("withhold"):
         network = network.with_settings(withhold=sorted(facts["withhold"]))
     begun = read_start(start_from, config.learner, network.settings, facts) if start_from else None

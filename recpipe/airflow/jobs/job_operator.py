@@ -20,6 +20,7 @@ def job(
     command: Sequence[Any],
     env: Mapping[str, str] | None = None,
     makes: str = "",
+    shares_work: bool = False,
     **kwargs: Any,
 ) -> BaseOperator:
     """Declare a task that runs a command in the place of the settings.
@@ -39,6 +40,8 @@ def job(
         Variables beside those of the place.
     makes
         File that the command leaves, templated: exit code 0 without it is a failure.
+    shares_work
+        Whether the command starts a process a GPU (`processes`): then the task takes as many slots of its pool.
     **kwargs
         Arguments of any task: pool, queue, retries. ``RECPIPE_JOB_MINUTES`` is its time limit where it is set.
 
@@ -49,6 +52,8 @@ def job(
     """
     check(settings)
     given: dict[str, Any] = {"task_id": task_id, "command": command, "env": env, "makes": makes, **kwargs}
+    if shares_work:
+        given["pool_slots"] = processes(settings)
     if settings.jobs.job_minutes:
         given["execution_timeout"] = timedelta(minutes=settings.jobs.job_minutes)
     if settings.jobs.job_place == "docker":
@@ -60,3 +65,8 @@ def job(
 
         return PodJob(settings=settings, **given)
     return JobOperator(**given)
+
+
+def processes(settings: Settings) -> int:
+    """Return how many processes a job that can share its work out starts: one a GPU of ``RECPIPE_JOB_GPUS``, and at least one."""
+    return max(1, settings.jobs.job_gpus)

@@ -1,21 +1,42 @@
-"""Baselines without adaptation: the rows that a learner has to beat."""
+"""Closed forms, each a learner of its own: means of a support, damped biases, and a ridge on the kernel of items."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 
-from recpipe.models.ratings.ratings import Floats, Ratings, Task, levels_of, nearest_level
+from recpipe.models.ratings.ratings import Floats, Ints, Ratings, Task, levels_of, nearest_level
 
 Predict = Callable[[Sequence[Task]], list[Floats]]
+DENSE_ITEMS = 4000
+"""Up to as many items the cosines of all pairs are worked out once; of more, those of a task when it is asked."""
 
 
 def user_mean(ratings: Ratings, damping: float = 2.0) -> Predict:
-    """Answer with the mean of a task's support, drawn to the mean of all ratings."""
+    """Answer with the mean of all that is known of a user, drawn to the mean of all ratings.
+
+    Of likes this is the user's share of likes.
+    """
     centre = float(ratings.value.mean())
     return lambda tasks: [np.full(len(t.query), _damped(t.value - centre, damping) + centre) for t in tasks]
+
+
+def support_mean(ratings: Ratings, damping: float = 2.0) -> Predict:
+    """Answer with the mean of the ratings that came with the task, drawn to the mean of all that is known of the user.
+
+    Of likes this is the share of likes in the support. It differs from `user_mean` for users who were known before:
+    their habits may have changed since.
+    """
+    centre = float(ratings.value.mean())
+
+    def one(task: Task) -> Floats:
+        usual = centre + _damped(task.value - centre, damping)
+        return np.full(len(task.query), usual + _damped(task.given() - usual, damping))
+
+    return lambda tasks: [one(task) for task in tasks]
 
 
 def user_median(ratings: Ratings, damping: float = 4.0) -> Predict:
@@ -31,7 +52,10 @@ def user_median(ratings: Ratings, damping: float = 4.0) -> Predict:
 
 
 def biases(ratings: Ratings, damping: float = 5.0, rounds: int = 10) -> tuple[float, Floats]:
-    """Return the mean rating and (items,) damped item biases, found in turns with damped user biases."""
+    """Return the mean rating and (items,) damped item biases, found in turns with damped user biases.
+
+    Koren 2009 (The BellKor solution to the Netflix grand prize, section III.A).
+    """
     centre = float(ratings.value.mean())
     user, item = np.zeros(ratings.users), np.zeros(ratings.items)
     users, items = np.bincount(ratings.user, minlength=ratings.users), np.bincount(ratings.item, minlength=ratings.items)
@@ -58,21 +82,33 @@ def item_kernel(ratings: Ratings, damping: float = 5.0, own: float = 30.0, penal
         Of the ridge, in units of an item's similarity to itself.
     """
     centre, item = biases(ratings, damping)
-    rest = ratings.value - centre - item[ratings.item]
-    bias = np.bincount(ratings.user, rest, ratings.users) / (np.bincount(ratings.user, minlength=ratings.users) + damping)
-    table = sp.csr_matrix((rest - bias[ratings.user], (ratings.user, ratings.item)), (ratings.users, ratings.items))
-    length = np.sqrt(np.asarray(table.multiply(table).sum(0)).ravel() + own)
-    unit = sp.csr_matrix(table @ sp.diags(1 / length))
-    cosine = (unit.T @ unit).toarray()
+    rows = _residuals(ratings, centre, item, damping, own)
+    table = (rows @ rows.T).toarray() if ratings.items <= DENSE_ITEMS else None
 
     def one(task: Task) -> Floats:
         left = task.value - centre - item[task.item]
         level = _damped(left, damping)
-        among = cosine[np.ix_(task.item, task.item)] + penalty * np.eye(len(task.item))
+        cosine = _cosine(rows, table, np.r_[task.item, task.query], task.item)
+        among = cosine[: len(task.item)] + penalty * np.eye(len(task.item))
         pull = np.linalg.solve(among, left - level)
-        return np.asarray(centre + item[task.query] + level + cosine[np.ix_(task.query, task.item)] @ pull)
+        return np.asarray(centre + item[task.query] + level + cosine[len(task.item) :] @ pull)
 
     return lambda tasks: [one(task) for task in tasks]
+
+
+def _residuals(ratings: Ratings, centre: float, item: Floats, damping: float, own: float) -> sp.csr_matrix:
+    """Return (items, users) what the biases leave, each row of length 1 but for its damping."""
+    rest = ratings.value - centre - item[ratings.item]
+    bias = np.bincount(ratings.user, rest, ratings.users) / (np.bincount(ratings.user, minlength=ratings.users) + damping)
+    rows = sp.csr_matrix((rest - bias[ratings.user], (ratings.item, ratings.user)), (ratings.items, ratings.users))
+    length = np.sqrt(np.asarray(rows.multiply(rows).sum(1)).ravel() + own)
+    return sp.csr_matrix(sp.diags(1 / length) @ rows)
+
+
+def _cosine(rows: sp.csr_matrix, table: Floats | None, left: Ints, right: Ints) -> Floats:
+    if table is not None:
+        return table[np.ix_(left, right)]
+    return np.asarray((rows[left] @ rows[right].T).toarray())
 
 
 def _damped(values: Floats, damping: float) -> float:
@@ -81,8 +117,20 @@ def _damped(values: Floats, damping: float) -> float:
 
 BASELINES: dict[str, Callable[[Ratings], Predict]] = {
     "user-mean": user_mean,
+    "support-mean": support_mean,
     "user-median": user_median,
     "damped-bias": damped_bias,
     "item-kernel": item_kernel,
 }
-"""Baselines by name."""
+"""Closed forms by name."""
+CANDIDATES: dict[str, Callable[[Ratings], Predict]] = {
+    **{name: form for name, form in BASELINES.items() if name != "user-median"},
+    **{
+        f"{form.__name__} {damping:g}": partial(form, damping=damping)
+        for form in (user_mean, support_mean)
+        for damping in (0.5, 8)
+    },
+    **{f"damped_bias {damping:g}": partial(damped_bias, damping=damping) for damping in (2, 20)},
+    "item_kernel 2": partial(item_kernel, penalty=2.0),
+}
+"""Closed forms that a pool chooses from: each with some values of its number."""

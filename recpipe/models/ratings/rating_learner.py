@@ -19,6 +19,7 @@ from recpipe.models.ratings.ratings import Columns, Floats, Ratings, Task, level
 from recpipe.models.ratings.side_features import Side, build_side, refs
 
 log = logging.getLogger(__name__)
+RATINGS_A_FACTOR = 4
 WAYS = ("median", "mean", "gaussian")
 
 
@@ -72,6 +73,12 @@ class Model:
         seen = look(self.head, self.side, [self._inner(task) for task in tasks], inner, self.base)
         return [self._answer(one) for one in seen]
 
+    def chances(self, tasks: Sequence[Task]) -> list[Floats]:
+        """Return (queries, levels) chances of the levels a task, each from its own support alone."""
+        inner = (self.levels - self.centre) / self.width
+        seen = look(self.head, self.side, [self._inner(task) for task in tasks], inner, self.base)
+        return [self.correction.chances(one) for one in seen]
+
     def _inner(self, task: Task) -> Task:
         """Put a task into what was learned on: standardised values, rows of the side, sorted."""
         rows = refs(self.side, task.item)
@@ -108,7 +115,8 @@ def fit(ratings: Ratings, items: Columns, users: Columns, config: Config, encode
     centre, width = float(ratings.value.mean()), float(ratings.value.std()) or 1.0
     inner = replace(ratings, value=(ratings.value - centre) / width)
     kept_out = keep_out(ratings, config)
-    factors = fit_factors(without(inner, kept_out), config.factors, seed=config.seed)
+    known = inner.kept(~kept_out[inner.user])
+    factors = fit_factors(known, rank(known, config.factors), seed=config.seed)
     side = build_side(factors, blocks_of(items, encode), blocks_of(users), config.axes, config.seed)
     tasks, truth = simulate(inner, kept_out, config.seed)
     log.info("learning to adapt on %d simulated tasks", len(tasks))
@@ -127,13 +135,16 @@ def _levels(
     return train_levels(seen, nearest_level(answers, scale), scale, seed=config.seed)
 
 
+def rank(ratings: Ratings, most: int) -> int:
+    """Return how many factors these ratings can teach: one for every four ratings of the average user or item, at least 1.
+
+    With more, each user and item can fit its few ratings by heart: the noise goes to 0, and new users are misread.
+    """
+    there = len(np.unique(ratings.user)) + len(np.unique(ratings.item))
+    return int(np.clip(len(ratings.value) // (RATINGS_A_FACTOR * there), 1, most))
+
+
 def keep_out(ratings: Ratings, config: Config) -> NDArray[np.bool_]:
     """Draw the users that simulate new ones; never all of them."""
     drawn = np.random.default_rng([config.seed, 1]).random(ratings.users) < config.kept_out
     return drawn if (~drawn[ratings.user]).any() else np.zeros(ratings.users, bool)
-
-
-def without(ratings: Ratings, users: NDArray[np.bool_]) -> Ratings:
-    """Leave out the ratings of some users."""
-    kept = ~users[ratings.user]
-    return replace(ratings, user=ratings.user[kept], item=ratings.item[kept], value=ratings.value[kept])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ class Ratings:
         (ratings,) on the scale of the data.
     users, items
         How many there are; an item or a user may have no rating here.
+    time
+        (ratings,) when each was given, in any unit; None where that is not known.
     """
 
     user: Ints
@@ -34,6 +36,12 @@ class Ratings:
     value: Floats
     users: int
     items: int
+    time: Floats | None = None
+
+    def kept(self, rows: NDArray[np.bool_]) -> Ratings:
+        """Return some of the (ratings,) rows; users and items stay as many as they are."""
+        time = None if self.time is None else self.time[rows]
+        return replace(self, user=self.user[rows], item=self.item[rows], value=self.value[rows], time=time)
 
 
 @dataclass(frozen=True)
@@ -48,18 +56,27 @@ class Task:
         (support,) known ratings, each item once, sorted by item; may be empty.
     query
         (queries,) items whose ratings are asked for.
+    own
+        (support,) which of the ratings came with the task; the others were known of the user before. None: all came
+        with it.
     """
 
     user: int
     item: Ints
     value: Floats
     query: Ints
+    own: NDArray[np.bool_] | None = None
+
+    def given(self) -> Floats:
+        """Return the ratings that came with the task."""
+        return self.value if self.own is None else self.value[self.own]
 
 
-def sorted_ratings(user: Ints, item: Ints, value: Floats, users: int, items: int) -> Ratings:
+def sorted_ratings(user: Ints, item: Ints, value: Floats, users: int, items: int, time: Floats | None = None) -> Ratings:
     """Sort ratings by (user, item), so that no result depends on the order of rows."""
     order = np.lexsort((item, user))
-    return Ratings(user[order], item[order], value[order].astype(np.float64), users, items)
+    when = None if time is None else time[order]
+    return Ratings(user[order], item[order], value[order].astype(np.float64), users, items, when)
 
 
 def levels_of(value: Floats, most: int = 16) -> Floats:

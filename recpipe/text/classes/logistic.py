@@ -28,10 +28,10 @@ STRENGTHS = (0.3, 0.03, 3.0)
 AS_TEXTS = 4.0
 """Texts as which the words of a label count, where leaving texts out does not prefer to do without them."""
 MOST_ROUNDS = 60
-MOST_FOLDS = 5
+MOST_FOLDS = 3
 """Parts that are left out in turn; a fit is iterative, and each part costs one."""
 LEAST_EIGENVALUE = 1e-8
-MOST_AXES = 768
+MOST_AXES = 512
 """Eigenvectors that are kept, those of the largest eigenvalues."""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +25,64 @@ def text_views(config: Config) -> list[View]:
     return views
 
 
+@dataclass(frozen=True)
+class Pass:
+    """A batch of texts, ready to go through the network.
+
+    Attributes
+    ----------
+    loss
+        Encodes the texts and returns what is lost.
+    ids
+        (texts, length) what is encoded, by its numbers.
+    times
+        How often it is encoded.
+    """
+
+    loss: Callable[[], Any]
+    ids: Any
+    times: int = 1
+
+
 def pass_of(
-    network: Any, head: Any, tokenizer: Any, texts: list[str], batch: Batch, config: Config, random: np.random.Generator
-) -> tuple[Any, int]:
-    """Return the function that computes the loss of a batch, and how many texts it encodes."""
-    from recpipe.training.encoder.objectives import contrastive_loss, pair_loss, pairs_of, unit_vectors, views_loss
+    network: Any, head: Any, tokenizer: Any, texts: list[str], batch: Batch, config: Config, random: np.random.Generator,
+    device: Any = "cpu",
+) -> Pass:  # fmt: skip
+    """Return the pass of a batch by an objective whose loss is one function of the vectors, or of pairs of texts."""
+    from recpipe.training.encoder.objectives import pair_loss, pairs_of, unit_vectors, views_loss
 
     if config.objective == "pairs":
         pairs, labels = pairs_of(batch, config.negatives, random)
         users = [", ".join(texts[t] for t in np.argsort(-row, kind="stable") if row[t] > 0) for row in batch.support]
-        tokens = _tokens(tokenizer, [users[u] for u, _ in pairs], config, [texts[i] for _, i in pairs])
-        return lambda: pair_loss(network, head, tokens, labels), len(pairs)
-    tokens = _tokens(tokenizer, texts, config)
+        both = tokens_of(tokenizer, [users[u] for u, _ in pairs], config, [texts[i] for _, i in pairs]).to(device)
+        return Pass(lambda: pair_loss(network, head, both, labels), both["input_ids"])
+    tokens = tokens_of(tokenizer, texts, config).to(device)
+    loss_of = vector_loss(config)
 
     def forward() -> Any:
         vectors = unit_vectors(network, tokens)
-        loss = contrastive_loss(vectors, batch, config.temperature)
+        loss = loss_of(vectors, batch, config.temperature)
         if config.views > 0:
             loss = loss + config.views * views_loss(vectors, unit_vectors(network, tokens), config.temperature)
         return loss
 
-    return forward, len(texts) * (2 if config.views > 0 else 1)
+    return Pass(forward, tokens["input_ids"], 2 if config.views > 0 else 1)
 
 
-def _tokens(tokenizer: Any, texts: list[str], config: Config, others: list[str] | None = None) -> Any:
+def vector_loss(config: Config) -> Callable[[Any, Batch, float], Any]:
+    """Return the loss of an objective as a function of (texts, d) unit vectors, their batch, and the temperature."""
+    from recpipe.training.encoder.meta.head_steps import head_loss
+    from recpipe.training.encoder.objectives import contrastive_loss, prototypical_loss
+
+    if config.objective == "prototypical":
+        return prototypical_loss
+    if config.objective == "maml" and config.maml_order == "second-on-head":
+        return partial(head_loss, steps=config.inner_steps, rate=config.rate_of_inner_steps)
+    return contrastive_loss
+
+
+def tokens_of(tokenizer: Any, texts: list[str], config: Config, others: list[str] | None = None) -> Any:
+    """Return texts as numbers, filled up to the longest of them."""
     limit = config.max_tokens * (2 if others else 1)
     tokens = tokenizer(texts, others, truncation=True, max_length=limit, padding=True, return_tensors="pt")
     if config.method == "prefix":
@@ -65,9 +101,9 @@ def spread(network: Any, strength: float = 0.1) -> Any:
     """Return AdaLoRA's term that keeps the singular vectors of each matrix apart (Zhang et al. 2023, equation 4)."""
     import torch
 
-    total = torch.zeros(())
+    total = torch.zeros((), device=next(network.parameters()).device)
     for name, parameter in network.named_parameters():
         if "lora_A" in name or "lora_B" in name:
             gram = parameter @ parameter.T if "lora_A" in name else parameter.T @ parameter
-            total = total + (gram - torch.eye(len(gram))).square().sum()
+            total = total + (gram - torch.eye(len(gram), device=gram.device)).square().sum()
     return strength * total

@@ -203,7 +203,7 @@ def adapt_with_unlabelled(
     """
     adapt(upper, [lesson], course)
     labels, sure = classifier.fit(lesson.texts, lesson.labels, upper.encode, seed=course.seed).predict(texts)
-    rows = np.flatnonzero(sure >= course.sure)
+    rows = [int(row) for row in np.flatnonzero(sure >= course.sure)]
     both = Lesson([*lesson.texts, *(texts[row] for row in rows)], [*lesson.labels, *(labels[row] for row in rows)])
     return {**adapt(upper, [both], course), "pseudo_labels": float(len(rows))}
 

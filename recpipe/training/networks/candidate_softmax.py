@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recpipe.dataset.catalogue import Catalogue
 from recpipe.dataset.episodes import Episodes, choose
 from recpipe.dataset.history import Evidence
-from recpipe.evidence.item_features import SETTINGS, Candidates, Pairs, used
+from recpipe.evidence.gathering import Candidates
+from recpipe.evidence.item_features import SETTINGS, Pairs
+from recpipe.evidence.layout import kinds_given, layout_of, used
 from recpipe.models.arrays import Array, torch_arrays
 from recpipe.models.pair_network import (
     HIDDEN,
@@ -37,6 +40,8 @@ FIRST, EVERY = 300, 4
 """Candidates of an episode: the first so many by the starting weights, and every so manieth of the others."""
 DECAY, TREND_DECAY = 1e-3, 1.0
 """What a squared difference from the starting weights costs; trends hardly move, for what sold of late misleads."""
+LAYOUT = ("kinds", "recent", "fade", "whole")
+"""Settings that say which evidence the numbers are of."""
 FEW, WIDE = ("weights", "trend", "recent"), ("first", "first_bias", "second", "second_bias", "last")
 
 
@@ -92,7 +97,16 @@ class CandidateSoftmax(Network):
 
     def start(self, view: Pairs, width: int, seed: int) -> dict[str, NDArray[np.float32]]:
         """Return the numbers every shop starts from; ``width`` has no meaning here."""
-        return start(0 if self.name == STACK else HIDDEN, seed)
+        return start(0 if self.name == STACK else HIDDEN, seed, self.settings)
+
+    def for_catalogue(self, catalogue: Catalogue) -> CandidateSoftmax:
+        """Leave out the kinds of evidence that the catalogue cannot give."""
+        return self.with_settings(kinds=kinds_given(layout_of(self.settings).kinds, catalogue))
+
+    def going_on(self, settings: Mapping[str, Any]) -> CandidateSoftmax:
+        """Look at the kinds of evidence that the model to go on from looks at: its numbers are those of its kinds."""
+        mine = {name: held for name, held in self.settings.items() if name not in LAYOUT}
+        return replace(self, settings={**mine, **{name: settings[name] for name in LAYOUT if name in settings}})
 
     def parameter_groups(self, tensors: Tensors, rates: Rates) -> list[dict[str, Any]]:
         """Return groups: the linear weights learn fast, the hidden layers slowly and with decay."""
@@ -114,7 +128,7 @@ class CandidateSoftmax(Network):
         key = user.astype(np.int64) * count + found.item
         seen = _keys(episodes.seen_indptr, episodes.seen_item, count)
         keep = np.flatnonzero(items.available[found.item] & ~np.isin(key, seen))
-        keep = keep[_chosen(found.seen[keep], user[keep])]
+        keep = keep[_chosen(found.seen[keep], user[keep], start_weights(self.settings))]
         hit = np.isin(key[keep], _keys(episodes.query_indptr, episodes.query_item, count))
         return _laid_out(episodes, items, found, keep, user[keep], hit)
 
@@ -126,7 +140,14 @@ class CandidateSoftmax(Network):
         shifted = values - highest[batch.user]
         sums = torch.zeros_like(highest).index_add(0, batch.user, torch.exp(shifted))
         logs = shifted - torch.log(sums.clamp(min=1e-30))[batch.user]
-        return -(logs * batch.target).sum() / batch.users + _decay(tensors)
+        return -(logs * batch.target).sum() / batch.users + self._decay(tensors)
+
+    def _decay(self, tensors: Tensors) -> torch.Tensor:
+        """Return what being away from the starting weights costs."""
+        begun = torch.zeros_like(tensors["weights"])
+        begun[0] = torch.from_numpy(start_weights(self.settings)).to(begun.device)
+        away = ((tensors["weights"] - begun) ** 2).sum() * DECAY
+        return away + ((tensors["trend"] - torch.from_numpy(start_trend()).to(begun.device)) ** 2).sum() * TREND_DECAY
 
     def learner(self, numbers: Mapping[str, NDArray[np.float32]]) -> PairNetwork:
         """Return the learner of these numbers."""
@@ -182,14 +203,6 @@ def closed_forms_of(pairs: Pairs, settings: Mapping[str, Any]) -> Pairs:
     return replace(pairs, used=used({**settings, "closed_forms_alone": True}))
 
 
-def _decay(tensors: Tensors) -> torch.Tensor:
-    """Return what being away from the starting weights costs."""
-    begun = torch.zeros_like(tensors["weights"])
-    begun[0] = torch.from_numpy(start_weights()).to(begun.device)
-    away = ((tensors["weights"] - begun) ** 2).sum() * DECAY
-    return away + ((tensors["trend"] - torch.from_numpy(start_trend()).to(begun.device)) ** 2).sum() * TREND_DECAY
-
-
 def _laid_out(
     episodes: Episodes, items: Items, found: Candidates, keep: NDArray[np.intp], user: NDArray[np.intp], hit: NDArray[np.bool_]
 ) -> Batch:
@@ -212,9 +225,9 @@ def _laid_out(
     return Batch(len(episodes), *(moved(array, items.device) for array in arrays))
 
 
-def _chosen(seen: NDArray[np.float32], user: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return rows of the first candidates of each user by the starting weights, and some of the others, in order."""
-    value = seen @ start_weights()
+def _chosen(seen: NDArray[np.float32], user: NDArray[np.intp], weights: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return rows of the first candidates of each user by some weights, and some of the others, in order."""
+    value = seen @ weights
     order = np.lexsort((np.arange(len(user)), -value, user))
     place = np.arange(len(user)) - np.searchsorted(user, user[order])
     return np.sort(order[(place < FIRST) | (place % EVERY == 0)])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from recpipe.dataset.catalogue import Catalogue
 from recpipe.dataset.history import Evidence
 from recpipe.models.base import ItemSpace, Learner
 
@@ -62,6 +63,14 @@ class Network(ABC):
     def with_settings(self, **changed: Any) -> Self:
         """Return the same network with other settings."""
         return replace(self, settings={**self.settings, **changed})
+
+    def for_catalogue(self, catalogue: Catalogue) -> Self:
+        """Return the same network without what the catalogue cannot give; most take every catalogue as it is."""
+        return self
+
+    def going_on(self, settings: Mapping[str, Any]) -> Self:
+        """Return the network as a model of these settings looks at the items; most look in one way only."""
+        return self
 
     @abstractmethod
     def look(self, evidence: Evidence) -> Any:

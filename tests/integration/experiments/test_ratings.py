@@ -174,6 +174,27 @@ def test_ratings_of_other_tasks_are_not_known(split, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "times", "found"),
+    [
+        ("when", pa.array(np.arange(6), pa.timestamp("s")), np.arange(6) * 1e6),
+        ("ts", pa.array(np.arange(6)), np.arange(6)),
+        ("price", pa.array(np.arange(6)), None),
+        ("ts", pa.array([0, 1, None, 3, 4, 5]), None),
+    ],
+)
+def test_times_are_read_from_a_column_of_dates_or_of_such_a_name(tmp_path, name, times, found):
+    warm = pa.table({"user_id": list("bbbaaa"), "item_id": list("xyzxyz"), "rating": [1, 2, 3, 4, 5, 1]})
+    pq.write_table(warm.append_column(name, times), tmp_path / "warm.parquet")
+    pq.write_table(warm.slice(0, 1), tmp_path / "support.parquet")
+    pq.write_table(warm.slice(1, 1), tmp_path / "query.parquet")
+    ratings = read(tmp_path).ratings
+    if found is None:
+        assert ratings.time is None
+    else:
+        np.testing.assert_array_equal(ratings.time, found[[3, 4, 5, 0, 1, 2]])
+
+
+@pytest.mark.parametrize(
     ("name", "change", "sentence"),
     [
         ("support", lambda table: table.drop_columns("rating"), "lacks the column rating"),
@@ -194,7 +215,7 @@ def test_what_cannot_be_read_is_named(split, tmp_path, name, change, sentence):
 def test_a_missing_table_and_an_unknown_learner_are_named(tmp_path, split):
     with pytest.raises(BadDelivery, match=r"warm\.parquet' is missing"):
         read(tmp_path)
-    with pytest.raises(BadSetting, match="Learner 'forest' is none of ridge"):
+    with pytest.raises(BadSetting, match="Learner 'forest' is none of pooled"):
         run(split[0], tmp_path / "out.parquet", "forest")
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from recpipe.config.settings import load_settings
 from recpipe.errors import BadSetting, MissingModel
-from recpipe.evidence.item_features import RECENT, TRENDS, features
+from recpipe.evidence.item_features import RECENT, SETTINGS
+from recpipe.evidence.layout import TRENDS, layout_of
 from recpipe.models.io import load, read_config
 from recpipe.models.pair_network import PairNetwork
 from recpipe.promotion.adopt import adopt
@@ -30,9 +31,9 @@ BEFORE = FIRST - timedelta(days=1)
 
 def network() -> PairNetwork:
     """A network of a shop of other days: it weighs words, and nothing else."""
-    wide = len(features())
+    wide = len(layout_of(SETTINGS).features)
     weights = np.zeros((2, wide), np.float32)
-    weights[0, features().index("log words")] = 1
+    weights[0, layout_of(SETTINGS).features.index("log words")] = 1
     none = np.zeros((wide + 1, 0), np.float32)
     sizes = (np.zeros(len(TRENDS), np.float32), np.zeros(len(RECENT), np.float32), none)
     return PairNetwork(weights, *sizes, *(np.zeros(shape, np.float32) for shape in (0, (0, 0), 0, 0)))

@@ -228,3 +228,11 @@ def test_a_small_form_is_a_child_that_needs_quality_and_pace(shop, tiny_encoder,
     assert decision.promoted is promoted
     assert "of the nDCG of encoder version 2 (40 users) at" in decision.reason
     assert (fingerprint_of(Path(folder_to_encode(shop, MONTH))) == child.content) is promoted
+
+
+def test_the_run_of_a_course_that_was_given_up_is_closed(shop):
+    from recpipe.registry.encoder_versions import open_run
+
+    first, second, other = open_run(shop, "2026-03-31"), open_run(shop, "2026-03-31"), open_run(shop, "2026-04-30")
+    status = {run: client(shop).get_run(run).info.status for run in (first, second, other)}
+    assert status == {first: "KILLED", second: "RUNNING", other: "RUNNING"}

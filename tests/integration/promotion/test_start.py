@@ -12,7 +12,8 @@ import pytest
 
 from recpipe.cli.train import find_start
 from recpipe.errors import MissingModel
-from recpipe.evidence.item_features import RECENT, TRENDS, features
+from recpipe.evidence.item_features import RECENT, SETTINGS
+from recpipe.evidence.layout import TRENDS, layout_of
 from recpipe.models.io import load
 from recpipe.models.pair_network import NETWORK, PairNetwork
 from recpipe.promotion.gate import promote
@@ -29,7 +30,7 @@ BEFORE = WEEK - timedelta(days=7)
 
 
 def network(weight: float) -> PairNetwork:
-    wide = len(features())
+    wide = len(layout_of(SETTINGS).features)
     none = np.zeros((wide + 1, 0), np.float32)
     sizes = (np.zeros(len(TRENDS), np.float32), np.zeros(len(RECENT), np.float32), none)
     shapes = (np.zeros(shape, np.float32) for shape in (0, (0, 0), 0, 0))

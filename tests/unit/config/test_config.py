@@ -125,7 +125,7 @@ REFUSED = {
     "MAIL_FROM": ["a@b.example\r\nBcc: c@d.example"],
     "MAIL_TO": ['["a@b.example\\nx"]', "a@b.example"],
     "TRAIN_OPTIONS": ['["--steps", "3\\u0000"]', "--steps"],
-    "LEARNER": ["mamal", "", "item_knn", "MAML"],
+    "LEARNER": ["maml2", "", "item_knn", "MAML"],
     "JOB_IMAGE": ["i\x9b"],
 }
 

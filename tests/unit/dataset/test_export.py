@@ -57,3 +57,26 @@ def test_exporting_again_gives_the_same_files(weeks):
 def test_training_for_a_day_that_was_not_taken_in_is_refused(weeks):
     with pytest.raises(MissingDay, match="2026-03-11"):
         export_training(weeks.settings, date(2026, 3, 11))
+
+
+def test_the_command_writes_the_same_files_wherever_it_is_told(weeks, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from recpipe.cli.command import app
+    from recpipe.cli.encoders import export_training as command
+
+    assert command.__doc__
+    monkeypatch.setenv("RECPIPE_HOME", str(weeks.settings.places.home))
+    monkeypatch.setenv("RECPIPE_ENCODER", weeks.settings.text.encoder)
+    monkeypatch.setenv("RECPIPE_TIMEZONE", weeks.settings.shop.timezone)
+    found = CliRunner().invoke(
+        app, ["export-training", "--day", "2026-03-10", "--out", str(tmp_path / "out")], catch_exceptions=False
+    )
+    assert found.exit_code == 0
+    assert f"training input is in {tmp_path / 'out'}" in found.output.replace("\n", " ")
+    folder = Path(export_training(weeks.settings, date(2026, 3, 10)))
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == {
+        file.name: file.read_bytes() for file in folder.iterdir()
+    }
+    evidence, _ = read_episodes_folder(tmp_path / "out")
+    assert list(evidence.catalogue.texts) == ["red cup"] * 3

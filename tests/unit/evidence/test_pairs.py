@@ -12,8 +12,10 @@ from recpipe.dataset.episodes import cut_as_new, cut_episodes, shorten
 from recpipe.dataset.history import History
 from recpipe.dataset.support import support_weights
 from recpipe.evidence.ease_weights import ease_weights
-from recpipe.evidence.item_features import CHANNELS, GREATEST, SETTINGS, TRENDS, features, gather, speak, used
+from recpipe.evidence.gathering import gather
+from recpipe.evidence.item_features import SETTINGS, speak
 from recpipe.evidence.knn import interactions
+from recpipe.evidence.layout import GREATEST, KINDS, TRENDS, layout_of, used
 from recpipe.evidence.text_neighbours import weigh_words
 from recpipe.models.arrays import NUMPY, torch_arrays
 from recpipe.models.base import score_users
@@ -67,14 +69,14 @@ def test_gathered_evidence_is_the_mean_and_the_greatest_of_what_the_support_says
     items = len(evidence.catalogue)
     found = gather(pairs, support_weights(support, items))
     for user, entries in enumerate([[(3, 0.25), (8, 0.75)], [], [(11, 1.0)]]):
-        mean, most = np.zeros((items, len(CHANNELS))), np.zeros((items, len(CHANNELS)))
+        mean, most = np.zeros((items, len(KINDS))), np.zeros((items, len(KINDS)))
         spoken = set(pairs.popular.tolist())
         for item, share in entries:
             for at in range(pairs.indptr[item], pairs.indptr[item + 1]):
                 mean[pairs.item[at]] += share * pairs.value[at]
                 most[pairs.item[at]] = np.maximum(most[pairs.item[at]], pairs.value[at])
                 spoken.add(int(pairs.item[at]))
-        both = np.hstack([mean, most[:, [CHANNELS.index(name) for name in GREATEST]]])
+        both = np.hstack([mean, most[:, [KINDS.index(name) for name in GREATEST]]])
         spread = both.std(0)
         scaled = np.clip(np.divide(both, spread, out=np.zeros_like(both), where=spread > 1e-9), -30, 30)
         rows = slice(found.indptr[user], found.indptr[user + 1])
@@ -94,7 +96,7 @@ def test_no_item_speaks_for_itself(evidence):
         history=dataclasses.replace(evidence.history, item=(items - 1 - evidence.history.item).astype(np.int32)),
     )
     pairs = speak(known, SMALL)
-    assert pairs.value[:, CHANNELS.index("smooth_out")].any()
+    assert pairs.value[:, KINDS.index("smooth_out")].any()
     assert (pairs.item != np.repeat(np.arange(items), np.diff(pairs.indptr))).all()
 
 
@@ -135,14 +137,16 @@ def test_recent_sales_count_less_the_further_ahead_the_list_lies(evidence, make_
 
 
 def test_the_stack_sees_closed_forms_alone():
-    seen = [name for name, one in zip(features(), used({"closed_forms_alone": True}), strict=True) if one]
-    assert {name.removeprefix("log ") for name in seen} == {*CHANNELS[:-1], features()[-1]}
+    settings = {**SETTINGS, "recent": ["knn"], "closed_forms_alone": True}
+    names = layout_of(settings).features
+    seen = {name.removeprefix("log ") for name, one in zip(names, used(settings), strict=True) if one}
+    assert seen == {*KINDS, "recent knn", names[-1]} - {"category", "brand"}
 
 
 def test_the_formula_is_the_same_numbers_in_both_namespaces():
     random = np.random.default_rng(4)
     numbers = {n: v + 0.3 * random.standard_normal(v.shape) for n, v in find_network("pair_network").start(None, 0, 5).items()}
-    seen, known = random.standard_normal((50, len(features()))), random.standard_normal(50)
+    seen, known = random.standard_normal((50, len(layout_of(SETTINGS).features))), random.standard_normal(50)
     tensors = {name: torch.from_numpy(array) for name, array in numbers.items()}
     found = judged_by(tensors, torch.from_numpy(seen), torch.from_numpy(known), torch_arrays())
     np.testing.assert_allclose(found.numpy(), judged_by(numbers, seen, known, NUMPY), rtol=1e-10, atol=1e-12)

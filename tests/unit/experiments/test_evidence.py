@@ -50,6 +50,13 @@ def test_events_become_history_by_user_and_popularity_of_anybody(write_split, en
     assert (np.diff(evidence.popularity_ts) > np.timedelta64(0)).all()
 
 
+def test_a_fine_tuned_encoder_reads_the_same_texts_beside_the_plain_one(write_split, encode):
+    split = the_split(write_split)
+    both = split_evidence(split, encode, WEIGHTS, lambda texts: -encode(texts)).catalogue
+    np.testing.assert_array_equal(both.tuned, -both.vectors)
+    assert split_evidence(split, encode, WEIGHTS).catalogue.tuned is None
+
+
 def test_items_of_which_nothing_is_known_have_unknowns(write_split, encode):
     catalogue = split_catalogue(the_split(write_split), encode)
     assert catalogue.texts == ["", "", ""]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from recpipe.airflow.jobs.failure import failed
-from recpipe.airflow.jobs.job_operator import job
+from recpipe.airflow.jobs.job_operator import job, processes
 from recpipe.airflow.jobs.process_job import JobOperator
 from recpipe.airflow.jobs.spec import IMAGE_USER, Job, Task, container, environment, make_job, pod
 from recpipe.config.settings import Settings, load_settings
@@ -190,6 +190,15 @@ def test_a_declaration_becomes_the_task_of_its_place() -> None:
     assert limited.execution_timeout == timedelta(minutes=30)
     there = job(load_settings(job_place="docker", job_image="i"), task_id="train", command=["recpipe"], pool="gpu")
     assert (type(there).__name__, there.pool, there.template_fields) == ("DockerJob", "gpu", ("command", "makes"))
+
+
+@pytest.mark.parametrize("place", [{}, {"job_place": "docker", "job_image": "i"}])
+@pytest.mark.parametrize(("gpus", "slots"), [(0, 1), (1, 1), (4, 4)])
+def test_a_job_that_shares_its_work_takes_a_slot_a_gpu(place: dict[str, str], gpus: int, slots: int) -> None:
+    settings = load_settings(job_gpus=gpus, **place)
+    assert processes(settings) == slots
+    assert job(settings, task_id="t", command=["recpipe"], pool="gpu", shares_work=True).pool_slots == slots
+    assert job(settings, task_id="t", command=["recpipe"], pool="gpu").pool_slots == 1
 
 
 def test_the_default_place_imports_nothing_of_the_others() -> None:

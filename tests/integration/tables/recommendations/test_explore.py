@@ -16,7 +16,8 @@ from small_shop import Shop, event, item, open_shop, user
 
 from recpipe.contract import NEW_ITEM, RECOMMENDATIONS
 from recpipe.dataset.support import Support
-from recpipe.evidence.item_features import CHANNELS, RECENT, TRENDS, features
+from recpipe.evidence.item_features import RECENT, SETTINGS
+from recpipe.evidence.layout import KINDS, TRENDS, layout_of
 from recpipe.models.base import score_users
 from recpipe.models.pair_network import PairNetwork
 from recpipe.models.text_prototype import TextPrototype
@@ -32,7 +33,7 @@ OLD, TODAY = "2026-01-01", date(2026, 3, 2)
 
 def words_alone() -> PairNetwork:
     """A stack that looks at words, meaning and category, as strong as each other, and at sales hardly."""
-    names = features()
+    names = layout_of(SETTINGS).features
     weight = np.zeros((2, len(names)), np.float32)
     weight[0, [names.index(name) for name in ("words", "meaning", "category")]] = 1
     none, nothing = np.zeros((len(names) + 1, 0), np.float32), np.zeros(0, np.float32)
@@ -273,4 +274,4 @@ def test_keys_of_users_and_days_have_nothing_to_do_with_each_other():
 
 
 def test_the_channels_that_the_stack_of_this_test_looks_at_are_there():
-    assert {"words", "meaning", "category"} <= set(CHANNELS)
+    assert {"words", "meaning", "category"} <= set(KINDS)

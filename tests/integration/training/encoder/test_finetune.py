@@ -159,11 +159,22 @@ def test_everything_that_stretches_data_at_once_gives_the_same_bytes_twice(tiny_
     assert other["fingerprint"] != load_encoder(str(tmp_path / "a")).fingerprint
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes(tiny_encoder, shop, tmp_path, monkeypatch):
-    config = Config(**{**vars(QUICK), "steps": 12, "evaluate_every": 5, "average": 0.9})
+KILLED = {
+    **{method: {"method": method} for method in METHODS},
+    "average": {"average": 0.9},
+    "adafactor": {"optimiser": "adafactor", "method": "full"},
+    "looks": {"patience": 9, "method": "adalora", "window_days": 20},
+    "maml": {"objective": "maml", "batch_users": 4, "inner_steps": 1},
+    "bfloat16": {"precision": "bfloat16", "gradient_checkpointing": True},
+}
+
+
+@pytest.mark.parametrize("way", KILLED)
+def test_a_killed_run_goes_on_to_the_same_bytes(tiny_encoder, shop, tmp_path, monkeypatch, way):
+    config = Config(**{**vars(QUICK), "steps": 12, "evaluate_every": 5, **KILLED[way]})
     finetune(shop, str(tiny_encoder), tmp_path / "whole", config)
-    from recpipe.training.encoder import finetune as run
     from recpipe.training.encoder.pair_batches import draw_batch
+    from recpipe.training.encoder.updates import gradients as run
 
     drawn = []
 
@@ -186,7 +197,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tiny_encoder, shop, tmp_path, mo
 def test_only_safetensors_and_json_are_written(tiny_encoder, shop, tmp_path):
     finetune(shop, str(tiny_encoder), tmp_path, Config(**{**vars(QUICK), "method": "prefix", "steps": 2}))
     allowed = {".safetensors", ".json", ".jsonl", ".txt"}
-    assert {file.suffix for file in tmp_path.iterdir()} <= allowed
+    assert {file.suffix for file in tmp_path.iterdir() if file.is_file()} <= allowed
+    assert [file.name.split(".")[0] for file in (tmp_path / "events").iterdir()] == ["events"]
     assert set(load_file(tmp_path / "beside.safetensors")) == {"prompt_encoder.default.embedding.weight"}
 
 

@@ -11,10 +11,11 @@ from recpipe.errors import BadSetting
 from recpipe.text.loaders import open_model
 from recpipe.training.encoder.adversarial import EmbeddingNoise
 from recpipe.training.encoder.before_after import measure_text_prototype
-from recpipe.training.encoder.ema import Average
-from recpipe.training.encoder.finetune import frozen_temperature, schedule
+from recpipe.training.encoder.course_windows import frozen_temperature
 from recpipe.training.encoder.finetune_config import Config
 from recpipe.training.encoder.objectives import contrastive_loss, pairs_of, unit_vectors, views_loss
+from recpipe.training.encoder.optimisation.ema import Average
+from recpipe.training.encoder.optimisation.optimisers import share_of_rate
 from recpipe.training.encoder.pair_batches import Batch, draw_batch, windows_back
 from recpipe.training.encoder.word_views import back_translate, drop_words, read_synonyms, replace_synonyms
 
@@ -193,7 +194,7 @@ def test_vectors_that_tell_nothing_get_the_highest_temperature(shop, texts):
 
 
 def test_the_rate_rises_and_falls():
-    assert [schedule(step, 20) for step in (0, 1, 2, 11, 19)] == pytest.approx([0.5, 1.0, 1.0, 0.5, 1 / 18])
+    assert [share_of_rate(step, 20) for step in (0, 1, 2, 11, 19)] == pytest.approx([0.5, 1.0, 1.0, 0.5, 1 / 18])
 
 
 def test_prototypes_are_compared_weight_by_weight_and_user_by_user(shop, texts):

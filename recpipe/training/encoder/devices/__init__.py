@@ -1,0 +1,1 @@
+"""The device of a fine-tuning run, and its pace there."""

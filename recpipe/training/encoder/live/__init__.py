@@ -1,0 +1,1 @@
+"""The curves of a fine-tuning run, while it learns."""

@@ -1,0 +1,1 @@
+"""The meta-learning of an encoder: a few steps on a support."""

@@ -1,0 +1,1 @@
+"""The optimisation of an encoder: step sizes, and memory that a checkpoint holds."""
