@@ -117,9 +117,14 @@ def part_of(learner: Learner, width: int = 0) -> Part:
 
 def place_part(learner: Learner, evidence: Evidence) -> ItemSpace:
     """Place the items of a day in units of the spread of scores, each speaking for the `SPOKEN` items that it says most of."""
-    space = learner.brief(evidence, SPOKEN) if isinstance(learner, EASE) else learner.items(evidence)
+    space = place_briefly(learner, evidence)
     unit = np.float32(1 / (_spread(learner, space) or 1.0))
     return ItemSpace(space.vectors * unit, space.bias * unit)
+
+
+def place_briefly(learner: Learner, evidence: Evidence) -> ItemSpace:
+    """Place the items of a day in the form's own units, each speaking for the `SPOKEN` items that it says most of."""
+    return learner.brief(evidence, SPOKEN) if isinstance(learner, EASE) else learner.items(evidence)
 
 
 def _spread(learner: Learner, space: ItemSpace) -> float:
