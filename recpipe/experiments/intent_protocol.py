@@ -114,8 +114,9 @@ def tell(known: pd.DataFrame, unlabelled: list[str], asked: list[str], way: Way,
 def _adapted(texts: list[str], labels: list[str], unlabelled: list[str], way: Way, seed: int) -> Encode:
     from recpipe.training.encoder.few_shot import Course, Lesson, UpperLayers, adapt, adapt_with_unlabelled
 
-    course = Course(seed=seed)
+    course = Course(tokens=40, rounds=1, learning_rate=3e-5, seed=seed)
     upper, lesson = UpperLayers(load_encoder(way.encoder).folder, course), Lesson(texts, labels)
-    facts = adapt_with_unlabelled(upper, lesson, unlabelled, course) if unlabelled else adapt(upper, [lesson], course)
+    more = bool(unlabelled)
+    facts = adapt_with_unlabelled(upper, lesson, unlabelled, course, alone=False) if more else adapt(upper, [lesson], course)
     log.info(", ".join(f"{name} {value:.3g}" for name, value in facts.items()))
     return upper.encode

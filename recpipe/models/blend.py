@@ -71,7 +71,7 @@ class Blend:
 
     def adapt(self, space: ItemSpace, support: Support) -> Matrix:
         """Return (users, width of the space) sparse user vectors."""
-        weights, size = np.asarray(self.weights, np.float32), size_of(support.k)
+        weights, size = np.asarray(self.weights, np.float32), size_of(counted(support))
         blocks, one = [], sp.csr_matrix(np.ones((len(support), 1), np.float32))
         for place, (learner, own) in enumerate(zip(self.learners(), self._apart(space), strict=True)):
             wide = sp.hstack([sp.csr_matrix(learner.adapt(own, support)), one], format="csr")
@@ -117,9 +117,14 @@ def part_of(learner: Learner, width: int = 0) -> Part:
 
 def place_part(learner: Learner, evidence: Evidence) -> ItemSpace:
     """Place the items of a day in units of the spread of scores, each speaking for the `SPOKEN` items that it says most of."""
-    space = learner.brief(evidence, SPOKEN) if isinstance(learner, EASE) else learner.items(evidence)
+    space = place_briefly(learner, evidence)
     unit = np.float32(1 / (_spread(learner, space) or 1.0))
     return ItemSpace(space.vectors * unit, space.bias * unit)
+
+
+def place_briefly(learner: Learner, evidence: Evidence) -> ItemSpace:
+    """Place the items of a day in the form's own units, each speaking for the `SPOKEN` items that it says most of."""
+    return learner.brief(evidence, SPOKEN) if isinstance(learner, EASE) else learner.items(evidence)
 
 
 def _spread(learner: Learner, space: ItemSpace) -> float:
@@ -129,6 +134,12 @@ def _spread(learner: Learner, space: ItemSpace) -> float:
     alone = Support(np.arange(len(rows) + 1), rows, ones, ones, np.zeros_like(ones))
     found = score(space, learner.adapt(space, alone)).std(axis=1, dtype=np.float64)
     return float(found[found > 0].mean()) if (found > 0).any() else 0.0
+
+
+def counted(support: Support) -> NDArray[np.int64]:
+    """Return (users,) items of a support that count: what was sent back does not."""
+    user = np.repeat(np.arange(len(support)), support.k)
+    return np.bincount(user[support.label > 0], minlength=len(support)).astype(np.int64)
 
 
 def size_of(k: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from recpipe.dataset.history import Evidence
 from recpipe.dataset.support import Support
 from recpipe.evidence.item_features import Pairs
 from recpipe.models.base import ItemSpace, Learner, Matrix, score
-from recpipe.models.blend import Blend, size_of
+from recpipe.models.blend import Blend, counted, size_of
 
 FUSED = 5.0
 """Ranks that are added before the reciprocal is taken: few, for the first ten of a list decide."""
@@ -63,7 +63,7 @@ class Guarded:
     def adapt(self, space: ItemSpace, support: Support) -> Matrix:
         """Return (users, width of the space) sparse user vectors, the network's share between both."""
         taught, closed = self._apart(space)
-        share = np.asarray(self.shares, np.float32)[size_of(support.k)][:, None]
+        share = np.asarray(self.shares, np.float32)[size_of(counted(support))][:, None]
         found = [self.network.adapt(taught, support), share, self.blend.adapt(closed, support)]
         return sp.csr_matrix(sp.hstack([sp.csr_matrix(one) for one in found], format="csr"), dtype=np.float32)
 

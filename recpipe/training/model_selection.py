@@ -16,7 +16,7 @@ from recpipe.dataset.episodes import choose
 from recpipe.evidence.trends import knows_season, log_popularity
 from recpipe.metrics.ndcg import ndcg
 from recpipe.models.base import Learner, score_users
-from recpipe.models.blend import Blend, place_part
+from recpipe.models.blend import Blend, place_briefly
 from recpipe.models.ease import EASE
 from recpipe.models.item_knn import ItemKNN
 from recpipe.models.popularity import CountryPopularity, Popularity, SeasonPopularity, UserPopularity
@@ -141,7 +141,7 @@ def best_beside_popularity(forms: Sequence[Any], windows: Sequence[Window], k: i
 
 def _by_weight(form: Any, window: Window, k: int) -> NDArray[np.float64]:
     """Return (weights,) mean nDCG of a form with each weight of popularity beside it."""
-    space, episodes = place_part(replace(form, popularity_weight=0.0), window.evidence), window.episodes
+    space, episodes = place_briefly(replace(form, popularity_weight=0.0), window.evidence), window.episodes
     popular = log_popularity(window.evidence, form.half_life_days)
     weights = np.array(sorted({*POPULARITY_WEIGHTS, form.popularity_weight}), np.float32)
     total = np.zeros(len(weights))

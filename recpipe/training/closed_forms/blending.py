@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recpipe.dataset.episodes import Episodes, choose
 from recpipe.metrics.ndcg import ndcg
 from recpipe.models.base import ItemSpace, Learner, score_users
-from recpipe.models.blend import SIZES, Blend, part_of, place_part, size_of
+from recpipe.models.blend import SIZES, Blend, counted, part_of, place_part, size_of
 from recpipe.training.quality import Window
 
 DEPTH = 40
@@ -79,7 +79,7 @@ def fit_blend(
 
 def episodes_of_size(episodes: Episodes, size: int) -> Episodes:
     """Return at most `MOST` episodes whose supports are of a size of `recpipe.models.blend.SIZES`."""
-    rows = np.flatnonzero(size_of(episodes.support.k) == size)
+    rows = np.flatnonzero(size_of(counted(episodes.support)) == size)
     return choose(episodes, rows[np.unique(np.linspace(0, len(rows) - 1, MOST).astype(np.intp))] if len(rows) > MOST else rows)
 
 

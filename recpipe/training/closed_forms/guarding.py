@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recpipe.metrics.cluster_intervals import clustered_interval
 from recpipe.metrics.ndcg import ndcg
 from recpipe.models.base import Learner
-from recpipe.models.blend import SIZES, Blend, size_of
+from recpipe.models.blend import SIZES, Blend, counted, size_of
 from recpipe.models.guarded import Guarded
 from recpipe.models.pair_network import PairNetwork
 from recpipe.training.quality import USERS_A_BLOCK, Window, hits_of
@@ -62,7 +62,7 @@ def guard(
     beside = blend if isinstance(network, PairNetwork) else blend.without_countries()
     both = Guarded(network, beside, [SHARES[0]] * len(SIZES))
     found = [by_share(both, window, view, k) for window, view in zip(windows, views, strict=True)]
-    sizes = [size_of(window.episodes.support.k) for window in windows]
+    sizes = [size_of(counted(window.episodes.support)) for window in windows]
     people = [window.episodes.user for window in windows]
     compared = Compared(np.concatenate(found), np.concatenate(sizes), np.concatenate(people))
     return Guarded(network, beside, choose_shares(compared, seed)), compared

@@ -192,16 +192,23 @@ def adapt(upper: UpperLayers, lessons: Sequence[Lesson], course: Course = DEFAUL
 
 
 def adapt_with_unlabelled(
-    upper: UpperLayers, lesson: Lesson, texts: Sequence[str], course: Course = DEFAULTS
+    upper: UpperLayers, lesson: Lesson, texts: Sequence[str], course: Course = DEFAULTS, *, alone: bool = True
 ) -> dict[str, float]:
     """Teach a lesson, then it and those texts without a label of which a classifier on the adapted vectors is sure.
+
+    Parameters
+    ----------
+    alone
+        False: the lesson is not taught before by itself, and the classifier judges by the vectors as they are, which is
+        better where a lesson has few texts of many classes.
 
     Returns
     -------
     dict
         As `adapt` says of the second part, and how many texts got a pseudo-label.
     """
-    adapt(upper, [lesson], course)
+    if alone:
+        adapt(upper, [lesson], course)
     labels, sure = classifier.fit(lesson.texts, lesson.labels, upper.encode, seed=course.seed).predict(texts)
     rows = [int(row) for row in np.flatnonzero(sure >= course.sure)]
     both = Lesson([*lesson.texts, *(texts[row] for row in rows)], [*lesson.labels, *(labels[row] for row in rows)])

@@ -142,7 +142,7 @@ def best_of(seen: Rehearsed, closed: int, seed: int = 0) -> Floats:
     gains = gains_of(seen, chances, chances[best], random)
     near = gains[:, 0] <= gains[:, 1:].std(1)
     near[best] = True
-    shares: NDArray[np.float64] = np.r_[near / near.sum(), np.zeros(len(seen.logs) - closed)]
+    shares: Floats = np.r_[near / near.sum(), np.zeros(len(seen.logs) - closed)]
     return shares
 
 
@@ -200,5 +200,5 @@ def gains_of(
     draws = random.multinomial(len(tasks), np.full(len(tasks), 1 / len(tasks)), DRAWS)
     times = [None, *(draw[place] for draw in draws)]
     second_loss = np.array([loss(second, seen, each, fold) for each in times])
-    less: NDArray[np.float64] = np.array([[loss(one, seen, each, fold) for each in times] for one in first]) - second_loss
+    less: Floats = np.array([[loss(one, seen, each, fold) for each in times] for one in first]) - second_loss
     return less
