@@ -80,6 +80,13 @@ class TrainingSettings(Part):
         default_factory=list,
         description="further options of `recpipe finetune-encoder` in finetune_encoder, such as --method and full",
     )
+    encoder_lead_weeks: int = Field(
+        8,
+        ge=0,
+        le=520,
+        description="weeks before the last day of a training's input that its fine-tuned encoder has not seen: those that the learner "
+        "learns from and is looked at, on which an encoder that saw them would look better than it is",
+    )
     small_encoder: Literal["", "distil", "int8"] = Field(
         "",
         description="small form of a promoted encoder that finetune_encoder makes as well: 'distil' (two of its layers) or 'int8' (needs "

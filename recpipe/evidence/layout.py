@@ -16,9 +16,9 @@ FORMER: Final = ("knn", "even_knn", "ease", "rare_ease", "words", "meaning", "sm
 """Kinds of evidence that one item gives for another, of models whose settings name none."""
 KINDS: Final = (*FORMER, "met_next", "bm25", "brand", "tuned")
 """All kinds there are."""
-USUAL: Final = tuple(name for name in KINDS if name != "tuned")
-"""Kinds of a model unless told otherwise. Vectors of an encoder that was fine-tuned on the very weeks that the network learns
-from look better there than on later ones: with them the network lost 6 % on Beauty (docs/benchmarks/new-users.md)."""
+USUAL: Final = KINDS
+"""Kinds of a model unless told otherwise. The fine-tuned encoder must not have seen the weeks that the network learns from, on which
+its vectors look better than on later ones: with one that had, the network lost 6 % on Beauty (docs/benchmarks/new-users.md)."""
 USUAL_RECENT: Final = ("knn", "even_knn", "ease", "met_next")
 """Kinds of which a mean is looked at, too, in which the newest moment of a support counts most."""
 GREATEST: Final = ("knn", "ease", "words", "meaning", "tuned")

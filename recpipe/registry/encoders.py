@@ -94,10 +94,11 @@ def of_day(settings: Settings, day: date) -> Settings:
 def of_week(settings: Settings, day: date) -> Settings:
     """Return settings that name the fine-tuned encoder for the training of a week that ends on a day.
 
-    It is the one promoted from days that the week's gate does not look at: of those the candidate and its encoder have seen nothing.
+    It saw nothing of the days of the week's gate, nor of the weeks before them that the learner learns from: there its vectors
+    would look better than on any later day, and the learner would come to trust them too much.
     """
-    fitted_until = day - timedelta(days=settings.promotion.gate_days)
-    return of_day(settings, fitted_until + timedelta(days=1))
+    unseen = timedelta(days=settings.promotion.gate_days, weeks=settings.training.encoder_lead_weeks)
+    return of_day(settings, day - unseen + timedelta(days=1))
 
 
 def keep_encoders(settings: Settings, folder: str | Path) -> None:

@@ -18,14 +18,14 @@ from recpipe.dataset.as_of import build_evidence
 from recpipe.dataset.export import encoder_facts
 from recpipe.dataset.folder import write_episodes_folder
 from recpipe.dataset.protocol_facts import protocol_facts
-from recpipe.days import ONE_DAY, parse_day
+from recpipe.days import parse_day
 from recpipe.errors import BadSetting, MissingDay, TrainingFailed
 from recpipe.evaluation.replay.replay_measures import Replay, measure
 from recpipe.evaluation.replay.replay_page import write_report
 from recpipe.evaluation.replay.replay_warnings import warnings_of
 from recpipe.lake.lake import Lake
 from recpipe.pipeline.publish import publish_rows
-from recpipe.registry.encoders import of_day, of_model
+from recpipe.registry.encoders import of_model
 from recpipe.registry.model_folder import content_hash
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def export_replay(settings: Settings, plan: dict[str, Any]) -> str:
     """
     trained_until = parse_day(plan["trained_until"])
     reader = Lake.from_settings(settings).reader(plan["versions"])
-    settings = of_day(settings, trained_until + ONE_DAY)
+    settings = settings.changed(tuned_encoder="")  # it learns from months, which no promoted encoder has left unseen
     seen = settings.changed(lookback_days=7 * settings.training.train_weeks)
     evidence = build_evidence(reader, seen, trained_until)
     first = evidence.history.ts.min() if len(evidence.history.ts) else evidence.until

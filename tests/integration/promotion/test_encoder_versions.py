@@ -45,7 +45,7 @@ COURSE = Config(steps=4, batch_users=8, window_days=1, windows=1, evaluate_every
 @pytest.fixture
 def shop(settings: Settings, tiny_encoder: Path) -> Settings:
     """The shop with a tiny plain encoder, another item for everybody on 17 March, no more until April; a gate that lets all pass."""
-    opened = settings.changed(encoder=str(tiny_encoder), gate_days=8, promotion_margin=-100, min_users=5)
+    opened = settings.changed(encoder=str(tiny_encoder), gate_days=8, encoder_lead_weeks=0, promotion_margin=-100, min_users=5)
     lake = Lake.from_settings(opened)
     days = [date(2026, 3, 16) + timedelta(days=n) for n in range(16)]
     bought = lake.reader().events(date(2026, 3, 2), date(2026, 3, 15)).select(EVENTS.columns).to_pylist()
@@ -236,3 +236,11 @@ def test_the_run_of_a_course_that_was_given_up_is_closed(shop):
     first, second, other = open_run(shop, "2026-03-31"), open_run(shop, "2026-03-31"), open_run(shop, "2026-04-30")
     status = {run: client(shop).get_run(run).info.status for run in (first, second, other)}
     assert status == {first: "KILLED", second: "RUNNING", other: "RUNNING"}
+
+
+def test_a_training_takes_no_encoder_that_saw_the_weeks_it_learns_from(shop, tiny_encoder, tmp_path):
+    fingerprint = tuned(shop, tiny_encoder, tmp_path / "a", MONTH, 0.01)
+    lead = shop.changed(encoder_lead_weeks=2)
+    first = MONTH + timedelta(days=8, weeks=2)
+    assert of_week(lead, first - timedelta(days=1)).text.tuned_encoder == ""
+    assert fingerprint_of(Path(of_week(lead, first).text.tuned_encoder)) == fingerprint

@@ -33,7 +33,7 @@ MONTH = (date(2026, 3, 1), date(2026, 3, 31))
 def shop(settings: Settings, tiny_encoder: Path) -> Settings:
     """The shop with a tiny encoder, days until the end of April, and another item for everybody on 17 March."""
     opened = settings.changed(
-        encoder=str(tiny_encoder), gate_days=20, promotion_margin=-100, min_users=5, first_day=date(2026, 3, 1),
+        encoder=str(tiny_encoder), gate_days=20, encoder_lead_weeks=0, promotion_margin=-100, min_users=5, first_day=date(2026, 3, 1),
         clock_day=date(2026, 5, 1), timezone="UTC", top_k=10, retry_seconds=1,
         finetune_options=["--steps", "4", "--batch-users", "8", "--window-days", "2", "--windows", "1"],
     )  # fmt: skip
