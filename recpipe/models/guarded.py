@@ -15,6 +15,7 @@ from recpipe.dataset.support import Support
 from recpipe.evidence.item_features import Pairs
 from recpipe.models.base import ItemSpace, Learner, Matrix, score
 from recpipe.models.blend import Blend, counted, size_of
+from recpipe.models.pair_network import width_of
 
 FUSED = 5.0
 """Ranks that are added before the reciprocal is taken: few, for the first ten of a list decide."""
@@ -100,7 +101,7 @@ class Guarded:
         """Undo `join`. Evidence of pairs has a vector a pair of items; others say by the blend how wide they are."""
         vectors, items = sp.csr_matrix(space.vectors), len(space.bias)
         pairs = isinstance(space.beside, Pairs)
-        width = items + 1 if pairs else vectors.shape[1] - 1 - self.blend.width(items)
+        width = width_of(space.beside) if isinstance(space.beside, Pairs) else vectors.shape[1] - 1 - self.blend.width(items)
         taught = vectors[:, :width]
         blend = ItemSpace(sp.csr_matrix(vectors[:, width + 1 :]), np.zeros(items, np.float32))
         return ItemSpace(taught if pairs else taught.toarray(), space.bias, space.beside), blend
