@@ -17,8 +17,8 @@ FORMER: Final = ("knn", "even_knn", "ease", "rare_ease", "words", "meaning", "sm
 KINDS: Final = (*FORMER, "met_next", "bm25", "brand", "tuned")
 """All kinds there are."""
 USUAL: Final = KINDS
-"""Kinds of a model unless told otherwise. The fine-tuned encoder must not have seen the weeks that the network learns from, on which
-its vectors look better than on later ones: with one that had, the network lost 6 % on Beauty (docs/benchmarks/new-users.md)."""
+"""Kinds of a model unless told otherwise; one that a catalogue cannot give is left out, and `tuned` where it does not pay
+(`recpipe.training.closed_forms.kind_choice`)."""
 USUAL_RECENT: Final = ("knn", "even_knn", "ease", "met_next")
 """Kinds of which a mean is looked at, too, in which the newest moment of a support counts most."""
 GREATEST: Final = ("knn", "ease", "words", "meaning", "tuned")
@@ -93,9 +93,10 @@ def used(settings: Mapping[str, Any]) -> NDArray[np.float32]:
     """Return (features,) 1, or 0 for what the settings take away.
 
     ``closed_forms_alone`` leaves the means of closed forms and the item's sales; ``withhold`` with ``sales`` takes all that
-    counts an item's own sales.
+    counts an item's own sales; ``unused`` takes all columns of the kinds that it names.
     """
     layout, taken = layout_of(settings), list[str]()
+    taken += [form + name for name in settings.get("unused", ()) for form in ("", "greatest ", "recent ")]
     if settings.get("closed_forms_alone"):
         taken += [*(f"greatest {name}" for name in layout.greatest), *PLAIN]
     if "sales" in settings.get("withhold", ()):

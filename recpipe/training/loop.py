@@ -18,7 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,7 @@ def teach(
     given: Given, out_dir: Path, resume: bool, on_look: Callable[[int, float], None] | None, start_note: str = ""
 ) -> dict[str, Any]:
     """Learn from what was given, measure what came of it, and write the model folder; return what ``summary.json`` says."""
-    lessons = look_back(given)
+    given, lessons = with_tuned_or_not(given, look_back(given))
     baselines = measure_bar(given, lessons)
     closed_form = best_of(baselines)
     save(closed_form, out_dir / "closed_form", given.facts)
@@ -318,6 +318,29 @@ def look_back(given: Given) -> Lessons:
     newcomers = [] if given.other_shop or given.config.openings else cut_newcomers(given.evidence, given.facts, given.config)
     newcomer_views = [network.look(window.evidence) for window in newcomers]
     return Lessons(valid, valid_views, past, views, items, new, old, newcomers, newcomer_views)
+
+
+def with_tuned_or_not(given: Given, lessons: Lessons) -> tuple[Given, Lessons]:
+    """Leave the fine-tuned vectors out where they do not pay on the later weeks; what goes on from a model keeps its kinds."""
+    from recpipe.training.closed_forms.kind_choice import TUNED, gain_of_tuned, pays, without_tuned
+
+    if given.begun or TUNED not in given.settings.get("kinds", ()):
+        return given, lessons
+    known = [(window.episodes, items) for window, items in zip(lessons.past, lessons.items, strict=True)]
+    later = ([*lessons.valid, *lessons.newcomers], [*lessons.valid_views, *lessons.newcomer_views])
+    rates = STACK_STEPS, given.config.batch_users, given.config.learning_rate
+    gain = gain_of_tuned(known, *later, given.settings, rates, given.seed, given.metric_k)
+    kept = pays(gain)
+    error = gain.std(ddof=1) / max(len(gain), 1) ** 0.5 if len(gain) > 1 else 0.0
+    say(
+        f"the fine-tuned encoder's vectors change nDCG@{given.metric_k} of the stack by {gain.mean():+.4f} (standard error {error:.4f}, "
+        f"{len(gain)} users): they are {'kept' if kept else 'left out'}"
+    )
+    if kept:
+        return given, lessons
+    kinds, facts = without_tuned(given.settings, given.facts)
+    given = replace(given, network=given.network.with_settings(kinds=kinds), facts=facts)
+    return given, look_back(given)
 
 
 def measure_bar(given: Given, lessons: Lessons) -> dict[str, tuple[Learner, Quality]]:
