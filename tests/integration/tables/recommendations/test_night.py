@@ -244,6 +244,7 @@ def test_the_plan_of_a_night_says_what_it_reads(three):
         "model_version": "5",
         "model_folder": folder,
         "model_sha256": content_hash(Path(folder)),
+        "encoder": three.settings.text.encoder,
         "versions": three.lake.versions_now(["events", "items", "users"]),
         "shards": 2,
     }
