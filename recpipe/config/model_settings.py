@@ -81,11 +81,11 @@ class TrainingSettings(Part):
         description="further options of `recpipe finetune-encoder` in finetune_encoder, such as --method and full",
     )
     encoder_lead_weeks: int = Field(
-        8,
+        2,
         ge=0,
         le=520,
-        description="weeks before the last day of a training's input that its fine-tuned encoder has not seen: those that the learner "
-        "learns from and is looked at, on which an encoder that saw them would look better than it is",
+        description="weeks before the last day of a training's input that its fine-tuned encoder has not seen: those by which training "
+        "judges whether its vectors pay, and when to stop",
     )
     small_encoder: Literal["", "distil", "int8"] = Field(
         "",

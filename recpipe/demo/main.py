@@ -26,8 +26,8 @@ TRAINING_WEEK = (date(2011, 8, 22), date(2011, 8, 28))
 INGESTED = (date(2011, 9, 1), date(2011, 9, 10))
 RECOMMENDED = (date(2011, 9, 1), date(2011, 9, 3))
 EVALUATED = (date(2011, 9, 8), date(2011, 9, 10))
-TAUGHT_MONTH = (date(2011, 5, 1), date(2011, 5, 31))
-"""The month of the text encoder: it ends before the first week that the training learns from."""
+TAUGHT_MONTH = (date(2011, 7, 1), date(2011, 7, 31))
+"""The month of the text encoder: it ends before the weeks by which the training judges."""
 Backfill = tuple[str, tuple[date, date]]
 """A DAG, and the first and last day of its backfill."""
 TASKS = ("classify_items", "complete_items", "profile_users", "audience_campaigns")
@@ -89,7 +89,7 @@ def run() -> None:
             raise RecpipeError("Airflow did not start:\n" + (settings.places.home / "up.log").read_text()[-3000:])
         console.print((settings.places.home / "up.log").read_text().strip(), highlight=False)
     with clock.step(
-        "Teaching the text encoder on May (finetune_encoder), training on the week that ends 2011-08-28 (train_meta_model), and beside "
+        "Teaching the text encoder on July (finetune_encoder), training on the week that ends 2011-08-28 (train_meta_model), and beside "
         "them replaying half a year of newcomers (replay_newcomers)"
     ):
         backfill_together(

@@ -94,8 +94,7 @@ def of_day(settings: Settings, day: date) -> Settings:
 def of_week(settings: Settings, day: date) -> Settings:
     """Return settings that name the fine-tuned encoder for the training of a week that ends on a day.
 
-    It saw nothing of the days of the week's gate, nor of the weeks before them that the learner learns from: there its vectors
-    would look better than on any later day, and the learner would come to trust them too much.
+    It saw nothing of the days of the week's gate, nor of the weeks before them by which training judges whether its vectors pay.
     """
     unseen = timedelta(days=settings.promotion.gate_days, weeks=settings.training.encoder_lead_weeks)
     return of_day(settings, day - unseen + timedelta(days=1))
