@@ -122,7 +122,8 @@ class _Lists:
 
 
 def open_night(settings: Settings, plan: RunPlan, reader: Reader) -> Night:
-    """Read what a night works on; the reader sees the table versions of its plan."""
+    """Read what a night works on, with the encoders of its plan; the reader sees the table versions of the plan."""
+    settings = plan.bound(settings)
     known = read_known(reader, settings, plan.day)
     users = users_of(known, settings, plan.day)
     catalogue, ours = known.evidence.catalogue, rules_of_plan(settings, plan.knowledge, plan.day)
