@@ -140,6 +140,7 @@ def teach(
     served, beside = shrink(given, lessons, learner, baselines)
     summary = {
         "best_step": course.best_step,
+        "best_ndcg": course.best_ndcg,
         "steps": course.rows[-1]["step"],
         "closed_form": closed_form.name,
         "device": given.device,

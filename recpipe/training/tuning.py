@@ -293,17 +293,11 @@ def _run(
         study.tell(trial, state=states.FAIL)
         end = Progress(number, config, "failed", note=str(error))
     else:
-        ndcg = _ndcg(summary, config.learner)
+        ndcg = float(summary["best_ndcg"])
         study.tell(trial, ndcg)
         end = Progress(number, config, "complete", int(summary["best_step"]), ndcg)
     say(f"trial {number} {end.state}" + (f", val nDCG {end.ndcg:.4f}" if end.ndcg is not None else f" {end.note}".rstrip()))
     tell(end)
-
-
-def _ndcg(summary: Mapping[str, Any], learner: str) -> float:
-    """Return the nDCG of all users of the later weeks, of the model that was kept."""
-    quality = summary["quality"][learner]
-    return float(next(held["all"]["mean"] for metric, held in quality.items() if metric.startswith("ndcg@")))
 
 
 def _table(study: optuna.Study, space: Space) -> bytes:

@@ -414,8 +414,12 @@ def test_a_champion_of_another_encoder_is_wrong(settings: Settings) -> None:
     store.create_model_version(settings.promotion.registered_model, run.artifact_uri, run.run_id, tags=tags)
     champion = served_models._champion(settings)
     assert champion == ("1", "feed" * 16)
-    assert bad(served_models._compared(champion, "beef" * 16)).level == "wrong"
-    assert levels(served_models._compared(champion, "feed" * 16)) == ["ok"]
+    assert bad(served_models._compared(settings, champion, "beef" * 16)).level == "wrong"
+    assert levels(served_models._compared(settings, champion, "feed" * 16)) == ["ok"]
+    name, tags = settings.promotion.registered_encoder, {**tags, "content": "feed" * 16}
+    store.create_registered_model(name)
+    store.create_model_version(name, run.artifact_uri, run.run_id, tags=tags)
+    assert levels(served_models._compared(settings, champion, "beef" * 16)) == ["ok"]  # nights read with the registered one
 
 
 # --- the whole
