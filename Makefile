@@ -15,7 +15,7 @@ DOOR := tests/integration/user_ids/test_behind_the_door.py
 # processes of pytest: make test WORKERS=4
 XDIST := -n $(or $(WORKERS),2) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: audit demo docs test test-unit test-services test-fast lint bench up down lock clean help
+.PHONY: audit demo docs test test-unit test-slow test-services test-fast lint bench up down lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -35,10 +35,13 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## the main job on the shipped shop: history, training, ten nights, outcomes
 	@$(BIN)/recpipe demo
 
-test: lint  ## lint, and all tests that need no service, on two cores; measures what the unit tests run
+test: lint  ## lint, unit and integration tests, on two cores; measures what the unit tests run
 	$(BIN)/python -m pytest tests/unit $(XDIST) --cov --cov-report=
 	@echo "The unit tests run $$($(BIN)/coverage report --format=total) % of the lines of recpipe/ ($(BIN)/coverage report names the others)."
-	$(BIN)/python -m pytest tests/integration --ignore=$(DOOR) $(XDIST) --durations 10
+	$(BIN)/python -m pytest tests/integration --ignore=$(DOOR) -m "not slow" $(XDIST) --durations 10
+
+test-slow: $(READY)  ## the integration tests that run a whole Airflow, kill and rerun, or read long logs
+	$(BIN)/python -m pytest tests/integration --ignore=$(DOOR) -m slow $(XDIST) --durations 10
 
 test-unit: $(READY)  ## the tests of one thing each, in under a minute
 	$(BIN)/python -m pytest tests/unit $(XDIST)

@@ -116,6 +116,7 @@ def test_chances_of_other_levels_go_to_the_level_next_to_them():
     np.testing.assert_allclose(chances, [[0.2, 0.3, 0, 0.5]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timed", [True, False])
 def test_on_real_likes_the_default_is_not_below_its_closed_forms(tmp_path, timed):
     if not os.environ.get("RECPIPE_TEST_DATA"):

@@ -25,6 +25,8 @@ WAYS = {
     "looks": {"method": "full", "learning_rate": 1e-3, "patience": 3, "window_days": 20},
 }
 
+pytestmark = pytest.mark.slow
+
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
