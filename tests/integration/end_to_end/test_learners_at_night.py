@@ -26,7 +26,7 @@ from recpipe.promotion.decision import DECISION
 from recpipe.registry.store import client
 from recpipe.training.networks import PLACES
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("learners"), pytest.mark.timeout(900)]
 
 HERE = Path(__file__).parent
 NAMES = get_args(LEARNERS)
