@@ -16,7 +16,7 @@ from recpipe.errors import MissingModel
 from recpipe.metrics.intervals import paired_gain, seed_of
 from recpipe.models.text_prototype import TextPrototype
 from recpipe.promotion.decision import PROPOSAL, Decision
-from recpipe.promotion.gate import judge, log_evidence, record, require_own_week, stored_decision
+from recpipe.promotion.gate import decision_of, judge, log_evidence, record, require_own_week, stored_decision
 from recpipe.registry.encoder_versions import encoders, fetch_encoder, for_encoders
 from recpipe.registry.store import client
 from recpipe.registry.versions import Version, find, opponent
@@ -108,24 +108,5 @@ def weight_of(store: MlflowClient, version: Version, otherwise: float = 0.0) -> 
 
 def _decide(settings: Settings, candidate: Version, current: Version, day: date, gain: Gain) -> Decision:
     promoted, reason = judge(gain, settings, f"encoder version {current.number}")
-    return replace(decision_of(settings, candidate, current, day, gain), promoted=promoted, reason=reason)
-
-
-def decision_of(settings: Settings, candidate: Version, current: Version, day: date, gain: Gain) -> Decision:
-    """Return what was measured of two encoders as a decision that promotes nothing."""
-    return Decision(
-        version=str(candidate.number),
-        champion=str(current.number),
-        day=day.isoformat(),
-        first_day=(day - timedelta(days=settings.promotion.gate_days - 1)).isoformat(),
-        promoted=False,
-        reason="",
-        metric=f"ndcg@{settings.evaluation.metric_k} of text prototypes",
-        candidate_value=gain.candidate,
-        champion_value=gain.champion,
-        relative_gain=gain.relative,
-        low=gain.low,
-        high=gain.high,
-        margin=settings.promotion.promotion_margin,
-        users=gain.users,
-    )
+    measured = decision_of(settings, candidate, current, day, gain)
+    return replace(measured, promoted=promoted, reason=reason, metric=f"{measured.metric} of text prototypes")

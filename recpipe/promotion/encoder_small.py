@@ -14,9 +14,9 @@ from recpipe.errors import MissingModel
 from recpipe.metrics.intervals import paired_gain, seed_of
 from recpipe.models.text_prototype import TextPrototype
 from recpipe.promotion.decision import Decision
-from recpipe.promotion.encoder_gate import decision_of, weight_of
-from recpipe.promotion.gate import log_evidence, record, stored_decision
-from recpipe.registry.encoder_versions import encoders, fetch_encoder, for_encoders, register_encoder
+from recpipe.promotion.encoder_gate import weight_of
+from recpipe.promotion.gate import decision_of, log_evidence, record, stored_decision
+from recpipe.registry.encoder_versions import FROZEN, encoders, fetch_encoder, for_encoders, register_encoder
 from recpipe.registry.store import client
 from recpipe.registry.versions import Version, find
 from recpipe.text.encoder import fingerprint_of, load_encoder
@@ -91,12 +91,17 @@ def _decide(settings: Settings, small: Version, large: Version, texts: list[str]
     gain = paired_gain(mine, other, settings.evaluation.bootstrap_draws, rng, settings.evaluation.min_users)
     kept = gain.candidate / gain.champion if gain.champion else 0.0
     times = _pace(folders[0], texts) / _pace(folders[1], texts)
-    promoted = kept >= LEAST_QUALITY and times >= LEAST_PACE and gain.users >= settings.evaluation.min_users
+    # a small form of the plain encoder would stand beside it as if it were fine-tuned
+    taught = large.learner != FROZEN
+    promoted = taught and kept >= LEAST_QUALITY and times >= LEAST_PACE and gain.users >= settings.evaluation.min_users
     reason = (
         f"It keeps {kept:.1%} of the nDCG of encoder version {large.number} ({gain.users} users) at {times:.1f} times its pace; "
         f"{LEAST_QUALITY:.0%} and {LEAST_PACE:g} times are needed."
     )
-    return replace(decision_of(settings, small, large, day, gain), promoted=promoted, reason=reason)
+    if not taught:
+        reason = f"Encoder version {large.number} was never fine-tuned: its small form is not promoted. {reason}"
+    measured = decision_of(settings, small, large, day, gain)
+    return replace(measured, promoted=promoted, reason=reason, metric=f"{measured.metric} of text prototypes")
 
 
 def _pace(folder: str, texts: list[str]) -> float:

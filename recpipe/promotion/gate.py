@@ -175,15 +175,21 @@ def _compare(settings: Settings, candidate: Version, champion: Version, day: dat
 
 
 def _decide(settings: Settings, candidate: Version, champion: Version, day: date, found: Compared) -> Decision:
-    gain = found.over_champion
-    promoted, reason = judge(gain, settings)
-    decision = Decision(
+    promoted, reason = judge(found.over_champion, settings)
+    decision = decision_of(settings, candidate, champion, day, found.over_champion)
+    decision = replace(decision, promoted=promoted, reason=reason)
+    return _hold_against_closed_form(settings, decision, found)
+
+
+def decision_of(settings: Settings, candidate: Version, champion: Version, day: date, gain: Gain) -> Decision:
+    """Return what was measured of two versions as a decision that promotes nothing."""
+    return Decision(
         version=str(candidate.number),
         champion=str(champion.number),
         day=day.isoformat(),
         first_day=(day - timedelta(days=settings.promotion.gate_days - 1)).isoformat(),
-        promoted=promoted,
-        reason=reason,
+        promoted=False,
+        reason="",
         metric=f"ndcg@{settings.evaluation.metric_k}",
         candidate_value=gain.candidate,
         champion_value=gain.champion,
@@ -193,7 +199,6 @@ def _decide(settings: Settings, candidate: Version, champion: Version, day: date
         margin=settings.promotion.promotion_margin,
         users=gain.users,
     )
-    return _hold_against_closed_form(settings, decision, found)
 
 
 def _hold_against_closed_form(settings: Settings, decision: Decision, found: Compared) -> Decision:

@@ -244,3 +244,18 @@ def test_a_training_takes_no_encoder_that_saw_the_weeks_it_learns_from(shop, tin
     first = MONTH + timedelta(days=8, weeks=2)
     assert of_week(lead, first - timedelta(days=1)).text.tuned_encoder == ""
     assert fingerprint_of(Path(of_week(lead, first).text.tuned_encoder)) == fingerprint
+
+
+def test_a_small_form_of_the_plain_encoder_is_not_promoted(shop, tiny_encoder, tmp_path, monkeypatch):
+    from recpipe.promotion import encoder_small
+    from recpipe.promotion.encoder_register import promote_frozen
+
+    promote_frozen(shop, MONTH)
+    small = shifted(tiny_encoder, tmp_path / "small", 0.01)
+    monkeypatch.setattr(encoder_small, "LEAST_QUALITY", 0.0)
+    monkeypatch.setattr(encoder_small, "LEAST_PACE", 0.0)
+    number = encoder_small.register_small(shop, str(small), str(tiny_encoder), "distil")
+    decision = encoder_small.promote_small(shop, number, str(tiny_encoder), ["red cup"] * 8, MONTH)
+    assert (decision.promoted, decision.users) == (False, 40)
+    assert "was never fine-tuned" in decision.reason
+    assert tuned_folder(shop, LATER) == ""
